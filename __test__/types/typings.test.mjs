@@ -1,0 +1,56 @@
+// The typings: programs compile against them, wrong programs do not, the JavaScript beneath agrees with
+// them, and what they declare is what is there.
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import ts from 'typescript'
+
+const require = createRequire(import.meta.url)
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+for (const [project, what] of [
+  ['__test__/types/tsconfig.node16.json', 'an ES module and a CommonJS program compile under node16'],
+  ['__test__/types/tsconfig.bundler.json', 'a bundled program compiles under bundler'],
+  ['tsconfig.json', 'the JavaScript in lib/ agrees with index.d.ts'],
+]) {
+  test(what, async () => {
+    const tsc = require.resolve('typescript/bin/tsc')
+    const outcome = await promisify(execFile)(process.execPath, [tsc, '--pretty', 'false', '-p', project], { cwd: root })
+      .catch((failure) => failure)
+    assert.equal(outcome.stdout, '')
+  })
+}
+
+test('every declared value is exported, and every exported value is declared', () => {
+  assert.deepEqual(Object.keys(require(root)).sort(), declared().values)
+})
+
+test('every declared member of SharedLock is there, and every public member is declared', () => {
+  const { SharedLock } = require(root)
+  const lock = new SharedLock()
+  const there = new Set()
+  for (let level = lock; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
+    for (const name of Object.getOwnPropertyNames(level)) there.add(name)
+  }
+  there.delete('constructor')
+  assert.deepEqual([...there].sort(), declared().sharedLock)
+})
+
+/** The names of the values that index.d.ts exports, and of the members of its SharedLock. */
+function declared() {
+  const file = `${root}index.d.ts`
+  const program = ts.createProgram([file], { module: ts.ModuleKind.Node16, moduleResolution: ts.ModuleResolutionKind.Node16 })
+  const checker = program.getTypeChecker()
+  const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(file)))
+  const values = exported.filter((symbol) => symbol.flags & ts.SymbolFlags.Value)
+  const sharedLock = exported.find((symbol) => symbol.name === 'SharedLock')
+  const members = checker.getPropertiesOfType(checker.getDeclaredTypeOfSymbol(sharedLock))
+  return { values: names(values), sharedLock: names(members) }
+}
+
+function names(symbols) {
+  return symbols.map((symbol) => symbol.name).sort()
+}

@@ -1,0 +1,140 @@
+// @ts-check
+// npm run bench: every promised figure, side by side in one run. See README.md for how to read it.
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
+import { cpus, devNull } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { ensureNoopAddon } from './baselines.mjs'
+import { barInWords, inWords, passes } from './figure.mjs'
+import { fight } from './lines/fight.mjs'
+import { footprint } from './lines/footprint.mjs'
+
+/** @typedef {import('./figure.mjs').Figure} Figure */
+/** @typedef {import('./figure.mjs').Fact} Fact */
+/** @typedef {{ figures: Figure[], facts: Fact[] }} Lines */
+
+const USAGE = `node benches/main.mjs [--check] [--smoke] [--json] [--only PART]…
+
+  --check  exit with 1 when a bar is missed
+  --smoke  a few seconds: everything runs, no bar is judged
+  --json   the figures as JSON on standard output
+  --only   calls, waiters, fight or footprint; may be repeated
+`
+
+const FULL = { rounds: 150, waiterRounds: 9, grants: 1_000_000, loads: 21, operations: 10_000_000 }
+const SMOKE = { rounds: 3, waiterRounds: 1, grants: 4_000, loads: 2, operations: 100_000 }
+
+/** @type {Record<string, (effort: typeof FULL) => Promise<Lines>>} */
+const PARTS = {
+  // Its JavaScript lock logs by the very `console.log` of a controller, into the null device.
+  calls: (effort) => inOwnProcess('calls', effort, []),
+  // A thousand and ten thousand requests both fit into the young heap, so that the collector's copying of
+  // survivors is not taken for a line that gets slower with its length.
+  waiters: (effort) => inOwnProcess('waiters', effort, ['--min-semi-space-size=128', '--max-semi-space-size=128']),
+  fight,
+  footprint: async (effort) => ({ figures: footprint(effort), facts: [] }),
+}
+
+const options = readOptions()
+ensureNoopAddon()
+const report = await measure(options.smoke ? SMOKE : FULL, options.only)
+if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+process.exitCode = exitCode(report)
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        check: { type: 'boolean', default: false },
+        smoke: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        only: { type: 'string', multiple: true, default: Object.keys(PARTS) },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    if (values.help) {
+      process.stdout.write(USAGE)
+      process.exit(0)
+    }
+    const unknown = values.only.find((part) => !Object.hasOwn(PARTS, part))
+    if (unknown !== undefined) throw new Error(`there is no part '${unknown}'`)
+    return values
+  } catch (error) {
+    process.stderr.write(`${/** @type {Error} */ (error).message}\n\n${USAGE}`)
+    process.exit(2)
+  }
+}
+
+/** @param {typeof FULL} effort @param {readonly string[]} only */
+async function measure(effort, only) {
+  const machine = `${cpus()[0].model.trim()}, ${cpus().length} cores, ${process.platform} ${process.arch}`
+  say(`Node ${process.version} · ${machine}\n`)
+  /** @type {(Figure & { passes?: boolean })[]} */
+  const figures = []
+  /** @type {Fact[]} */
+  const facts = []
+  for (const [name, run] of Object.entries(PARTS)) {
+    if (!only.includes(name)) continue
+    const startedAt = performance.now()
+    const lines = await run(effort)
+    say(`${name} (${((performance.now() - startedAt) / 1_000).toFixed(1)} s)`)
+    for (const figure of lines.figures) {
+      const verdict = options.smoke ? undefined : passes(figure)
+      figures.push({ ...figure, passes: verdict })
+      tell(verdict, inWords(figure.value, figure.unit), barInWords(figure), figure.what, figure.detail)
+    }
+    for (const fact of lines.facts) {
+      facts.push(fact)
+      tell(fact.holds, '', '', fact.what, fact.detail)
+    }
+  }
+  const missed = figures.filter(({ passes: verdict }) => verdict === false).length
+  const broken = facts.filter(({ holds }) => !holds).length
+  say(`\n${figures.length} figures, ${missed} missed; ${facts.length} facts, ${broken} broken`)
+  return { node: process.version, machine, smoke: options.smoke, figures, facts }
+}
+
+/**
+ * @param {string} part
+ * @param {typeof FULL} effort
+ * @param {string[]} execArgv
+ * @returns {Promise<Lines>}
+ */
+async function inOwnProcess(part, effort, execArgv) {
+  const nowhere = openSync(devNull, 'w')
+  const program = fileURLToPath(new URL('./programs/answer.mjs', import.meta.url))
+  const child = fork(program, [part, JSON.stringify(effort)], { execArgv, stdio: ['ignore', nowhere, 'inherit', 'ipc'] })
+  closeSync(nowhere)
+  const ended = once(child, 'exit')
+  const lines = await Promise.race([once(child, 'message').then(([answer]) => answer), ended.then(() => undefined)])
+  await ended
+  if (!lines) throw new Error(`the part '${part}' ended without an answer`)
+  return lines
+}
+
+/**
+ * @param {boolean | undefined} verdict
+ * @param {string} value
+ * @param {string} bar
+ * @param {string} what
+ * @param {string} [detail]
+ */
+function tell(verdict, value, bar, what, detail) {
+  const mark = verdict === undefined ? '    ' : verdict ? 'PASS' : 'FAIL'
+  say(`  ${mark} ${value.padStart(10)} ${bar.padEnd(10)} ${what}${detail ? ` (${detail})` : ''}`)
+}
+
+/** Where people read: beside the JSON, not in it. @param {string} text */
+function say(text) {
+  const stream = options.json ? process.stderr : process.stdout
+  stream.write(`${text}\n`)
+}
+
+/** @param {Awaited<ReturnType<typeof measure>>} result */
+function exitCode({ figures, facts }) {
+  // A broken fact is a bug wherever it is seen; a missed bar only counts when somebody asked to check.
+  if (facts.some(({ holds }) => !holds)) return 1
+  return options.check && figures.some((figure) => figure.passes === false) ? 1 : 0
+}

@@ -1,0 +1,56 @@
+// The only importer of the generated loader: finds the native code, and makes several copies of this
+// package in one process share the copy that was loaded first.
+// @ts-check
+'use strict'
+
+const { ChainlockError } = require('./errors')
+
+/** @typedef {typeof import('./binding.cjs')} Native */
+
+/** @returns {Native} */
+function load() {
+  try {
+    return require('./binding.cjs')
+  } catch (cause) {
+    const platform = `${process.platform}-${process.arch}`
+    throw new ChainlockError(
+      'ERR_LOCK_NATIVE_MISSING',
+      `chainlock has no native code for ${platform} (Node ${process.version}) here. ` +
+        'Either the package for this platform was not installed (npm install --include=optional), or there ' +
+        'is none: with a Rust toolchain, `npm ci && npm run build` in a checkout of chainlock builds it.',
+      { cause },
+    )
+  }
+}
+
+/** @param {Native} own */
+function adopt(own) {
+  try {
+    return own.adopt() ?? own
+  } catch (cause) {
+    throw new ChainlockError('ERR_LOCK_VERSION_MISMATCH', /** @type {Error} */ (cause).message, { cause })
+  }
+}
+
+/**
+ * The functions off the hot path fail only by a bug, and say so with a code.
+ * @param {Native} functions
+ * @returns {Native}
+ */
+function guard(functions) {
+  /** @param {Function} call */
+  const guarded = (call) => (/** @type {unknown[]} */ ...given) => {
+    try {
+      return call(...given)
+    } catch (cause) {
+      throw new ChainlockError('ERR_LOCK_INTERNAL', /** @type {Error} */ (cause).message, { cause })
+    }
+  }
+  const entries = Object.entries(functions).map(([name, value]) => [
+    name,
+    typeof value === 'function' ? guarded(value) : value,
+  ])
+  return Object.fromEntries(entries)
+}
+
+module.exports = { native: guard(adopt(load())) }

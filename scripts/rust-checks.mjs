@@ -1,0 +1,102 @@
+#!/usr/bin/env node
+// The Rust half of the tests: unit tests, tidy, vectors and models; the portable half of `sys`; loom;
+// shuttle; ThreadSanitizer. Prints one line per bar with its figure; a figure that falls short is a failure.
+// `--deep` takes the larger figures and also the weakened orderings, one by one (rust-mutants.mjs).
+
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { dirname } from 'node:path'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const deep = process.argv.includes('--deep')
+const failures = []
+
+/** Runs a program; its output is shown only when it fails. */
+function run(program, args, env = {}) {
+  const child = spawn(program, args, { cwd: root, env: { ...process.env, ...env } })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
+  return new Promise((resolve) => {
+    child.on('error', (error) => resolve({ status: -1, output: String(error) }))
+    child.on('close', (status) => resolve({ status, output }))
+  })
+}
+
+/** One check: must end with `status`; its output is left for the bars. */
+async function check(name, program, args, { env = {}, status = 0 } = {}) {
+  const began = Date.now()
+  const result = await run(program, args, deep ? { ...env, CHAINLOCK_DEEP: '1' } : env)
+  const seconds = ((Date.now() - began) / 1000).toFixed(1)
+  const passed = result.status === status
+  // cargo's own closing lines, for whoever counts tests.
+  for (const [line] of result.output.matchAll(/^test result: .*$/gm)) console.log(line)
+  console.log(`${passed ? 'ok  ' : 'FAIL'} ${name} (${seconds} s)`)
+  if (!passed) {
+    failures.push(name)
+    console.log(result.output)
+  }
+  return result.output
+}
+
+/** Adds up the figures of the lines that match. */
+function total(output, pattern) {
+  return [...output.matchAll(pattern)].reduce((sum, match) => sum + Number(match[1]), 0)
+}
+
+function bar(name, figure, least, unit) {
+  const reached = figure >= least
+  const count = (number) => number.toLocaleString('en-US')
+  console.log(`${reached ? 'ok  ' : 'FAIL'} ${name}: ${count(figure)} ${unit} (bar: ${count(least)})`)
+  if (!reached) failures.push(name)
+}
+
+function cargoTest(features, filter) {
+  const flags = ['test', '--quiet', '--no-default-features', '--lib']
+  if (features) flags.push('--features', features)
+  return [...flags, '--', '--nocapture', ...filter]
+}
+
+const core = await check('cargo test: the core without napi', 'cargo', cargoTest('', []))
+bar('tidy (rules)', total(core, /tidy: (\d+) rules/g), 15, 'rules')
+bar('F5 vectors', total(core, /vectors: (\d+) vectors/g), 40, 'vectors')
+bar('F3 stateright', total(core, /stateright: .*: (\d+) states/g), deep ? 50_000_000 : 2_000_000, 'states')
+const refuted = core.includes('without the fence: refuted by [') ? 1 : 0
+bar('F3 stateright, without the fence', refuted, 1, 'model refuted')
+bar('S5 escape sequences', total(core, /escapes: (\d+) sequences, 0 unprintable/g), 200, 'sequences')
+
+const notThere = ['--skip', 'tests::model', '--skip', 'tests::tidy', '--skip', 'tests::differential']
+await check('cargo test: the portable half of sys', 'cargo', cargoTest('portable', notThere))
+
+const loom = await check('loom', 'cargo', cargoTest('loom', ['tests::loom']))
+bar('F1 loom', total(loom, /loom: .*: (\d+) executions/g), deep ? 10_000_000 : 1_000_000, 'executions')
+
+const shuttle = await check('shuttle', 'cargo', cargoTest('shuttle', ['tests::shuttle']))
+bar('F2 shuttle', total(shuttle, /shuttle: .*: (\d+) schedules/g), deep ? 2_000_000 : 100_000, 'schedules')
+
+// The sanitizer's runtime ships with the stable toolchain; only its flag asks for the permission.
+const sanitized = {
+  RUSTC_BOOTSTRAP: '1',
+  RUSTFLAGS: '-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer -Copt-level=1',
+  CARGO_TARGET_DIR: 'target/tsan',
+}
+const target = 'x86_64-unknown-linux-gnu'
+const threads = ['run', '--quiet', '--target', target, '--no-default-features', '--features', 'stress', '--bin', 'threads']
+if (process.platform === 'linux' && process.arch === 'x64') {
+  const tsan = await check('ThreadSanitizer', 'cargo', threads, { env: sanitized })
+  const reports = (tsan.match(/WARNING: ThreadSanitizer/g) ?? []).length
+  console.log(`${reports === 0 ? 'ok  ' : 'FAIL'} F6 ThreadSanitizer: ${reports} reports (bar: 0)`)
+  if (reports !== 0) failures.push('F6 ThreadSanitizer')
+  await check('ThreadSanitizer sees a planted race', 'cargo', threads, {
+    env: { ...sanitized, CHAINLOCK_PLANT_RACE: '1' },
+    status: 66,
+  })
+} else {
+  console.log(`skip ThreadSanitizer: built for Linux on x64, this is ${process.platform} on ${process.arch}`)
+}
+
+if (deep) await check('F4 weakened orderings', process.execPath, ['scripts/rust-mutants.mjs'])
+
+if (failures.length > 0) {
+  console.error(`rust-checks: ${failures.length} failed: ${failures.join(', ')}`)
+  process.exitCode = 1
+}

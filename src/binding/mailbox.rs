@@ -1,0 +1,170 @@
+//! How a thread is told something: a queue and one ThreadsafeFunction that wakes its event loop.
+//!
+//! A mailbox is opened by its thread when it first waits or listens, and closed by the cleanup hook of its
+//! environment. Other threads reach the ThreadsafeFunction only under the mailbox's mutex, and the hook
+//! takes it out under the same mutex: nobody can call one that its environment is already taking down
+//! (nodejs/node#55706, #58484). The call itself only queues; it runs no JavaScript and does not wait.
+
+use crate::send::lock::{Delivery, Told};
+use crate::sync::{Arc, Mutex, Ordering, StaticU64};
+use crate::time::{self, Nanos};
+use napi::sys;
+use once_cell::sync::Lazy;
+use std::collections::{HashMap, VecDeque};
+use std::ptr;
+
+static MAILBOXES: Lazy<Mutex<HashMap<u64, Arc<Mailbox>>>> = Lazy::new(Mutex::default);
+static NEXT_ID: StaticU64 = StaticU64::new(1);
+/// How many mailboxes want to hear of events; looked at after every operation.
+static LISTENERS: StaticU64 = StaticU64::new(0);
+
+#[derive(Debug)]
+pub struct Mailbox {
+    pub id: u64,
+    inside: Mutex<Inside>,
+    /// Deliveries ever laid in, for a thread that looks on without the mutex.
+    laid: StaticU64,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    waker: Option<Waker>,
+    queue: VecDeque<Told>,
+    /// A wake-up is on its way already.
+    woken: bool,
+    listens: bool,
+    /// Its thread is looking, and fetches without being woken.
+    attended: bool,
+}
+
+#[derive(Debug)]
+struct Waker(sys::napi_threadsafe_function);
+
+// SAFETY: a ThreadsafeFunction is made to be called from any thread.
+unsafe impl Send for Waker {}
+
+impl Mailbox {
+    pub fn register() -> Arc<Mailbox> {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let mailbox = Arc::new(Mailbox { id, inside: Mutex::default(), laid: StaticU64::new(0) });
+        MAILBOXES.lock().insert(id, mailbox.clone());
+        mailbox
+    }
+
+    /// Opens the box; `function` is not null and belongs to the calling thread's environment.
+    pub fn open(&self, function: sys::napi_threadsafe_function) {
+        self.inside.lock().waker = Some(Waker(function));
+    }
+
+    /// Whether the box is open, and its function, for the thread that opened it.
+    pub fn function(&self) -> Option<sys::napi_threadsafe_function> {
+        self.inside.lock().waker.as_ref().map(|waker| waker.0)
+    }
+
+    /// Closes it for good; answers the function, if it was open.
+    pub fn close(&self) -> Option<sys::napi_threadsafe_function> {
+        self.listen(false);
+        MAILBOXES.lock().remove(&self.id);
+        let mut inside = self.inside.lock();
+        inside.queue.clear();
+        inside.waker.take().map(|waker| waker.0)
+    }
+
+    /// Whether to be woken by events, too.
+    pub fn listen(&self, wanted: bool) {
+        let mut inside = self.inside.lock();
+        match (inside.listens, wanted) {
+            (false, true) => LISTENERS.fetch_add(1, Ordering::Relaxed),
+            (true, false) => LISTENERS.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
+        inside.listens = wanted;
+    }
+
+    /// Looks on for a moment, until something is laid in; whether there is something to fetch. Waking a
+    /// thread that sleeps costs more than a short hold lasts, so the first in line does not sleep at once.
+    pub fn attend(&self, moment: Nanos) -> bool {
+        // Before `attended` is seen: what is laid in from here on changes the count.
+        let seen = self.laid.load(Ordering::Relaxed);
+        let mut inside = self.inside.lock();
+        if !inside.queue.is_empty() {
+            return true;
+        }
+        inside.attended = true;
+        drop(inside);
+        let end = time::now().plus(moment);
+        // Acquire: pairs with the Release in `post`. The mutex below orders the delivery itself.
+        while self.laid.load(Ordering::Acquire) == seen && time::now() < end {
+            std::hint::spin_loop();
+        }
+        let mut inside = self.inside.lock();
+        inside.attended = false;
+        !inside.queue.is_empty()
+    }
+
+    /// Takes the next delivery; `None` ends a fetch, and the next delivery wakes again.
+    pub fn take(&self) -> Option<Told> {
+        let mut inside = self.inside.lock();
+        let told = inside.queue.pop_front();
+        if told.is_none() {
+            inside.woken = false;
+        }
+        told
+    }
+
+    fn wake(inside: &mut Inside) {
+        let Some(waker) = &inside.waker else { return };
+        if inside.woken {
+            return;
+        }
+        // SAFETY: the function is alive as long as it is in `inside`, whose mutex we hold.
+        let status = unsafe {
+            sys::napi_call_threadsafe_function(
+                waker.0,
+                ptr::null_mut(),
+                sys::ThreadsafeFunctionCallMode::nonblocking,
+            )
+        };
+        if status == sys::Status::napi_ok {
+            inside.woken = true;
+        } else {
+            // Closing: its environment is going down, and its hook tells the locks.
+            inside.waker = None;
+        }
+    }
+}
+
+/// Lays a delivery into its mailbox, and wakes its thread if asked to. A box that nobody opened, or that
+/// is closed, drops it: there is nobody to hear it.
+pub fn post(delivery: Delivery, wake: bool) {
+    let Some(mailbox) = MAILBOXES.lock().get(&delivery.mailbox).cloned() else { return };
+    let mut inside = mailbox.inside.lock();
+    if inside.waker.is_none() {
+        return;
+    }
+    inside.queue.push_back(delivery.what);
+    // Release: pairs with the Acquire in `attend`.
+    mailbox.laid.fetch_add(1, Ordering::Release);
+    if wake && !inside.attended {
+        Mailbox::wake(&mut inside);
+    }
+}
+
+/// Wakes every thread that listens to events.
+#[inline]
+pub fn announce_events() {
+    if LISTENERS.load(Ordering::Relaxed) > 0 {
+        wake_listeners();
+    }
+}
+
+#[cold]
+fn wake_listeners() {
+    let boxes: Vec<Arc<Mailbox>> = MAILBOXES.lock().values().cloned().collect();
+    for mailbox in boxes {
+        let mut inside = mailbox.inside.lock();
+        if inside.listens {
+            Mailbox::wake(&mut inside);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The life of a face: opened by JavaScript, given a mailbox when it first waits, closed by the end of its
+//! environment or by the garbage collector, whichever comes first.
+
+use crate::binding::calls::{face, failed};
+use crate::binding::face::{self, Face};
+use crate::binding::process::PROCESS;
+use crate::binding::{hot, log};
+use crate::table::layout::SendPage;
+use napi::bindgen_prelude::*;
+use napi::{JsValue, sys};
+use napi_derive::napi;
+use std::ffi::c_void;
+use std::mem::size_of;
+use std::ptr;
+use std::rc::Rc;
+
+/// The raw calls and their face. `holder`, where a call leaves it in the scratch array, is: token (0 for
+/// nobody), layer row, thread id, age in ms.
+#[napi(object)]
+pub struct OpenedFace {
+    /// The face's number, for the calls below.
+    pub face: u32,
+    #[napi(
+        ts_type = "{ tryAcquire(layer: unknown, message?: string): number; layerNumber(layer: string): number; tryAcquireNumbered(number: number): number; releaseNumbered(number: number): number; request(layer: unknown, timeoutMs: number, message?: string): number; release(layer: unknown, token?: number): number; releaseToken(token: number, sent: number): number; join(token: number, layer: string, message?: string): number; forget(token: number, message: string): boolean; cancel(ticket: number): boolean; isLocked(): boolean; holds(token: number): boolean; fetch(): number; metrics(): number }"
+    )]
+    pub calls: Object<'static>,
+}
+
+fn checked(status: sys::napi_status, what: &str) -> Result<()> {
+    if status == sys::Status::napi_ok { Ok(()) } else { Err(failed(what)) }
+}
+
+/// Opens a face on the process's send lock, or on a new independent one. `scratch` is a `Float64Array` of
+/// `scratchLength()` elements that the result keeps alive.
+#[napi(catch_unwind)]
+pub fn open_face(env: Env, thread_id: u32, independent: bool, scratch: Object) -> Result<OpenedFace> {
+    log::start();
+    let lock = if independent { PROCESS.independent_lock() } else { PROCESS.send.clone() };
+    let data = scratch_data(env, &scratch)?;
+    let mut calls = Object::new(&env)?;
+    calls.set("scratch", scratch)?;
+    let (opened, number) = face::open(lock, thread_id, data);
+    let kept = Rc::into_raw(opened);
+    checked(hot::install(env.raw(), calls.raw(), kept), "cannot make the raw calls")?;
+    // SAFETY: `calls` is a plain object of this call; `kept` is given back by `drop_face`, once.
+    let wrapped = unsafe {
+        sys::napi_wrap(
+            env.raw(),
+            calls.raw(),
+            kept.cast_mut().cast(),
+            Some(drop_face),
+            if independent { INDEPENDENT } else { ptr::null_mut() },
+            ptr::null_mut(),
+        )
+    };
+    checked(wrapped, "cannot tie the face to its object")?;
+    // SAFETY: the hook is called at most once, and `drop_face` removes it when the face goes earlier.
+    let hooked = unsafe { sys::napi_add_env_cleanup_hook(env.raw(), Some(leave), kept.cast_mut().cast()) };
+    checked(hooked, "cannot watch the environment's end")?;
+    if independent {
+        tell_memory(env.raw(), FOOTPRINT);
+    }
+    Ok(OpenedFace { face: number, calls: Object::from_raw(env.raw(), calls.raw()) })
+}
+
+fn scratch_data(env: Env, scratch: &Object) -> Result<*mut f64> {
+    let (mut kind, mut length, mut data) = (0, 0, ptr::null_mut());
+    // SAFETY: `scratch` is a value of this call; what is not asked for is null.
+    let status = unsafe {
+        sys::napi_get_typedarray_info(
+            env.raw(),
+            scratch.raw(),
+            &raw mut kind,
+            &raw mut length,
+            &raw mut data,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    };
+    checked(status, "the scratch array is not a typed array")?;
+    if kind != sys::TypedarrayType::float64_array || length < face::SCRATCH {
+        return Err(failed("the scratch array is not a long enough Float64Array"));
+    }
+    Ok(data.cast())
+}
+
+/// The finalizer's hint for a face that has a lock of its own.
+const INDEPENDENT: *mut c_void = ptr::without_provenance_mut(1);
+/// What such a lock holds outside of the engine's sight, so that it knows what collecting one gives back.
+const FOOTPRINT: i64 = size_of::<SendPage>() as i64;
+
+fn tell_memory(env: sys::napi_env, change: i64) {
+    let mut total = 0;
+    // SAFETY: `env` is valid and `total` is writable. It is advice: a refusal changes nothing.
+    unsafe { sys::napi_adjust_external_memory(env, change, &raw mut total) };
+}
+
+/// The environment's end: the thread's holds are given back, its waiters leave.
+unsafe extern "C" fn leave(face: *mut c_void) {
+    // SAFETY: the pointer is the one that `open_face` registered; `drop_face` has not run, or it would
+    // have removed this hook.
+    let face = unsafe { &*face.cast::<Face>() };
+    // The ThreadsafeFunction is taken down by the environment itself.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| face.close()));
+}
+
+/// The face's object is garbage, or the environment is gone.
+unsafe extern "C" fn drop_face(env: sys::napi_env, face: *mut c_void, hint: *mut c_void) {
+    if hint == INDEPENDENT {
+        tell_memory(env, -FOOTPRINT);
+    }
+    // SAFETY: the pair that `open_face` registered; after the environment's end this finds nothing.
+    unsafe { sys::napi_remove_env_cleanup_hook(env, Some(leave), face) };
+    // SAFETY: `open_face` leaked exactly this reference to this finalizer.
+    let face = unsafe { Rc::from_raw(face.cast_const().cast::<Face>()) };
+    let closed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| face.close()));
+    if let Ok(Some(function)) = closed {
+        // SAFETY: out of its mailbox, nobody else can reach the function any more.
+        unsafe {
+            sys::napi_release_threadsafe_function(function, sys::ThreadsafeFunctionReleaseMode::release)
+        };
+    }
+}
+
+/// How many doubles the scratch array has.
+#[napi(catch_unwind)]
+pub fn scratch_length() -> u32 {
+    face::SCRATCH as u32
+}
+
+/// How many of them one fetched delivery takes.
+#[napi(catch_unwind)]
+pub fn told_length() -> u32 {
+    face::TOLD_SIZE as u32
+}
+
+/// Opens the face's mailbox: `wake` is called on this thread's event loop when there is something to fetch.
+/// Does not keep the loop alive until `keepAlive` says so.
+#[napi(catch_unwind, ts_args_type = "face: number, wake: () => void")]
+pub fn open_mailbox(env: Env, number: u32, wake: Function<'_, (), ()>) -> Result<()> {
+    let face = face(number)?;
+    if face.mailbox.function().is_some() {
+        return Ok(());
+    }
+    let resource = env.create_string("chainlock")?;
+    let mut function = ptr::null_mut();
+    // SAFETY: all values are of this call; a queue without bound, one thread, no context and no callback
+    // of our own: Node calls `wake` without arguments.
+    let status = unsafe {
+        sys::napi_create_threadsafe_function(
+            env.raw(),
+            wake.raw(),
+            ptr::null_mut(),
+            resource.raw(),
+            0,
+            1,
+            ptr::null_mut(),
+            None,
+            ptr::null_mut(),
+            None,
+            &raw mut function,
+        )
+    };
+    checked(status, "cannot make a wake-up function")?;
+    // SAFETY: just made, on this thread.
+    let status = unsafe { sys::napi_unref_threadsafe_function(env.raw(), function) };
+    checked(status, "cannot unreference the wake-up function")?;
+    // The face's own hook was added before the function's, and hooks run last in, first out: by then the
+    // function would be gone. Added anew, it runs first.
+    let kept = Rc::as_ptr(&face).cast_mut().cast();
+    // SAFETY: the pair that `open_face` registered.
+    unsafe { sys::napi_remove_env_cleanup_hook(env.raw(), Some(leave), kept) };
+    // SAFETY: as in `open_face`.
+    let hooked = unsafe { sys::napi_add_env_cleanup_hook(env.raw(), Some(leave), kept) };
+    checked(hooked, "cannot watch the environment's end")?;
+    face.mailbox.open(function);
+    Ok(())
+}
+
+/// Whether the open mailbox keeps this thread's event loop alive.
+#[napi(catch_unwind)]
+pub fn keep_alive(env: Env, number: u32, wanted: bool) -> Result<()> {
+    let Some(function) = face(number)?.mailbox.function() else { return Ok(()) };
+    let status = if wanted {
+        // SAFETY: the function belongs to this thread's environment, which is alive: it is calling us.
+        unsafe { sys::napi_ref_threadsafe_function(env.raw(), function) }
+    } else {
+        // SAFETY: as above.
+        unsafe { sys::napi_unref_threadsafe_function(env.raw(), function) }
+    };
+    checked(status, "cannot reference the wake-up function")
+}

@@ -1,0 +1,41 @@
+//! chainlock: locks for Node.js that hold across modules, worker threads, processes and machines, from one
+//! native core.
+//!
+//! # Map, in reading order
+//!
+//! | area | what lives there | may use |
+//! |---|---|---|
+//! | `sys` | doors to the operating system, a file per platform | nothing |
+//! | `sync` `time` `name` `metrics` | the doors to atomics and clocks, clean texts, histograms | `time` alone: `sys::clock` |
+//! | `raw` | state machines on words, proved by loom | `sync` |
+//! | `table` | the lock table: layout, memory, ring of records | `raw`, `sys` |
+//! | `local` | the waiting line, the threads and their leaving | `table` |
+//! | `send` | the send lock: pure rules, the book, the lock, reports | `local` |
+//! | `binding` | the Node face; the only area that names napi and tokio | everything |
+//!
+//! # Lock order
+//!
+//! Outermost first: the list of locks (`binding::process`) → the rows (`local::departures`) → a send lock's
+//! book → a mailbox (`binding::mailbox`). No two of one kind are held together. No JavaScript and nothing
+//! that may wait runs under any of them.
+
+pub mod metrics;
+pub mod name;
+pub mod sync;
+pub mod time;
+
+pub mod sys;
+
+pub mod raw;
+
+pub mod table;
+
+pub mod local;
+
+pub mod send;
+
+#[cfg(feature = "addon")]
+mod binding;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! The threads that have chainlock loaded, and their leaving. A thread is a row; a row is named by place
+//! and generation, so that what a gone thread held is never taken for a newcomer's.
+
+use crate::sync::Mutex;
+use crate::table::layout::{ROWS, Row};
+use crate::time::Nanos;
+
+/// Names one thread of this process, for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RowId {
+    pub place: u32,
+    pub generation: u32,
+}
+
+impl RowId {
+    /// As one word for the table.
+    pub fn to_word(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.place)
+    }
+}
+
+const FREE: u64 = 0;
+const LIVE: u64 = 1;
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    live: bool,
+}
+
+/// All rows of the process. The first [`ROWS`] are shown in the table; more work, unseen.
+#[derive(Debug)]
+pub struct Rows {
+    slots: Mutex<Vec<Slot>>,
+    shown: &'static [Row; ROWS],
+}
+
+impl Rows {
+    pub fn new(shown: &'static [Row; ROWS]) -> Self {
+        Self { slots: Mutex::new(Vec::new()), shown }
+    }
+
+    /// A thread arrives.
+    pub fn arrive(&self, thread_id: u64, now: Nanos) -> RowId {
+        let mut slots = self.slots.lock();
+        let place = slots.iter().position(|slot| !slot.live).unwrap_or_else(|| {
+            slots.push(Slot::default());
+            slots.len() - 1
+        });
+        let slot = &mut slots[place];
+        slot.live = true;
+        slot.generation += 1;
+        let id = RowId { place: place as u32, generation: slot.generation };
+        if let Some(row) = self.shown.get(place) {
+            row.generation.set(u64::from(id.generation));
+            row.thread_id.set(thread_id);
+            row.since.set(now.0);
+            row.state.set(LIVE);
+        }
+        id
+    }
+
+    /// A thread has left; false when it had left before.
+    pub fn leave(&self, id: RowId) -> bool {
+        let mut slots = self.slots.lock();
+        match slots.get_mut(id.place as usize) {
+            Some(slot) if slot.live && slot.generation == id.generation => slot.live = false,
+            _ => return false,
+        }
+        if let Some(row) = self.shown.get(id.place as usize) {
+            row.state.set(FREE);
+        }
+        true
+    }
+
+    pub fn live(&self) -> usize {
+        self.slots.lock().iter().filter(|slot| slot.live).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reused_place_is_another_row() {
+        let rows = Rows::new(Box::leak(Box::new(std::array::from_fn(|_| Row::default()))));
+        let first = rows.arrive(1, Nanos(1));
+        assert!(rows.leave(first));
+        assert!(!rows.leave(first), "leaving twice is leaving once");
+        let second = rows.arrive(2, Nanos(2));
+        assert_eq!(first.place, second.place);
+        assert_ne!(first, second);
+        assert!(!rows.leave(first), "the first one's leaving does not touch the second");
+        assert_eq!(rows.live(), 1);
+    }
+
+    #[test]
+    fn more_threads_than_rows() {
+        let rows = Rows::new(Box::leak(Box::new(std::array::from_fn(|_| Row::default()))));
+        let ids: Vec<RowId> = (0..ROWS as u64 + 10).map(|n| rows.arrive(n, Nanos(n))).collect();
+        assert!(ids.into_iter().all(|id| rows.leave(id)));
+    }
+}

@@ -1,0 +1,21 @@
+//! The send lock: at most one layer of a controller sends into the session at a time, not twice within the
+//! cooldown, and nobody keeps the others out for ever.
+//!
+//! * [`rules`] decides, and is pure: (rules, state, request, now) → decision.
+//! * [`lock`] is the shell: one mutex, the table, and who is to be told; `book` is what the mutex guards,
+//!   `waiting` the part about the line, `joining` the part about nested calls.
+//! * [`layers`] knows the callers, [`dedup`] the messages already sent, [`report`] what people read.
+//!
+//! Lock order: the mutex of a send lock is innermost. Nothing foreign is called while it is held; what has
+//! to be told to a waiting thread is handed out as [`lock::Delivery`] and told afterwards.
+
+mod book;
+pub mod config;
+pub mod dedup;
+pub mod events;
+mod joining;
+pub mod layers;
+pub mod lock;
+pub mod report;
+pub mod rules;
+mod waiting;

@@ -1,0 +1,5 @@
+//! Elsewhere the standard library's `Instant` is the clock.
+
+pub fn monotonic_ns() -> Option<u64> {
+    None
+}

@@ -1,0 +1,6 @@
+//! Doors to the operating system: a file per platform, no policy, no retries, no lock names. What a
+//! platform lacks is `portable.rs`, which is compiled and tested everywhere with feature `portable`.
+
+pub mod clock;
+pub mod images;
+pub mod map;

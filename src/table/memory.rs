@@ -1,0 +1,56 @@
+//! Where a table's bytes lie: a sealed memory file that others may map read-only where the system has
+//! such a thing, ordinary memory elsewhere.
+
+use crate::sync::{Ordering, fence};
+use crate::sys::map;
+use crate::table::layout::{LAYOUT_VERSION, MAGIC, Table};
+use std::mem::size_of;
+
+/// The process's table: made once, never freed.
+pub fn process_table() -> &'static Table {
+    let table = match map::shared_zeroed(size_of::<Table>(), "chainlock-table") {
+        Some(start) => {
+            // SAFETY: `start` is page-aligned memory of at least `size_of::<Table>()` zero bytes, which
+            // are a valid `Table` (all fields are words), mapped for the life of the process.
+            unsafe { &*start.cast::<Table>().as_ptr() }
+        }
+        None => Box::leak(Box::default()),
+    };
+    table.header.layout_version.set(LAYOUT_VERSION);
+    table.header.pid.set(u64::from(std::process::id()));
+    table.header.size.set(size_of::<Table>() as u64);
+    // The magic comes last. Pairs with the acquire fence that a reader puts after reading it: who finds the
+    // magic finds the rest.
+    fence(Ordering::Release);
+    table.header.magic.set(MAGIC);
+    table
+}
+
+#[cfg(all(test, target_os = "linux", not(feature = "portable")))]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn golden_bytes_and_seals() {
+        let table = process_table();
+        table.send.held_since.set(0x1122_3344_5566_7788);
+        let path = fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| {
+                fs::read_link(path).is_ok_and(|to| to.to_string_lossy().starts_with("/memfd:chainlock-table"))
+            })
+            .expect("the table's file is among our descriptors");
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes.len() % 4096, 0);
+        assert_eq!(&bytes[0..8], b"CHAINLK\0");
+        assert_eq!(&bytes[8..16], &LAYOUT_VERSION.to_le_bytes());
+        assert_eq!(&bytes[16..24], &u64::from(std::process::id()).to_le_bytes());
+        let at = std::mem::offset_of!(Table, send)
+            + std::mem::offset_of!(crate::table::layout::SendPage, held_since);
+        assert_eq!(&bytes[at..at + 8], &[0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]);
+        assert!(fs::write(&path, b"x").is_err(), "nobody writes through the file");
+        assert!(fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(0)).is_err());
+    }
+}

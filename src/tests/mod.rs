@@ -1,0 +1,27 @@
+//! Promises across files; a file's own facts are tested at its foot. `scripts/rust-checks.mjs` runs
+//! them all, each on the machinery that it needs.
+
+#![expect(clippy::print_stdout, reason = "each proof prints its figure")]
+
+#[cfg(feature = "loom")]
+mod loom;
+
+#[cfg(feature = "shuttle")]
+mod scenario;
+#[cfg(feature = "shuttle")]
+mod shuttle;
+
+/// The scenarios name the crate as a program outside would, and so run in both places.
+#[cfg(feature = "shuttle")]
+extern crate self as chainlock;
+
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod differential;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod escapes;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod model;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod tidy;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod vectors;
