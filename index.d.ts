@@ -176,8 +176,9 @@ export function trySend(layerId: LayerId, options?: SendRequestOptions): SendAtt
  *
  * @throws {ChainlockError} `ERR_LOCK_TIMEOUT` (with `holder` and `position`), `ERR_LOCK_UNKNOWN_LAYER`,
  * `ERR_LOCK_DUPLICATE_MESSAGE`, `ERR_LOCK_QUEUE_FULL`, `ERR_LOCK_SELF_DEADLOCK` (inside a
- * {@link withSendLock} that the call cannot join: its own layer's, or with `nested: 'refuse'`), `ERR_LOCK_INVALID_ARGUMENT`, `ERR_LOCK_UNKNOWN_OPTION`;
- * `signal.reason` when aborted. All as rejections.
+ * {@link withSendLock} that the call cannot join: its own layer's, or with `nested: 'refuse'`),
+ * `ERR_LOCK_DEADLOCK` (inside a named lock that the send lock's holder waits for), `ERR_LOCK_INVALID_ARGUMENT`,
+ * `ERR_LOCK_UNKNOWN_OPTION`; `signal.reason` when aborted. All as rejections.
  */
 export function acquireSendLock(layerId: LayerId, options?: SendWaitOptions): Promise<SendGuard>
 
@@ -472,6 +473,885 @@ export class SharedLock {
 /** The process's one send lock; the functions above are its methods. */
 export const sharedLock: SharedLock
 
+// ── Named locks: words ───────────────────────────────────────────────────────────────────────────────
+
+/**
+ * `'exclusive'`: one holder. `'shared'`: any number of holders, none of them exclusive. Where a mode is an
+ * argument of chainlock's own methods, `'write'` and `'read'` are the same two modes.
+ */
+export type LockMode = 'exclusive' | 'shared'
+
+/** A mode as an argument: `'write'` is `'exclusive'`, `'read'` is `'shared'`. */
+export type LockModeName = LockMode | 'write' | 'read'
+
+/** What is held or waited for: a read/write lock, a semaphore, or the send lock. */
+export type LockKind = 'lock' | 'semaphore' | 'send'
+
+/** One hold, as it is told in errors, deadlock reports and statuses. */
+export interface LockHolder {
+  /** Its name; null for a lock without one ({@link Mutex}, {@link Semaphore}, {@link RWLock}). */
+  readonly name: string | null
+  readonly kind: LockKind
+  /** Null for a semaphore. */
+  readonly mode: LockMode | null
+  /** The permits of a semaphore; 1 for a lock. */
+  readonly weight: number
+  /** Of locks that are taken together ({@link LockManager.acquireAll}): all their names. */
+  readonly names?: readonly (string | null)[]
+  /** The label given with the request, or null. */
+  readonly label: string | null
+  /** `worker_threads.threadId` of the thread that asked; 0 is the main thread. Null for the send lock. */
+  readonly threadId: number | null
+  /** The fencing token. */
+  readonly token: number
+  /** How long it has been held. Null for the send lock. */
+  readonly heldMs: number | null
+}
+
+/** One waiting request, as it is told in errors, deadlock reports and statuses. */
+export interface LockWaiter {
+  readonly name: string | null
+  readonly kind: LockKind
+  readonly mode: LockMode | null
+  readonly weight: number
+  readonly names?: readonly (string | null)[]
+  readonly label: string | null
+  readonly threadId: number
+  /** Its place in line, from 1; of several lines, in the first. 0 for the send lock. */
+  readonly position: number
+  readonly priority: number
+  readonly waitedMs: number
+}
+
+// ── Named locks: guards ──────────────────────────────────────────────────────────────────────────────
+
+/** What every hold of a named lock or semaphore is as an object. Anybody it is handed to may release it. */
+export interface HoldGuard {
+  /** The name; `''` for a lock without one. Of several names, the first. */
+  readonly name: string
+  /**
+   * The fencing token: a safe integer, larger than that of every hold before, over all names and threads.
+   * Hand it to whatever has the effect, so that it can refuse a holder whose hold was taken away meanwhile.
+   */
+  readonly token: number
+  /** The label given with the request, cleaned and cut to 64 bytes of UTF-8; null without one. */
+  readonly label: string | null
+  /** When the hold began, in milliseconds since 1970. */
+  readonly acquiredAt: number
+  /** True once it was released or taken away. */
+  readonly released: boolean
+  /**
+   * Aborts when the hold is taken away, by a steal or by {@link LockManager.forceRelease}. Its `reason` is a
+   * {@link ChainlockError} with code `ERR_LOCK_LOST`. It does not abort on an ordinary release.
+   */
+  readonly signal: AbortSignal
+  /**
+   * Whether the hold still stands: one native load, right even in the first instruction after the event loop
+   * was blocked. Call it immediately before an effect that must not happen twice.
+   */
+  check(): boolean
+  /** @throws {ChainlockError} `ERR_LOCK_LOST` when {@link HoldGuard.check} is false. */
+  assertHeld(): void
+  /**
+   * Gives the lock back. Idempotent; never throws.
+   * @returns Whether this call released the hold: false the second time, and false when it had been taken away.
+   */
+  release(): boolean
+  /** Releases; what `using` calls. */
+  [Symbol.dispose](): void
+  /** Releases; what `await using` calls. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * A hold of one named lock, or of several taken together ({@link LockManager.acquireAll}). A guard that is
+ * garbage-collected while it holds is released and reported as a process warning with the code
+ * `CHAINLOCK_GUARD_COLLECTED`, with its name and label.
+ *
+ * @example
+ * using guard = await locks.acquire('skills', { mode: 'read', label: 'planner' })
+ */
+export interface LockGuard extends HoldGuard {
+  /** All names; one, except after {@link LockManager.acquireAll}. */
+  readonly names: readonly string[]
+  /** The present mode. Of several names: `'exclusive'` if at least one of them is held so. */
+  readonly mode: LockMode
+  /**
+   * Turns an exclusive hold into a shared one, without a moment in between at which nobody holds. Readers
+   * that wait at the head of the line come in.
+   * @returns False, and nothing is changed, when the hold is not exclusive, not held any more, or of several names.
+   */
+  downgrade(): boolean
+  /**
+   * Turns a shared hold into an exclusive one if it is the only one; never waits.
+   * @returns False, and the hold stays shared, when others hold as well, when it is not held any more, or when it
+   * is of several names. True at once when it is exclusive already.
+   */
+  tryUpgrade(): boolean
+  /**
+   * Waits, ahead of everybody in line, until this is the only hold, and makes it exclusive. The hold stays
+   * shared meanwhile, and when the wait fails. Two that wait so would wait for each other: the second is refused
+   * at once.
+   *
+   * @throws {ChainlockError} `ERR_LOCK_DEADLOCK`, `ERR_LOCK_TIMEOUT`, `ERR_LOCK_LOST`; `signal.reason` when aborted.
+   * All as rejections.
+   */
+  upgrade(options?: LockUpgradeOptions): Promise<void>
+}
+
+/** Options of {@link LockGuard.upgrade}. */
+export interface LockUpgradeOptions {
+  /** How long to wait at the most. Default: the default of writers, 30,000. */
+  timeoutMs?: number
+  /** Aborts the wait. */
+  signal?: AbortSignal
+}
+
+// ── Named locks: options ─────────────────────────────────────────────────────────────────────────────
+
+/** Options of the calls that ask once. */
+export interface LockTryOptions {
+  /** Default `'exclusive'`. */
+  mode?: LockModeName
+  /**
+   * Who asks, in words for people: shown in errors, reports and `query({ detail: true })`. Cleaned and cut to
+   * 64 bytes of UTF-8.
+   */
+  label?: string
+}
+
+/** Options of {@link LockManager.acquireSync}. */
+export interface LockSyncOptions extends LockTryOptions {
+  /**
+   * How long to wait at the most. Default 10,000 for readers and 30,000 for writers
+   * ({@link LockManager.configure}). `Infinity`: as long as it takes. 0: not at all.
+   */
+  timeoutMs?: number
+  /** An integer from -1,000 to 1,000; higher is served first, equal ones first come, first served. Default 0. */
+  priority?: number
+}
+
+/** Options of the calls that wait. */
+export interface LockAcquireOptions extends LockSyncOptions {
+  /** Aborts the wait: the request leaves the line at once and the promise rejects with `signal.reason`. */
+  signal?: AbortSignal
+  /** The class for `lockOrder` ({@link LockManager.configure}). Default: the name up to the first `':'`. */
+  class?: string
+  /** False: this wait does not keep the thread's event loop alive. Default true. */
+  ref?: boolean
+}
+
+/** Options of the calls that run a function under the lock. */
+export interface LockRunOptions extends LockAcquireOptions {
+  /**
+   * Inside a callback that holds the same lock already, in this mode or exclusively: true grants the inner
+   * call at once, as a part of that hold; its end leaves the hold alone. Siblings that are started side by side
+   * inside an exclusive hold still go one at a time. Default false: `ERR_LOCK_SELF_DEADLOCK`.
+   */
+  reentrant?: boolean
+}
+
+/** {@link LockRunOptions} where the method's name says the mode. */
+export type LockModelessOptions = Omit<LockRunOptions, 'mode'>
+
+/** What {@link LockManager.configure} takes; what is left out stays as it is. */
+export interface LocksSettings {
+  /**
+   * Whether the order in which classes of locks are taken inside each other is watched: `'off'` (default),
+   * `'warn'`: the first inversion of two classes is a process warning with the code `ERR_LOCK_ORDER`; `'error'`: the
+   * request that would invert rejects with that code. Nothing has to deadlock for it. For development and tests.
+   */
+  lockOrder?: 'off' | 'warn' | 'error'
+  /** How long readers wait unless they say so themselves. Default 10,000. `Infinity` is allowed. */
+  readTimeoutMs?: number
+  /** The same for writers and for requests to named semaphores. Default 30,000. */
+  writeTimeoutMs?: number
+  /** From when {@link LockManager.detectDeadlocks} lists a wait as long. Default 300,000. */
+  longWaitMs?: number
+}
+
+// ── Web Locks ────────────────────────────────────────────────────────────────────────────────────────
+
+/** A granted lock as {@link LockManager.request} hands it to its callback: what the Web Locks standard says. */
+export class Lock {
+  private constructor()
+  get name(): string
+  get mode(): LockMode
+}
+
+/** Options of {@link LockManager.request}: the standard's, and some more. */
+export interface LockOptions {
+  /** Default `'exclusive'`. */
+  mode?: LockMode
+  /** Do not wait: the callback gets null when the lock cannot be had at once. */
+  ifAvailable?: boolean
+  /**
+   * Take the lock from whoever holds it, ahead of everybody in line. Those requests' promises reject with a
+   * `DOMException` `AbortError`; their callbacks go on, without the lock.
+   */
+  steal?: boolean
+  /** Aborts the wait: the promise rejects with `signal.reason`. Ignored once granted. */
+  signal?: AbortSignal
+  /** Beyond the standard. How long to wait at the most; then `ERR_LOCK_TIMEOUT`. Default: as long as it takes. */
+  timeoutMs?: number
+  /** Beyond the standard. As {@link LockSyncOptions.priority}. */
+  priority?: number
+  /** Beyond the standard. As {@link LockTryOptions.label}. */
+  label?: string
+  /**
+   * Beyond the standard. What a request that closes a cycle does: `'hang'` (default), as the standard says; one
+   * process warning with the code `ERR_LOCK_DEADLOCK` tells of it. `'error'`: reject with {@link DeadlockError}.
+   */
+  deadlock?: 'hang' | 'error'
+  /** Beyond the standard. As {@link LockAcquireOptions.ref}. */
+  ref?: boolean
+}
+
+/** What runs under a requested lock. */
+export type LockGrantedCallback<T> = (lock: Lock | null) => T
+
+/** One lock in a {@link LockManagerSnapshot}. */
+export interface LockInfo {
+  readonly name: string
+  readonly mode: LockMode
+  /** The thread: one and the same text for all requests of a thread. */
+  readonly clientId: string
+}
+
+/** What {@link LockManager.query} answers. */
+export interface LockManagerSnapshot {
+  readonly held: LockInfo[]
+  /** In the order in which the requests of one name are served. */
+  readonly pending: LockInfo[]
+}
+
+/** A held lock in `query({ detail: true })`. */
+export interface HeldLockDetail extends LockInfo {
+  readonly threadId: number
+  readonly pid: number
+  readonly label: string | null
+  readonly token: number
+  /** Milliseconds since 1970. */
+  readonly acquiredAt: number
+  readonly heldMs: number
+}
+
+/** A waiting request in `query({ detail: true })`. */
+export interface PendingLockDetail extends LockInfo {
+  readonly threadId: number
+  readonly pid: number
+  readonly label: string | null
+  /** Milliseconds since 1970. */
+  readonly requestedAt: number
+  readonly waitedMs: number
+  /** Its place in line, from 1. */
+  readonly position: number
+  readonly priority: number
+}
+
+/** What `query({ detail: true })` answers. */
+export interface LockManagerDetail {
+  readonly held: HeldLockDetail[]
+  readonly pending: PendingLockDetail[]
+}
+
+// ── Named locks ──────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Named read/write locks and semaphores: one set for the whole process, for the main thread, worker threads and
+ * several installed copies of the package.
+ *
+ * A name is any string, compared by its UTF-16 code units. Names that begin with `'-'` are kept for chainlock. A
+ * name that nobody holds, waits for or has a handle of costs nothing.
+ *
+ * First come, first served, per name: a reader does not overtake a writer that waits, readers that stand next to
+ * each other are granted together, a call that does not wait overtakes nobody. `priority` is the only exception.
+ * At most 200,000 requests wait for one name.
+ *
+ * @throws Calls that wait reject with a {@link ChainlockError}: `ERR_LOCK_TIMEOUT` (with `holders`, `position` and
+ * `waitedMs`), `ERR_LOCK_DEADLOCK` and `ERR_LOCK_SELF_DEADLOCK` ({@link DeadlockError}), `ERR_LOCK_ORDER`,
+ * `ERR_LOCK_QUEUE_FULL`, `ERR_LOCK_INVALID_ARGUMENT`, `ERR_LOCK_UNKNOWN_OPTION`; with `signal.reason` when aborted.
+ */
+export class LockManager {
+  private constructor()
+
+  /**
+   * The Web Locks standard's `request`: asks for the lock, calls `callback` with it, and gives it back when what
+   * the callback returns has settled. The callback never runs before `request` has returned, runs in the
+   * `AsyncLocalStorage` context of the call, and may return any thenable.
+   *
+   * All errors come as rejections, wrong arguments as the standard's `TypeError` and `DOMException`s.
+   * As the standard says, a deadlock hangs, unless `deadlock: 'error'` is given.
+   *
+   * @returns What the callback returns.
+   * @example
+   * await locks.request('skills', { mode: 'shared' }, async (lock) => read())
+   */
+  request<T>(name: string, callback: LockGrantedCallback<T>): Promise<Awaited<T>>
+  request<T>(
+    name: string,
+    options: LockOptions | null | undefined,
+    callback: LockGrantedCallback<T>,
+  ): Promise<Awaited<T>>
+
+  /**
+   * What is held and what waits, in all threads: the standard's `query`, of all named locks however they were asked
+   * for. With `detail: true` it also says who, where, since when and at which place. Semaphores, and locks without a
+   * name, are not in it ({@link LockManager.getLockStatus}).
+   */
+  query(options?: { detail?: false }): Promise<LockManagerSnapshot>
+  query(options: { detail: true }): Promise<LockManagerDetail>
+  query(options: { detail?: boolean }): Promise<LockManagerSnapshot | LockManagerDetail>
+
+  /**
+   * Waits for the lock and answers with its guard, which the caller releases.
+   *
+   * @example
+   * using guard = await locks.acquire('memory:42', { mode: 'write', timeoutMs: 5_000, label: 'consolidation' })
+   */
+  acquire(name: string, options?: LockAcquireOptions): Promise<LockGuard>
+
+  /**
+   * Takes the lock if it can be had at once.
+   * @returns Its guard, or null.
+   * @throws {TypeError & ChainlockError} `ERR_LOCK_INVALID_ARGUMENT`, `ERR_LOCK_UNKNOWN_OPTION`.
+   */
+  tryAcquire(name: string, options?: LockTryOptions): LockGuard | null
+
+  /**
+   * Waits for the lock while the thread stands still. In worker threads only.
+   * @throws {ChainlockError} `ERR_LOCK_MAIN_THREAD` on the main thread; the errors of the calls that wait.
+   */
+  acquireSync(name: string, options?: LockSyncOptions): LockGuard
+
+  /**
+   * Waits until all the locks can be had, and takes them in one step: all of them or none, so that the order of the
+   * names does not matter. A name without a mode is taken in `options.mode` (default `'exclusive'`); a name given
+   * twice counts once, in the stronger mode. While it waits it stands in the line of every name.
+   *
+   * @param names At least one, at most 1,000.
+   * @param options The default of `timeoutMs` is that of writers, unless all modes are shared.
+   */
+  acquireAll(names: readonly LockRequestName[], options?: LockAcquireOptions): Promise<LockGuard>
+
+  /**
+   * Waits for the lock, runs `fn` and gives the lock back, however `fn` ends. Inside `fn`, and in whatever it
+   * awaits, requests are known to come from inside this hold: that is what deadlock detection and `reentrant` go by.
+   *
+   * @returns What `fn` returns.
+   * @example
+   * const skill = await locks.withLock('skills', { mode: 'read' }, () => load('sort-numbers'))
+   */
+  withLock<T>(name: string, fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+  withLock<T>(name: string, options: LockRunOptions | undefined, fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+
+  /** {@link LockManager.withLock} in mode `'shared'`. */
+  withRead<T>(name: string, fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+  withRead<T>(name: string, options: LockModelessOptions | undefined, fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+
+  /** {@link LockManager.withLock} in mode `'exclusive'`. */
+  withWrite<T>(name: string, fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+  withWrite<T>(name: string, options: LockModelessOptions | undefined, fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+
+  /** {@link LockManager.acquireAll}, `fn`, release. */
+  withAll<T>(names: readonly LockRequestName[], fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+  withAll<T>(
+    names: readonly LockRequestName[],
+    options: LockAcquireOptions | undefined,
+    fn: (guard: LockGuard) => T,
+  ): Promise<Awaited<T>>
+
+  /**
+   * A handle of the lock of that name, for hot paths: the name is looked up once. It takes nothing.
+   * @param options.mode What the handle's calls ask for unless they say so. Default `'exclusive'`.
+   * @param options.label Of all its requests unless they say so.
+   */
+  lock(name: string, options?: LockTryOptions): LockHandle
+
+  /**
+   * The semaphore of that name. Semaphores have names of their own: `semaphore('x')` and `lock('x')` have nothing to
+   * do with each other.
+   *
+   * @param permits How many units there are: an integer from 1 to 4,294,967,294. Left out: as many as it has, or 1 when
+   * there is none of that name yet.
+   * @throws {TypeError & ChainlockError} `ERR_LOCK_INVALID_ARGUMENT`, also when it has other permits already.
+   */
+  semaphore(name: string, permits?: number): NamedSemaphore
+
+  /**
+   * Runs `fn` as a flow of its own: what is called inside, one after the other, counts as one asker, and the
+   * guards that are acquired in it (`acquire`, `tryAcquire`, `acquireAll`) count as held by it until they are
+   * released. Outside of a flow a guard belongs to nobody, because it can be handed around: deadlock detection
+   * does not see what its holder waits for. Do not acquire side by side (`Promise.all`) directly in one flow.
+   *
+   * @param label Shown in reports for requests without a label of their own.
+   * @returns What `fn` returns.
+   */
+  flow<T>(fn: () => T): Promise<Awaited<T>>
+  flow<T>(label: string | undefined, fn: () => T): Promise<Awaited<T>>
+
+  /**
+   * Changes the settings of named locks, for the whole process. Either everything is applied, or an error says what is
+   * wrong and nothing is.
+   * @returns The settings now in force.
+   */
+  configure(settings: LocksSettings): Readonly<Required<LocksSettings>>
+
+  /**
+   * The cycles of requests that wait for each other at this moment, and the waits that are older than a threshold.
+   * Cycles are refused when they come about; what is left for this call are those of {@link LockManager.request},
+   * and those of guards outside of flows, which show as long waits.
+   * @param options.olderThanMs Default: `longWaitMs`, 300,000.
+   */
+  detectDeadlocks(options?: { olderThanMs?: number }): LockDeadlocks
+
+  /** What was counted of the read/write lock of that name; null when nothing is known of it (any more). */
+  getStatistics(name: string): LockStatistics | null
+  /** What was counted of all named locks and semaphores: those in use, and the busiest 1,000 others. */
+  getStatistics(): LockStatistics[]
+
+  /** Who holds the read/write lock of that name now and who waits for it. */
+  getLockStatus(name: string): LockStatus
+  /** The same of all named locks and semaphores that are held or waited for. */
+  getLockStatus(): LockStatus[]
+
+  /** Sets what was counted of that name, or of all, to zero. Holds, waits and tokens stay. */
+  resetStatistics(name?: string): void
+
+  /**
+   * Takes the lock of that name away from whoever holds it: their guards are lost, their signals abort, the
+   * promises of their `request`s reject with an `AbortError`. The next in line are granted.
+   *
+   * @param reason In words for people; part of the message of `ERR_LOCK_LOST`. Cleaned and cut to 64 bytes.
+   * @returns How many holds were ended.
+   */
+  forceRelease(name: string, reason?: string): number
+}
+
+/** A name, or a name with the mode in which it is wanted. */
+export type LockRequestName = string | { readonly name: string; readonly mode?: LockModeName }
+
+/** The process's named locks. */
+export const locks: LockManager
+
+/**
+ * A name that was looked up once. While the handle is reachable, the name's statistics are kept.
+ *
+ * @example
+ * const index = locks.lock('index')
+ * const guard = index.tryAcquire()
+ * if (guard) try { rebuild() } finally { guard.release() }
+ */
+export interface LockHandle {
+  readonly name: string
+  /** What its calls ask for unless they say so. */
+  readonly mode: LockMode
+  /** Whether anybody holds it, in whatever mode. */
+  readonly isLocked: boolean
+  /** Takes the lock if it can be had at once. @returns Its guard, or null. */
+  tryAcquire(mode?: LockModeName): LockGuard | null
+  /** As {@link LockManager.acquire}. */
+  acquire(options?: LockModeName | LockAcquireOptions): Promise<LockGuard>
+  /** As {@link LockManager.withLock}. */
+  run<T>(fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+  run<T>(options: LockModeName | LockRunOptions | undefined, fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+  /** What was counted so far. */
+  getStatistics(): LockStatistics
+}
+
+// ── Named semaphores ─────────────────────────────────────────────────────────────────────────────────
+
+/** Options of {@link NamedSemaphore.tryAcquire}. */
+export interface SemaphoreTryOptions {
+  /** How many permits to take: an integer from 1 on. Default 1. */
+  weight?: number
+  /** As {@link LockTryOptions.label}. */
+  label?: string
+}
+
+/** Options of the calls of a {@link NamedSemaphore} that wait. */
+export interface SemaphoreAcquireOptions extends SemaphoreTryOptions {
+  /** How long to wait at the most. Default: the default of writers, 30,000. */
+  timeoutMs?: number
+  /** As {@link LockSyncOptions.priority}. */
+  priority?: number
+  /** Aborts the wait. */
+  signal?: AbortSignal
+  /** As {@link LockAcquireOptions.class}. */
+  class?: string
+  /** As {@link LockAcquireOptions.ref}. */
+  ref?: boolean
+}
+
+/** Some permits of a semaphore, held. */
+export interface SemaphoreGuard extends HoldGuard {
+  /** How many. */
+  readonly weight: number
+}
+
+/**
+ * A semaphore with a name, one for the process. First come, first served: a small request does not overtake a
+ * large one that waits.
+ *
+ * @example
+ * const models = locks.semaphore('model-calls', 4)
+ * const answer = await models.run({ weight: 2, timeoutMs: 60_000 }, () => ask(prompt))
+ */
+export interface NamedSemaphore {
+  readonly name: string
+  /** How many permits there are. */
+  readonly permits: number
+  /** How many of them are free; 0 while more are held than there are, after a {@link NamedSemaphore.resize}. */
+  readonly available: number
+  /** How many requests wait. */
+  readonly waiting: number
+  /** Waits for permits. More than there are is no error: they may become more. */
+  acquire(options?: SemaphoreAcquireOptions): Promise<SemaphoreGuard>
+  /** Takes permits if they can be had at once. @returns The guard, or null. */
+  tryAcquire(options?: SemaphoreTryOptions): SemaphoreGuard | null
+  /** Waits for permits, runs `fn` and gives them back, however `fn` ends. @returns What `fn` returns. */
+  run<T>(fn: (guard: SemaphoreGuard) => T): Promise<Awaited<T>>
+  run<T>(options: SemaphoreAcquireOptions | undefined, fn: (guard: SemaphoreGuard) => T): Promise<Awaited<T>>
+  /** Changes how many permits there are, from 0 on, for everybody. Takes nothing from those who hold. */
+  resize(permits: number): void
+  /** What was counted so far. Semaphores count as `shared`. */
+  getStatistics(): LockStatistics
+}
+
+// ── Named locks: looking ─────────────────────────────────────────────────────────────────────────────
+
+/** Least, mean, greatest and percentiles (at most 6.25 % too high) of a set of durations; 0 for none. */
+export interface LockDurations {
+  readonly minMs: number
+  readonly avgMs: number
+  readonly maxMs: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
+/** What was counted of one mode. */
+export interface LockModeStatistics {
+  readonly acquisitions: number
+  readonly releases: number
+  readonly timeouts: number
+  /** Holds whose callback threw or rejected. They count as released, too. */
+  readonly errors: number
+  /** Waits that ended by their signal, or by `cancel()`. */
+  readonly aborts: number
+  /** Holds that were stolen or force-released. */
+  readonly steals: number
+  /** Holds and waits that ended with their thread. */
+  readonly deaths: number
+  /** Requests that were refused because they would have waited for each other. */
+  readonly deadlocks: number
+  /** Requests that had to wait. */
+  readonly contended: number
+  /** From request to grant. */
+  readonly wait: LockDurations
+  /** From grant to the end of the hold. */
+  readonly hold: LockDurations
+}
+
+/** What can happen to a request or a hold. `failed`: released after its callback threw or rejected. */
+export type LockOperation =
+  | 'acquired'
+  | 'released'
+  | 'failed'
+  | 'timed_out'
+  | 'aborted'
+  | 'stolen'
+  | 'forced'
+  | 'died'
+  | 'deadlocked'
+  | 'downgraded'
+  | 'upgraded'
+
+/** One line of a lock's past. */
+export interface LockOperationEntry {
+  /** Milliseconds since 1970. */
+  readonly at: number
+  readonly operation: LockOperation
+  readonly mode: LockMode
+  readonly threadId: number
+  /** The fencing token; null where there was no hold. */
+  readonly token: number | null
+  /** How long it had waited, or for the end of a hold, how long it had been held. */
+  readonly ms: number
+}
+
+/** What {@link LockManager.getStatistics} answers of one name. Plain data, as JSON has it. */
+export interface LockStatistics {
+  readonly name: string | null
+  readonly kind: 'lock' | 'semaphore'
+  readonly modes: { readonly shared: LockModeStatistics; readonly exclusive: LockModeStatistics }
+  /** How many hold it now. */
+  readonly holders: number
+  /** How many wait now. */
+  readonly waiters: number
+  /** The last 100, oldest first. */
+  readonly operations: readonly LockOperationEntry[]
+}
+
+/** What {@link LockManager.getLockStatus} answers of one name. Plain data, as JSON has it. */
+export interface LockStatus {
+  readonly name: string | null
+  readonly kind: 'lock' | 'semaphore'
+  /** Of a semaphore: how many permits there are, and how many of them are free. */
+  readonly permits?: number
+  readonly available?: number
+  readonly holders: readonly LockHolder[]
+  /** In the order in which they are served. */
+  readonly waiters: readonly LockWaiter[]
+}
+
+/** One step of a deadlock: a request, and what it waits for. */
+export interface DeadlockEdge {
+  readonly request: LockWaiter
+  /** The hold that it waits for. Null when a request for several locks stands before it in line. */
+  readonly heldBy: LockHolder | null
+  /** That request. */
+  readonly behind?: LockWaiter
+}
+
+/**
+ * Requests that wait for each other. Each waits for the hold of its own edge, and inside that hold the request
+ * of the next edge was made; after the last comes the first.
+ */
+export interface DeadlockReport {
+  readonly cycle: readonly DeadlockEdge[]
+  /** The same in words, several lines. */
+  readonly report: string
+}
+
+/** A request that has been waiting for long, and who holds what it waits for. */
+export interface LongWait extends LockWaiter {
+  /** At most 8 of them. */
+  readonly holders: readonly LockHolder[]
+  readonly holderCount: number
+}
+
+/** What {@link LockManager.detectDeadlocks} answers. */
+export interface LockDeadlocks {
+  readonly cycles: readonly DeadlockReport[]
+  readonly longWaits: readonly LongWait[]
+}
+
+/** In which order two classes of locks were taken, once. */
+export interface LockOrderSide {
+  /** The class that was held. */
+  readonly held: string
+  /** The class that was asked for inside. */
+  readonly then: string
+  /** The names that were held, outermost first, and the one asked for. */
+  readonly chain: readonly string[]
+  readonly threadId: number
+  readonly label: string | null
+  /** Where in the program: a stack. */
+  readonly site: string | null
+}
+
+// ── Locks without a name ─────────────────────────────────────────────────────────────────────────────
+
+/** How the locks without a name wait. In place of an options object a number is the priority. */
+export interface SyncWaitOptions {
+  /** How long to wait at the most; then `ERR_LOCK_TIMEOUT`. Default: as long as it takes. */
+  timeoutMs?: number
+  /** Aborts the wait: the promise rejects with `signal.reason`. */
+  signal?: AbortSignal
+  /** An integer from -1,000 to 1,000; higher is served first. Default 0. */
+  priority?: number
+  /** As {@link LockTryOptions.label}. */
+  label?: string
+}
+
+/** Releases what was acquired. The second call does nothing. */
+export interface Releaser {
+  (): void
+  [Symbol.dispose](): void
+}
+
+/** What {@link withTimeout} and {@link tryAcquire} make of a {@link Mutex}, and what it is itself. */
+export interface MutexInterface {
+  acquire(priority?: number | SyncWaitOptions): Promise<Releaser>
+  runExclusive<T>(fn: MutexInterface.Worker<T>, priority?: number | SyncWaitOptions): Promise<T>
+  waitForUnlock(priority?: number | SyncWaitOptions): Promise<void>
+  isLocked(): boolean
+  release(): void
+  cancel(): void
+}
+export declare namespace MutexInterface {
+  type Releaser = import('./index').Releaser
+  type Worker<T> = () => T | PromiseLike<T>
+}
+
+/** What {@link withTimeout} and {@link tryAcquire} make of a {@link Semaphore}, and what it is itself. */
+export interface SemaphoreInterface {
+  acquire(weight?: number, priority?: number | SyncWaitOptions): Promise<[number, Releaser]>
+  runExclusive<T>(fn: SemaphoreInterface.Worker<T>, weight?: number, priority?: number | SyncWaitOptions): Promise<T>
+  waitForUnlock(weight?: number, priority?: number | SyncWaitOptions): Promise<void>
+  isLocked(): boolean
+  getValue(): number
+  setValue(value: number): void
+  release(weight?: number): void
+  cancel(): void
+}
+export declare namespace SemaphoreInterface {
+  type Releaser = import('./index').Releaser
+  type Worker<T> = (value: number) => T | PromiseLike<T>
+}
+
+/**
+ * A lock without a name, for one object; with the methods of async-mutex. It belongs to the thread that made it.
+ *
+ * @example
+ * const mutex = new Mutex()
+ * await mutex.runExclusive(async () => save(await load()))
+ */
+export class Mutex implements MutexInterface {
+  /** @param cancelError What the waits that {@link Mutex.cancel} ends reject with. Default {@link E_CANCELED}. */
+  constructor(cancelError?: Error)
+  /** Waits for the lock. @returns What releases it. */
+  acquire(priority?: number | SyncWaitOptions): Promise<Releaser>
+  /** Takes the lock if it is free. @returns What releases it, or null. */
+  tryAcquire(): Releaser | null
+  /** Waits for the lock, runs `fn`, releases. Deadlocks are found, as inside {@link LockManager.withLock}. */
+  runExclusive<T>(fn: MutexInterface.Worker<T>, priority?: number | SyncWaitOptions): Promise<T>
+  /** Waits until the lock could be had, and takes nothing. */
+  waitForUnlock(priority?: number | SyncWaitOptions): Promise<void>
+  isLocked(): boolean
+  /** Releases the present hold, whoever has it; nothing when there is none. */
+  release(): void
+  /** Ends all waits: they reject. The hold stays. */
+  cancel(): void
+}
+
+/** A semaphore without a name, with the methods of async-mutex. It belongs to the thread that made it. */
+export class Semaphore implements SemaphoreInterface {
+  /**
+   * @param value How many units there are at first.
+   * @param cancelError What the waits that {@link Semaphore.cancel} ends reject with. Default {@link E_CANCELED}.
+   */
+  constructor(value: number, cancelError?: Error)
+  /** Waits for `weight` units (default 1). @returns The value before they were taken, and what gives them back. */
+  acquire(weight?: number, priority?: number | SyncWaitOptions): Promise<[number, Releaser]>
+  /** Takes `weight` units (default 1) if they can be had at once. */
+  tryAcquire(weight?: number): [number, Releaser] | null
+  /** Waits for units, runs `fn` with the value before they were taken, gives them back. */
+  runExclusive<T>(fn: SemaphoreInterface.Worker<T>, weight?: number, priority?: number | SyncWaitOptions): Promise<T>
+  /** Waits until `weight` units could be had, and takes nothing. */
+  waitForUnlock(weight?: number, priority?: number | SyncWaitOptions): Promise<void>
+  /** Whether no unit is free. */
+  isLocked(): boolean
+  /** The free units. */
+  getValue(): number
+  /** Sets the free units. */
+  setValue(value: number): void
+  /** Gives back `weight` units (default 1). */
+  release(weight?: number): void
+  /** Ends all waits: they reject. What is held stays. */
+  cancel(): void
+}
+
+/**
+ * A read/write lock without a name. It belongs to the thread that made it. Waits take as long as they take, unless
+ * `timeoutMs` is given.
+ */
+export class RWLock {
+  /** @param cancelError What the waits that {@link RWLock.cancel} ends reject with. Default {@link E_CANCELED}. */
+  constructor(cancelError?: Error)
+  acquireRead(options?: number | SyncWaitOptions): Promise<LockGuard>
+  acquireWrite(options?: number | SyncWaitOptions): Promise<LockGuard>
+  tryAcquireRead(): LockGuard | null
+  tryAcquireWrite(): LockGuard | null
+  /** Waits for the lock, runs `fn`, releases. */
+  withRead<T>(fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+  withRead<T>(options: SyncWaitOptions | undefined, fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+  withWrite<T>(fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+  withWrite<T>(options: SyncWaitOptions | undefined, fn: (guard: LockGuard) => T): Promise<Awaited<T>>
+  /** Whether anybody holds it. */
+  isLocked(): boolean
+  /** Whether a writer holds it. */
+  isWriteLocked(): boolean
+  /** How many readers hold it. */
+  readonly readers: number
+  /** Waits until a writer could have it, and takes nothing. */
+  waitForUnlock(priority?: number | SyncWaitOptions): Promise<void>
+  /** Ends all waits: they reject. What is held stays. */
+  cancel(): void
+}
+
+/**
+ * The same lock, whose waits end after `timeoutMs`: they reject with `error` (default {@link E_TIMEOUT}) and
+ * leave the line at once.
+ */
+export function withTimeout(sync: MutexInterface, timeoutMs: number, error?: Error): MutexInterface
+export function withTimeout(sync: SemaphoreInterface, timeoutMs: number, error?: Error): SemaphoreInterface
+
+/**
+ * The same lock, which does not wait: what cannot be had at once rejects with `error` (default
+ * {@link E_ALREADY_LOCKED}).
+ */
+export function tryAcquire(sync: MutexInterface, error?: Error): MutexInterface
+export function tryAcquire(sync: SemaphoreInterface, error?: Error): SemaphoreInterface
+
+/** What waits that ran out of time reject with under {@link withTimeout}. Its `code` is `ERR_LOCK_TIMEOUT`. */
+export const E_TIMEOUT: ChainlockError
+/** What {@link tryAcquire} rejects with. Its `code` is `ERR_LOCK_UNAVAILABLE`. */
+export const E_ALREADY_LOCKED: ChainlockError
+/** What waits that were cancelled reject with. Its `code` is `ERR_LOCK_CANCELED`. */
+export const E_CANCELED: ChainlockError
+
+// ── Decorators ───────────────────────────────────────────────────────────────────────────────────────
+
+/** The name of the lock, or a function of the method's arguments, called with the method's `this`, that gives it. */
+export type LockName<This = any, Args extends unknown[] = any[]> = string | ((this: This, ...args: Args) => string)
+
+/**
+ * What {@link readLock} and {@link writeLock} give: a decorator of methods, both of the TC39 standard and of
+ * TypeScript's `experimentalDecorators`, and a wrapper of functions. What comes out waits for the lock, so it is
+ * asynchronous.
+ */
+export interface LockDecorator<This, Args extends unknown[]> {
+  /** A decorator as in the TC39 standard. */
+  <T extends This, A extends [...Args, ...any[]], R>(
+    method: (this: T, ...args: A) => Promise<R>,
+    context: ClassMethodDecoratorContext<T, (this: T, ...args: A) => Promise<R>>,
+  ): (this: T, ...args: A) => Promise<R>
+  /** A decorator as with TypeScript's `experimentalDecorators`. */
+  <A extends [...Args, ...any[]], R>(
+    target: object,
+    key: string | symbol,
+    descriptor: TypedPropertyDescriptor<(...args: A) => Promise<R>>,
+  ): void
+  /** A wrapper. */
+  <T extends This, A extends [...Args, ...any[]], R>(
+    fn: (this: T, ...args: A) => R,
+  ): (this: T, ...args: A) => Promise<Awaited<R>>
+}
+
+/**
+ * Runs a method or function under the lock, in mode `'shared'`.
+ *
+ * @example
+ * class Skills {
+ *   \@readLock('skills')
+ *   async find(id) { … }
+ *   \@writeLock((id) => `skill:${id}`, { timeoutMs: 5_000 })
+ *   async replace(id, skill) { … }
+ * }
+ * const find = readLock('skills')(async (id) => { … })
+ */
+export function readLock<This = unknown, Args extends unknown[] = []>(
+  name: LockName<This, Args>,
+  options?: LockModelessOptions,
+): LockDecorator<This, Args>
+
+/** Runs a method or function under the lock, in mode `'exclusive'`. See {@link readLock}. */
+export function writeLock<This = unknown, Args extends unknown[] = []>(
+  name: LockName<This, Args>,
+  options?: LockModelessOptions,
+): LockDecorator<This, Args>
+
 // ── Errors ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** The stable codes. */
@@ -483,7 +1363,12 @@ export type ChainlockErrorCode =
   | 'ERR_LOCK_TIMEOUT'
   | 'ERR_LOCK_QUEUE_FULL'
   | 'ERR_LOCK_SELF_DEADLOCK'
+  | 'ERR_LOCK_DEADLOCK'
+  | 'ERR_LOCK_ORDER'
   | 'ERR_LOCK_LOST'
+  | 'ERR_LOCK_CANCELED'
+  | 'ERR_LOCK_UNAVAILABLE'
+  | 'ERR_LOCK_MAIN_THREAD'
   | 'ERR_LOCK_NATIVE_MISSING'
   | 'ERR_LOCK_VERSION_MISMATCH'
   | 'ERR_LOCK_INTERNAL'
@@ -495,8 +1380,12 @@ export type ChainlockErrorCode =
  */
 export class ChainlockError extends Error {
   readonly code: ChainlockErrorCode
-  /** Who held the lock, where that is the cause. */
+  /** The send lock: who held it, where that is the cause. */
   readonly holder?: SendHolder | null
+  /** `ERR_LOCK_TIMEOUT` of a named lock: who held it when time ran out, at most 8 of them. */
+  readonly holders?: readonly LockHolder[]
+  /** `ERR_LOCK_TIMEOUT` of a named lock: how many held it. */
+  readonly holderCount?: number
   /** `ERR_LOCK_TIMEOUT`: place in line when time ran out, from 1. */
   readonly position?: number
   /** `ERR_LOCK_TIMEOUT`: how long the request had waited. */
@@ -505,6 +1394,25 @@ export class ChainlockError extends Error {
   readonly token?: number
   /** `ERR_LOCK_DUPLICATE_MESSAGE`: when the dedup window ends. */
   readonly retryAfterMs?: number
+  /** `ERR_LOCK_ORDER`: the two orders; `first` was seen before, `now` is this request's. */
+  readonly first?: LockOrderSide
+  readonly now?: LockOrderSide
+}
+
+/**
+ * A request that was refused because it would wait for ever: its cycle, as data and in words.
+ * `ERR_LOCK_SELF_DEADLOCK` when the request was made inside the very hold that it would wait for,
+ * `ERR_LOCK_DEADLOCK` otherwise.
+ *
+ * @example
+ * try { await locks.withLock('a', () => locks.withLock('b', work)) }
+ * catch (error) { if (error instanceof DeadlockError) console.error(error.report); else throw error }
+ */
+export class DeadlockError extends ChainlockError {
+  readonly code: 'ERR_LOCK_DEADLOCK' | 'ERR_LOCK_SELF_DEADLOCK'
+  readonly cycle: readonly DeadlockEdge[]
+  /** The cycle in words, several lines. */
+  readonly report: string
 }
 
 /** The version of this package. */

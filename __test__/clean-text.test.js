@@ -8,13 +8,9 @@ const { freshLock, freshProcessLock, chainlock, deep } = require('./helpers/pack
 const { runNode } = require('./helpers/processes')
 const { random } = require('./helpers/figures')
 const { turn, until } = require('./helpers/waiting')
-const { SEQUENCES } = require('./helpers/terminal-sequences')
+const { SEQUENCES, HARMFUL } = require('./helpers/terminal-sequences')
 
 const STRINGS = deep(1_000_000, 100_000)
-
-/** C0, DEL and C1, bidi, zero-width and invisible characters, separators, annotation, tags, BOM, lone surrogates. */
-const HARMFUL =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|[\ud800-\udfff](?<![\ud800-\udbff][\udc00-\udfff])(?![\udc00-\udfff])/u
 
 /** Where texts come out. */
 function shown(lock, guard, attempt) {

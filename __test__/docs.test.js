@@ -175,6 +175,23 @@ test('the tables of metrics and status have every field', () => {
   assert.deepEqual(status.sort(), Object.keys(chainlock.getLockStatus()).sort())
 })
 
+test('the tables of named locks have every option, setting and count', () => {
+  const options = ['LockTryOptions', 'LockSyncOptions', 'LockAcquireOptions'].flatMap(declaredKeys)
+  assert.deepEqual(firstColumn('docs/locks.md', '### `acquire(name, options)`').sort(), options.sort())
+  const extras = firstColumn('docs/from-web-locks.md', '## More').flatMap((cell) => cell.match(/\w+/g))
+  const standard = ['mode', 'ifAvailable', 'steal', 'signal']
+  assert.deepEqual([...extras, ...standard].sort(), declaredKeys('LockOptions').sort())
+  const counted = firstColumn('docs/locks.md', '| of each mode').flatMap((cell) => cell.match(/\w+/g))
+  assert.deepEqual(counted.sort(), declaredKeys('LockModeStatistics').sort())
+  const settings = tableAfter('docs/locks.md', '### `configure(settings)`')
+  const inForce = chainlock.locks.configure({})
+  assert.deepEqual(settings.map(([name]) => unquoted(name)).sort(), declaredKeys('LocksSettings').sort())
+  for (const [name, value] of settings) {
+    assert.deepEqual(JSON.parse(unquoted(value).replaceAll("'", '"')), inForce[unquoted(name)], name)
+  }
+  assert.deepEqual(Object.keys(inForce).sort(), declaredKeys('LocksSettings').sort())
+})
+
 test('the table of events has every event', () => {
   assert.deepEqual(firstColumn('docs/observing.md', '## Events').sort(), declaredKeys('SendEventMap').sort())
 })

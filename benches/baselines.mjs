@@ -18,7 +18,13 @@ const LIBRARY = { win32: 'chainlock_noop_addon.dll', darwin: 'libchainlock_noop_
 /** The path under which `require` loads the empty addon. */
 export const NOOP_ADDON = join(BUILT, 'noop.node')
 
-/** @typedef {{ nothing(): boolean, text(text: string): boolean }} Noop */
+/**
+ * @typedef {object} Noop
+ * @property {() => boolean} nothing
+ * @property {(text: string) => boolean} text
+ * @property {(...numbers: number[]) => boolean} numbers
+ * @property {() => number} allocated The bytes that this process has from malloc, or −1.
+ */
 
 /** Builds the empty addon if need be. */
 export function ensureNoopAddon() {

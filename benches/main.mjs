@@ -10,36 +10,83 @@ import { ensureNoopAddon } from './baselines.mjs'
 import { barInWords, inWords, passes } from './figure.mjs'
 import { fight } from './lines/fight.mjs'
 import { footprint } from './lines/footprint.mjs'
+import { crowd } from './lines/named/crowd.mjs'
+import { memory } from './lines/named/memory.mjs'
+import { readers } from './lines/named/readers.mjs'
+import { HOW_TO_GET_ONE, nodeWithLocks } from './peers.mjs'
 
 /** @typedef {import('./figure.mjs').Figure} Figure */
 /** @typedef {import('./figure.mjs').Fact} Fact */
-/** @typedef {{ figures: Figure[], facts: Fact[] }} Lines */
+/** @typedef {{ figures: Figure[], facts: Fact[], missing?: string }} Lines `missing`: why there are none. */
 
-const USAGE = `node benches/main.mjs [--check] [--smoke] [--json] [--only PART]…
-
-  --check  exit with 1 when a bar is missed
-  --smoke  a few seconds: everything runs, no bar is judged
-  --json   the figures as JSON on standard output
-  --only   calls, waiters, fight or footprint; may be repeated
-`
-
-const FULL = { rounds: 150, waiterRounds: 9, grants: 1_000_000, loads: 21, operations: 10_000_000 }
-const SMOKE = { rounds: 3, waiterRounds: 1, grants: 4_000, loads: 2, operations: 100_000 }
+const FULL = {
+  rounds: 150,
+  waiterRounds: 9,
+  grants: 1_000_000,
+  loads: 21,
+  operations: 10_000_000,
+  namedGrants: 200_000,
+  burst: 100_000,
+  burstRounds: 5,
+  kept: 100_000,
+  readingMs: 500,
+  readingRounds: 5,
+  webGrants: 10_000,
+}
+const DEEP = { ...FULL, namedGrants: 10_000_000 }
+const SMOKE = {
+  rounds: 3,
+  waiterRounds: 1,
+  grants: 4_000,
+  loads: 2,
+  operations: 100_000,
+  namedGrants: 4_000,
+  burst: 2_000,
+  burstRounds: 1,
+  kept: 10_000,
+  readingMs: 100,
+  readingRounds: 1,
+  webGrants: 400,
+}
+// Room for the requests of a whole line: the collector's copying of survivors is not to be taken for a line that
+// gets slower with its length.
+const LARGE_YOUNG_HEAP = ['--min-semi-space-size=128', '--max-semi-space-size=128']
 
 /** @type {Record<string, (effort: typeof FULL) => Promise<Lines>>} */
 const PARTS = {
   // Its JavaScript lock logs by the very `console.log` of a controller, into the null device.
-  calls: (effort) => inOwnProcess('calls', effort, []),
-  // A thousand and ten thousand requests both fit into the young heap, so that the collector's copying of
-  // survivors is not taken for a line that gets slower with its length.
-  waiters: (effort) => inOwnProcess('waiters', effort, ['--min-semi-space-size=128', '--max-semi-space-size=128']),
+  calls: (effort) => inOwnProcess('calls', 'calls', effort),
+  waiters: (effort) => inOwnProcess('waiters', 'waiters', effort, { execArgv: LARGE_YOUNG_HEAP }),
   fight,
   footprint: async (effort) => ({ figures: footprint(effort), facts: [] }),
+  // Each in a process of its own: whatever one of them switches on, such as an AsyncLocalStorage, stays there.
+  pair: (effort) => inOwnProcess('named/pair', 'pair', effort),
+  acquire: (effort) => inOwnProcess('named/acquire', 'acquire', effort),
+  run: (effort) => inOwnProcess('named/run', 'run', effort),
+  handoff: (effort) => inOwnProcess('named/handoff', 'handoff', effort),
+  burst: (effort) => inOwnProcess('named/burst', 'burst', effort, { execArgv: LARGE_YOUNG_HEAP }),
+  crowd,
+  readers,
+  memory,
+  web: async (effort) => {
+    const execPath = nodeWithLocks()
+    if (execPath === undefined) return { figures: [], facts: [], missing: HOW_TO_GET_ONE }
+    return inOwnProcess('named/web', 'web', effort, { execPath })
+  },
 }
+
+const USAGE = `node benches/main.mjs [--check | --smoke] [--deep] [--json] [--only PART]…
+
+  --check  exit with 1 when a bar is missed or could not be judged
+  --smoke  a few seconds: everything runs, no bar is judged
+  --deep   the long form of the lines that count: 10,000,000 grants of a named lock
+  --json   the figures as JSON on standard output
+  --only   ${Object.keys(PARTS).join(', ')}; may be repeated
+`
 
 const options = readOptions()
 ensureNoopAddon()
-const report = await measure(options.smoke ? SMOKE : FULL, options.only)
+const report = await measure(options.smoke ? SMOKE : options.deep ? DEEP : FULL, options.only)
 if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
 process.exitCode = exitCode(report)
 
@@ -49,6 +96,7 @@ function readOptions() {
       options: {
         check: { type: 'boolean', default: false },
         smoke: { type: 'boolean', default: false },
+        deep: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         only: { type: 'string', multiple: true, default: Object.keys(PARTS) },
         help: { type: 'boolean', default: false },
@@ -75,6 +123,8 @@ async function measure(effort, only) {
   const figures = []
   /** @type {Fact[]} */
   const facts = []
+  /** @type {{ part: string, why: string }[]} */
+  const missing = []
   for (const [name, run] of Object.entries(PARTS)) {
     if (!only.includes(name)) continue
     const startedAt = performance.now()
@@ -89,23 +139,30 @@ async function measure(effort, only) {
       facts.push(fact)
       tell(fact.holds, '', '', fact.what, fact.detail)
     }
+    if (lines.missing) {
+      missing.push({ part: name, why: lines.missing })
+      say(`  NOT MEASURED: ${lines.missing}`)
+    }
   }
   const missed = figures.filter(({ passes: verdict }) => verdict === false).length
   const broken = facts.filter(({ holds }) => !holds).length
   say(`\n${figures.length} figures, ${missed} missed; ${facts.length} facts, ${broken} broken`)
-  return { node: process.version, machine, smoke: options.smoke, figures, facts }
+  for (const { part, why } of missing) say(`NOT MEASURED: ${part}: ${why}`)
+  return { node: process.version, machine, smoke: options.smoke, figures, facts, missing }
 }
 
 /**
- * @param {string} part
+ * @param {string} file In lines/.
+ * @param {string} part The function of that file.
  * @param {typeof FULL} effort
- * @param {string[]} execArgv
+ * @param {{ execArgv?: string[], execPath?: string }} [how]
  * @returns {Promise<Lines>}
  */
-async function inOwnProcess(part, effort, execArgv) {
+async function inOwnProcess(file, part, effort, how = {}) {
   const nowhere = openSync(devNull, 'w')
   const program = fileURLToPath(new URL('./programs/answer.mjs', import.meta.url))
-  const child = fork(program, [part, JSON.stringify(effort)], { execArgv, stdio: ['ignore', nowhere, 'inherit', 'ipc'] })
+  const args = [file, part, JSON.stringify(effort)]
+  const child = fork(program, args, { execArgv: [], ...how, stdio: ['ignore', nowhere, 'inherit', 'ipc'] })
   closeSync(nowhere)
   const ended = once(child, 'exit')
   const lines = await Promise.race([once(child, 'message').then(([answer]) => answer), ended.then(() => undefined)])
@@ -133,8 +190,9 @@ function say(text) {
 }
 
 /** @param {Awaited<ReturnType<typeof measure>>} result */
-function exitCode({ figures, facts }) {
-  // A broken fact is a bug wherever it is seen; a missed bar only counts when somebody asked to check.
+function exitCode({ figures, facts, missing }) {
+  // A broken fact is a bug wherever it is seen; a bar only counts when somebody asked to check.
   if (facts.some(({ holds }) => !holds)) return 1
-  return options.check && figures.some((figure) => figure.passes === false) ? 1 : 0
+  const unproven = figures.some((figure) => figure.passes === false) || missing.length > 0
+  return options.check && unproven ? 1 : 0
 }

@@ -6,7 +6,7 @@
 /**
  * A loop of its own for each thing to be timed, so that the optimiser sees one call site per candidate.
  * It runs its operation `times` times and returns how many gave the expected answer.
- * @typedef {{ name: string, loop: (times: number) => number }} Candidate
+ * @typedef {{ name: string, loop: (times: number) => number | Promise<number> }} Candidate
  */
 
 /**
@@ -32,12 +32,11 @@ export function clocked(work) {
   return Number(process.hrtime.bigint() - start)
 }
 
-/** @param {Candidate} candidate @param {number} times @returns {number} Nanoseconds of one operation. */
-function perOperation({ name, loop }, times) {
-  let right = 0
-  const ns = clocked(() => {
-    right = loop(times)
-  })
+/** @param {Candidate} candidate @param {number} times Resolves to the nanoseconds of one operation. */
+async function perOperation({ name, loop }, times) {
+  const start = process.hrtime.bigint()
+  const right = await loop(times)
+  const ns = Number(process.hrtime.bigint() - start)
   // The answers are looked at, so no loop can be optimised away, and a wrong lock is not called a fast one.
   if (right !== times) throw new Error(`${name}: ${times - right} of ${times} answers were wrong`)
   return ns / times
@@ -46,16 +45,18 @@ function perOperation({ name, loop }, times) {
 /**
  * @param {readonly Candidate[]} candidates
  * @param {{ rounds: number }} effort
- * @returns {Comparison}
+ * @returns {Promise<Comparison>}
  */
-export function compare(candidates, { rounds }) {
-  const times = candidates.map((candidate) => {
+export async function compare(candidates, { rounds }) {
+  /** @type {number[]} */
+  const times = []
+  for (const candidate of candidates) {
     let count = 16
     for (let round = 0; round < WARM_UP_ROUNDS; round++) {
-      count = Math.max(16, Math.round(ROUND_NS / perOperation(candidate, count)))
+      count = Math.max(16, Math.round(ROUND_NS / (await perOperation(candidate, count))))
     }
-    return count
-  })
+    times.push(count)
+  }
   /** @type {Map<string, number[]>} */
   const seen = new Map(candidates.map(({ name }) => [name, []]))
   const of = (/** @type {string} */ name) => /** @type {number[]} */ (seen.get(name))
@@ -63,7 +64,7 @@ export function compare(candidates, { rounds }) {
     for (let turn = 0; turn < candidates.length; turn++) {
       // Each round begins with another candidate: nobody always runs in somebody's wake.
       const index = (round + turn) % candidates.length
-      of(candidates[index].name).push(perOperation(candidates[index], times[index]))
+      of(candidates[index].name).push(await perOperation(candidates[index], times[index]))
     }
   }
   return {

@@ -15,7 +15,12 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
  */
 export declare function adopt(): typeof import('./binding.cjs') | null
 
+export declare function closeResource(number: number, resource: number): void
+
 export declare function configure(number: number, change: SettingsChange): void
+
+/** Changes the settings of the process. */
+export declare function configureLocks(number: number, change: LocksSettingsChange): void
 
 /** The history's records from number `first` on, as JSON, where the raw `metrics()` has no row for a text. */
 export declare function entriesJson(number: number, first: number, count: number): string
@@ -24,6 +29,9 @@ export declare function entriesJson(number: number, first: number, count: number
 export declare function eventsAfter(number: number, after: number): string
 
 export declare function forceRelease(number: number, reason: string): boolean
+
+/** Ends every hold of a name; how many. */
+export declare function forceReleaseName(number: number, name: string): number
 
 export declare function historyJson(number: number): string
 
@@ -57,6 +65,46 @@ export interface Limits {
 /** Whether events wake the mailbox; answers the newest event's number. */
 export declare function listen(number: number, wanted: boolean): number
 
+/** The cycles there are, and the waits that are older than that, as JSON. */
+export declare function lockDeadlocks(number: number, olderThanMs: number): string
+
+/** The holds and the requests: the standard's snapshot, or all that is known, as JSON. */
+export declare function locksQuery(number: number, detail: boolean): string
+
+/** How many doubles the scratch array of the named locks has. */
+export declare function locksScratchLength(): number
+
+/** The settings of the process. */
+export declare function locksSettings(number: number): LocksSettingsInForce
+
+/** Settings, checked by the caller; what is missing stays. Times in ms, `Infinity` for none. */
+export interface LocksSettingsChange {
+  readTimeoutMs?: number
+  writeTimeoutMs?: number
+  longWaitMs?: number
+  /** What an inversion of the order of locks leads to: 0 nothing, 1 a warning, 2 an error. */
+  lockOrder?: number
+}
+
+export interface LocksSettingsInForce {
+  readTimeoutMs: number
+  writeTimeoutMs: number
+  longWaitMs: number
+  lockOrder: number
+}
+
+/** What was counted, of one name or of all, as JSON. */
+export declare function lockStatistics(number: number, name?: string | undefined | null): string
+
+/** Who holds and who waits, of one name or of all, as JSON. */
+export declare function lockStatus(number: number, name?: string | undefined | null): string
+
+/** A text whose number a call or a delivery gave, once. */
+export declare function locksText(number: number, text: number): string
+
+/** How many of them one fetched delivery takes. */
+export declare function locksToldLength(): number
+
 /** The names of the numbers that the raw `metrics()` writes first; a dot is a level. */
 export declare function metricNames(): Array<string>
 
@@ -70,6 +118,13 @@ export interface OpenedFace {
   calls: { tryAcquire(layer: unknown, message?: string): number; layerNumber(layer: string): number; tryAcquireNumbered(number: number): number; releaseNumbered(number: number): number; request(layer: unknown, timeoutMs: number, message?: string): number; release(layer: unknown, token?: number): number; releaseToken(token: number, sent: number): number; join(token: number, layer: string, message?: string): number; forget(token: number, message: string): boolean; cancel(ticket: number): boolean; isLocked(): boolean; holds(token: number): boolean; fetch(): number; metrics(): number }
 }
 
+/** The raw calls of the named locks and their face. */
+export interface OpenedLocksFace {
+  /** The face's number, for the calls below. */
+  face: number
+  calls: { tryAcquire(target: number | string, weight: number, label?: string): number; request(target: number | string, weight: number, timeoutMs: number, priority: number, flags: number, ancestors: number, label?: string, className?: string): number; release(slot: number, token: number, failed: number): number; cancel(ticket: number): boolean; holds(slot: number, token: number): boolean; downgrade(slot: number, token: number): number; tryUpgrade(slot: number, token: number): boolean; upgrade(slot: number, token: number, timeoutMs: number, ancestors: number): number; state(target: number | string): number; fetch(): number; poll(ticket: number): number }
+}
+
 /**
  * Opens a face on the process's send lock, or on a new independent one. `scratch` is a `Float64Array` of
  * `scratchLength()` elements that the result keeps alive.
@@ -77,18 +132,62 @@ export interface OpenedFace {
 export declare function openFace(threadId: number, independent: boolean, scratch: object): OpenedFace
 
 /**
+ * Opens a face on the process's named locks. `scratch` is a `Float64Array` of `locksScratchLength()` elements
+ * that the result keeps alive.
+ */
+export declare function openLocksFace(threadId: number, scratch: object): OpenedLocksFace
+
+/**
  * Opens the face's mailbox: `wake` is called on this thread's event loop when there is something to fetch.
  * Does not keep the loop alive until `keepAlive` says so.
  */
 export declare function openMailbox(face: number, wake: () => void): void
 
+/**
+ * Opens a handle: `kind` 0 for a read/write lock, 1 for a semaphore; without a name it is its handle's alone.
+ * Its number, or −1 for a semaphore that has other permits.
+ */
+export declare function openResource(number: number, kind: number, name: string | undefined | null, permits: number): number
+
+/** The raw `request` for several read/write locks: all of them or none. */
+export declare function requestAll(number: number, targets: Array<string>, weights: Array<number>, timeoutMs: number, priority: number, flags: number, ancestors: number, label?: string | undefined | null): number
+
+export declare function resetLockStatistics(number: number, name?: string | undefined | null): void
+
 export declare function resetMetrics(number: number): void
+
+/** Gives a semaphore another number of permits; answers as the raw `release`. */
+export declare function resizeSemaphore(number: number, resource: number, permits: number): number
+
+/** The same for one handle. */
+export declare function resourceStatistics(number: number, resource: number): string
 
 /** How many doubles the scratch array has. */
 export declare function scratchLength(): number
 
+export declare function semaphoreState(number: number, resource: number): SemaphoreState
+
+/** What a semaphore has, and what waits for it. */
+export interface SemaphoreState {
+  permits: number
+  used: number
+  waiting: number
+}
+
+/**
+ * A request for the send lock begins to wait inside of holds of named locks, whose tokens lie in the scratch
+ * array: its number, or the raw request's code for a deadlock.
+ */
+export declare function sendWait(number: number, ancestors: number, label: string): number
+
+/** That wait is over, however it ended. */
+export declare function sendWaitOver(wait: number): void
+
 /** Sets the last acquisition, in ms since 1970; 0 skips the cooldown. */
 export declare function setLastSendTime(number: number, epochMs: number): void
+
+/** Where in the program the next request of this face is made; for the order of locks. */
+export declare function setSite(number: number, site: string): void
 
 export declare function settings(number: number): SettingsInForce
 

@@ -22,6 +22,25 @@ class ChainlockError extends Error {
 }
 Object.defineProperty(ChainlockError.prototype, 'name', { value: 'ChainlockError', configurable: true, writable: true })
 
+const DEADLOCK = Symbol.for('chainlock.deadlock')
+
+class DeadlockError extends ChainlockError {
+  /**
+   * @param {'ERR_LOCK_DEADLOCK' | 'ERR_LOCK_SELF_DEADLOCK'} code
+   * @param {string} message
+   * @param {{ cycle: readonly import('../index').DeadlockEdge[], report: string }} details
+   */
+  constructor(code, message, details) {
+    super(code, message, details)
+    Object.defineProperty(this, DEADLOCK, { value: true })
+  }
+
+  static [Symbol.hasInstance](/** @type {any} */ value) {
+    return typeof value === 'object' && value !== null && value[DEADLOCK] === true
+  }
+}
+Object.defineProperty(DeadlockError.prototype, 'name', { value: 'DeadlockError', configurable: true, writable: true })
+
 /**
  * @param {Error} error
  * @param {import('../index').ChainlockErrorCode} code
@@ -100,4 +119,4 @@ function isArray(value) {
   }
 }
 
-module.exports = { ChainlockError, typeError, invalidArgument, describe, quote }
+module.exports = { ChainlockError, DeadlockError, typeError, invalidArgument, describe, quote }

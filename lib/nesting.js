@@ -1,4 +1,5 @@
-// Nested calls: inside a `withSendLock`, an acquiring call of another layer joins the hold around it.
+// Nested calls: inside a `withSendLock`, an acquiring call of another layer joins the hold around it. The frames
+// of named locks (`locks/frames.js`) travel with the same contexts.
 //
 // Each hold has a stack of frames: the `withSendLock` itself, then each call that joined, innermost on
 // top. A frame travels with its async context, so a call knows in which frame it runs. It may join only
@@ -25,12 +26,14 @@ const { AsyncLocalStorage } = require('node:async_hooks')
  *   top: Frame | null, queue: Set<Joiner>, byLayer: Map<string, Frame>, open: boolean
  * }} Hold
  * @typedef {{ frame: Frame, turn: () => void }} Joiner A turn joins, or finds that the hold has ended.
- * @typedef {{ contexts: AsyncLocalStorage<Frame>, holds: Set<Hold> }} Shared
+ * @typedef {{ hold: { key: unknown, open: boolean, token?: number }, outer: Context | undefined }} Context What every
+ *   frame is to the frames of other locks. Plain data, because copies of this package share the contexts.
+ * @typedef {{ contexts: AsyncLocalStorage<any>, holds: Set<Hold> }} Shared
  */
 
 // One per thread, whatever copy of this module, module registry or vm context asks: Node's own class is
 // the one object that they all have in common.
-const KEY = Symbol.for('chainlock.nesting.1')
+const KEY = Symbol.for('chainlock.nesting.2')
 
 /** @returns {Shared} */
 function shared() {
@@ -199,11 +202,32 @@ function queue(frame, turn) {
  */
 const runIn = (frame, fn) => contexts.run(frame, fn)
 
+/**
+ * The innermost frame around the caller whose hold is not over, of whatever lock. The call sits on the fastest
+ * paths: before anybody has entered a frame it is next to nothing.
+ * @returns {Context | undefined}
+ */
+function context() {
+  let at = contexts.getStore()
+  while (at !== undefined && !at.hold.open) at = at.outer
+  return at
+}
+
+/**
+ * Calls `fn` inside of a frame.
+ * @param {Context} frame
+ * @param {(argument: any) => any} fn
+ * @param {unknown} [argument]
+ */
+const enter = (frame, fn, argument) => contexts.run(frame, fn, argument)
+
 /** Whether any `withSendLock` is open in this thread. */
 const anyOpen = () => holds.size !== 0
 
 module.exports = {
   anyOpen,
+  context,
+  enter,
   currentFrame,
   isOnTop,
   mayJoin,

@@ -239,6 +239,9 @@ function callback(call, fn) {
 }
 
 module.exports = {
+  copyOptions,
+  oneOf,
+  isAbortSignal,
   layerId,
   cleanLayerId,
   layerCount,

@@ -11,6 +11,7 @@ const options = require('./options')
 const { readMetrics } = require('./metrics')
 const { queueFull, refused, selfDeadlock, timedOut } = require('./send-errors')
 const { createWaiters } = require('./waiters')
+const { beginSendWait } = require('./locks/send-waits')
 
 /** The refusals by the code with which a raw call returns them; see `binding/face.rs`. */
 const REFUSALS = Object.freeze({
@@ -256,15 +257,33 @@ function createSendLock(independent) {
     if (code > 0) return new Guard(guardLock, code, layerId)
     if (code === QUEUE_FULL) throw queueFull(layerId)
     if (code !== WAITING) throw refused(layerId, refusal(code, scratch, 0))
-    const answered = scratch[1] === 1
-    const answer = waiters.wait(scratch[0], signal)
-    if (answered) waiters.fetch()
-    const told = await answer
+    const told = await answerTo(layerId, signal)
     if (told.kind === 'granted') {
       return new Guard(guardLock, told.value, layerId, Math.floor(Date.now() - told.rest[0]))
     }
     if (told.kind === 'refused') throw refused(layerId, refusal(told.value, told.rest, 0))
     throw timedOut(layerId, startedAt, told.value, holderAt(told.rest, 0))
+  }
+
+  /**
+   * Waits for the answer to the request that has just been made. Inside of holds of named locks it may turn out
+   * that this would be for ever.
+   * @param {string} layerId
+   * @param {AbortSignal | undefined} signal
+   */
+  async function answerTo(layerId, signal) {
+    const ticket = scratch[0]
+    const isAnswered = scratch[1] === 1
+    const around = independent || isAnswered ? null : beginSendWait(layerId)
+    // Too late when the answer is on its way: then it counts.
+    if (around?.error && calls.cancel(ticket)) throw around.error
+    const answer = waiters.wait(ticket, signal)
+    if (isAnswered) waiters.fetch()
+    try {
+      return await answer
+    } finally {
+      around?.over()
+    }
   }
 
   /** @type {import('../index').SharedLock['acquireSendLock']} */

@@ -9,15 +9,15 @@
 //! | `sync` `time` `name` `metrics` | the doors to atomics and clocks, clean texts, histograms | `time` alone: `sys::clock` |
 //! | `raw` | state machines on words, proved by loom | `sync` |
 //! | `table` | the lock table: layout, memory, ring of records | `raw`, `sys` |
-//! | `local` | the waiting line, the threads and their leaving | `table` |
+//! | `local` | the named locks, the send lock's waiting line, the threads and their leaving | `table` |
 //! | `send` | the send lock: pure rules, the book, the lock, reports | `local` |
 //! | `binding` | the Node face; the only area that names napi and tokio | everything |
 //!
 //! # Lock order
 //!
 //! Outermost first: the list of locks (`binding::process`) → the rows (`local::departures`) → a send lock's
-//! book → a mailbox (`binding::mailbox`). No two of one kind are held together. No JavaScript and nothing
-//! that may wait runs under any of them.
+//! book, or the book of the named locks (`local::locks`), never both → a mailbox (`binding::mailbox`). No two
+//! of one kind are held together. No JavaScript and nothing that may wait runs under any of them.
 
 pub mod metrics;
 pub mod name;

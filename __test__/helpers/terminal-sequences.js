@@ -35,4 +35,8 @@ const SEQUENCES = Object.freeze([
   'ok\b\b\b\bBAD', 'ok\rBAD', '\u202egnp.exe', 'a\u2066b\u2069', '\ud800', '\udc00', '\udfff\ud800', 'x\u001b', '\t', '\n\n',
 ].filter((text, index, all) => all.indexOf(text) === index))
 
-module.exports = { SEQUENCES }
+/** C0, DEL and C1, bidi, zero-width and invisible characters, separators, annotation, tags, BOM, lone surrogates. */
+const HARMFUL =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|[\ud800-\udfff](?<![\ud800-\udbff][\udc00-\udfff])(?![\udc00-\udfff])/u
+
+module.exports = { SEQUENCES, HARMFUL }

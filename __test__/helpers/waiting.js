@@ -21,6 +21,13 @@ function block(ms) {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
+/** A promise and the call that fulfils it. */
+function gate() {
+  let open
+  const opened = new Promise((resolve) => (open = resolve))
+  return { opened, open }
+}
+
 /** The settled state of a promise after a turn of the event loop: 'pending', 'fulfilled' or 'rejected'. */
 async function stateOf(promise) {
   const pending = Symbol('pending')
@@ -32,4 +39,4 @@ async function stateOf(promise) {
   }
 }
 
-module.exports = { turn, pause, until, block, stateOf }
+module.exports = { turn, pause, until, block, gate, stateOf }

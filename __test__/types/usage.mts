@@ -3,6 +3,15 @@
 // installed package, where the compiled program also runs: it prints its one line at the end.
 import {
   ChainlockError,
+  DeadlockError,
+  E_ALREADY_LOCKED,
+  E_CANCELED,
+  E_TIMEOUT,
+  Lock,
+  LockManager,
+  Mutex,
+  RWLock,
+  Semaphore,
   SharedLock,
   acquireSendLock,
   checkAndForceRelease,
@@ -11,19 +20,36 @@ import {
   getLockStatus,
   getMetrics,
   isSendLocked,
+  locks,
+  readLock,
   releaseSendLock,
   resetMetrics,
   sendEvents,
   sharedLock,
+  tryAcquire,
   tryAcquireSendLock,
   trySend,
   version,
   withSendLock,
+  withTimeout,
+  writeLock,
 } from 'chainlock'
 import type {
   ChainlockErrorCode,
+  DeadlockReport,
   DefaultLayerId,
   LayerId,
+  LockGuard,
+  LockHandle,
+  LockHolder,
+  LockManagerSnapshot,
+  LockStatistics,
+  LockStatus,
+  LocksSettings,
+  MutexInterface,
+  NamedSemaphore,
+  Releaser,
+  SemaphoreGuard,
   SendAttempt,
   SendEvent,
   SendGuard,
@@ -107,6 +133,93 @@ function failed(): void {
   }
 }
 
+async function asOnTheWeb(): Promise<void> {
+  const mode: string | undefined = await locks.request('web', { mode: 'shared' }, (lock: Lock | null) => lock?.mode)
+  const nothing: number = await locks.request('web', async () => {
+    const missing: null | Lock = await locks.request('web', { ifAvailable: true, ref: false }, (lock) => lock)
+    const snapshot: LockManagerSnapshot = await locks.query()
+    const { held } = await locks.query({ detail: true })
+    expect(missing === null && snapshot.held.length === 1 && held[0]?.threadId === 0, 'a lock shows in query()')
+    return 7
+  })
+  expect(mode === 'shared' && nothing === 7 && locks instanceof LockManager, 'request answers as its callback')
+}
+
+async function named(): Promise<void> {
+  using guard: LockGuard = await locks.acquire('named', { mode: 'read', timeoutMs: 5_000, priority: 1, label: 'usage' })
+  const other: LockGuard | null = locks.tryAcquire('named', { mode: 'write' })
+  expect(other === null && guard.mode === 'shared' && guard.names.length === 1, 'a reader keeps writers out')
+  expect(guard.tryUpgrade() && guard.downgrade() && guard.token > 0, 'the only reader becomes a writer')
+  await using both = await locks.acquireAll(['one', { name: 'two', mode: 'read' }])
+  expect(both.names.join() === 'one,two' && both.check(), 'all names are held')
+  const length: number = await locks.withWrite('inner', { reentrant: true }, async (inner) => inner.name.length)
+  const sum: number = await locks.withAll(['x', 'y'], { label: 'usage' }, () => length + 1)
+  const flowing: string = await locks.flow('usage', async () => (await locks.withRead('z', () => 'z')) + sum)
+  expect(flowing === 'z6', 'what runs under a lock answers')
+  const handle: LockHandle = locks.lock('handle', { mode: 'write' })
+  expect((await handle.run('read', (inner) => inner.mode)) === 'shared' && !handle.isLocked, 'a handle takes its lock')
+}
+
+async function counted(): Promise<void> {
+  const semaphore: NamedSemaphore = locks.semaphore('permits', 3)
+  using permits: SemaphoreGuard = await semaphore.acquire({ weight: 2 })
+  semaphore.resize(4)
+  expect(permits.weight === 2 && semaphore.available === 2 && semaphore.permits === 4, 'permits are counted')
+  const statistics: LockStatistics | null = locks.getStatistics('named')
+  const all: LockStatistics[] = locks.getStatistics()
+  const status: LockStatus = locks.getLockStatus('named')
+  const holder: LockHolder | undefined = status.holders[0]
+  expect(statistics !== null && all.length > 0 && holder === undefined, 'what happened is counted')
+  expect(statistics.modes.shared.acquisitions === 1 && statistics.operations.length > 1, 'each mode of its own')
+  const settings: Required<LocksSettings> = locks.configure({ lockOrder: 'off' })
+  const cycles: readonly DeadlockReport[] = locks.detectDeadlocks({ olderThanMs: settings.longWaitMs }).cycles
+  expect(cycles.length === 0 && locks.forceRelease('named') === 0, 'nobody hangs')
+}
+
+class Decorated {
+  readonly prefix = 'decorated'
+
+  @readLock('decorated')
+  async read(): Promise<number> {
+    return 1
+  }
+
+  @writeLock(function (this: Decorated, id: string) {
+    return `${this.prefix}:${id}`
+  })
+  async write(id: string, times: number): Promise<string> {
+    return id.repeat(times)
+  }
+}
+
+async function unnamed(): Promise<void> {
+  const mutex = new Mutex()
+  const release: Releaser = await mutex.acquire({ timeoutMs: 100 })
+  const impatient: MutexInterface = tryAcquire(mutex)
+  const refusal: unknown = await impatient.acquire().catch((error: unknown) => error)
+  const late: unknown = await withTimeout(mutex, 1).acquire().catch((error: unknown) => error)
+  expect(refusal === E_ALREADY_LOCKED && late === E_TIMEOUT && E_CANCELED !== late, 'as async-mutex')
+  release()
+  const [value, giveBack] = await new Semaphore(2).acquire(2)
+  giveBack()
+  const length: number = await new RWLock().withRead({ label: 'usage' }, (guard) => guard.mode.length)
+  expect(value === 2 && length === 6 && !mutex.isLocked(), 'locks without a name')
+  const wrapped: (text: string) => Promise<number> = readLock('wrapped')((text: string) => text.length)
+  const decorated = new Decorated()
+  expect((await decorated.read()) + (await wrapped('ab')) === 3, 'a method and a function under a lock')
+  expect((await decorated.write('ab', 2)) === 'abab', 'a lock named by an argument')
+}
+
+async function refusedForEver(): Promise<void> {
+  try {
+    await locks.withLock('self', () => locks.withLock('self', () => undefined))
+  } catch (error) {
+    expect(error instanceof DeadlockError && error instanceof ChainlockError, 'a deadlock is an error')
+    const code: 'ERR_LOCK_DEADLOCK' | 'ERR_LOCK_SELF_DEADLOCK' = error.code
+    expect(code === 'ERR_LOCK_SELF_DEADLOCK' && error.cycle[0]?.heldBy?.name === 'self', 'it says who holds')
+  }
+}
+
 /** Never called: what the typings must refuse. */
 export function refused(): void {
   // @ts-expect-error a layer id is text
@@ -125,6 +238,18 @@ export function refused(): void {
   sendEvents.on('aquired', () => undefined)
   // @ts-expect-error a wait is awaited
   acquireSendLock(layer).release()
+  // @ts-expect-error there is one LockManager
+  new LockManager()
+  // @ts-expect-error milliseconds have it in their name
+  locks.acquire('named', { timeout: 5 })
+  // @ts-expect-error the method's name says the mode
+  locks.withRead('named', { mode: 'read' }, () => undefined)
+  // @ts-expect-error a wait is awaited
+  locks.acquire('named').release()
+  // @ts-expect-error a semaphore has no modes
+  locks.semaphore('permits').acquire({ mode: 'read' })
+  // @ts-expect-error the name is made of other arguments
+  readLock((id: string) => id)((id: number) => id)
 }
 
 settled()
@@ -133,4 +258,9 @@ await guarded()
 looked()
 asAnObject()
 failed()
+await asOnTheWeb()
+await named()
+await counted()
+await unnamed()
+await refusedForEver()
 console.log(`usage.mts: chainlock ${version} on Node ${process.versions.node}`)

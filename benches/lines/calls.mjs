@@ -19,15 +19,15 @@ export async function calls(effort) {
   required.configureSendLock({ cooldownMs: 0 })
   // A controller uses nested holds somewhere; what they switch on in a thread belongs to the figures.
   await required.withSendLock(OTHER_LAYER, async () => {})
-  return { figures: [...pairs(effort), ...refused(effort), ...looking(effort)], facts: [] }
+  return { figures: [...(await pairs(effort)), ...(await refused(effort)), ...(await looking(effort))], facts: [] }
 }
 
-/** @param {{ rounds: number }} effort @returns {Figure[]} */
-function pairs(effort) {
+/** @param {{ rounds: number }} effort @returns {Promise<Figure[]>} */
+async function pairs(effort) {
   const noop = loadNoop()
   const { bare, silent, logging, charactersMade } = makeSingletons()
   const { tryAcquireSendLock, releaseSendLock, sharedLock } = required
-  const times = compare(
+  const times = await compare(
     [
       {
         name: 'no-ops',
@@ -168,12 +168,12 @@ function pairs(effort) {
   ]
 }
 
-/** @param {{ rounds: number }} effort @returns {Figure[]} */
-function refused(effort) {
+/** @param {{ rounds: number }} effort @returns {Promise<Figure[]>} */
+async function refused(effort) {
   const noop = loadNoop()
   const { trySend, tryAcquireSendLock, releaseSendLock } = required
   if (!tryAcquireSendLock(OTHER_LAYER)) throw new Error('the lock is not free')
-  const times = compare(
+  const times = await compare(
     [
       {
         name: 'no-ops',
@@ -225,11 +225,11 @@ function refused(effort) {
   ]
 }
 
-/** @param {{ rounds: number }} effort @returns {Figure[]} */
-function looking(effort) {
+/** @param {{ rounds: number }} effort @returns {Promise<Figure[]>} */
+async function looking(effort) {
   const noop = loadNoop()
   const { isSendLocked, getMetrics, getLockStatus } = required
-  const times = compare(
+  const times = await compare(
     [
       {
         name: 'no-op',

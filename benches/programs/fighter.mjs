@@ -2,13 +2,28 @@
 // One of the worker threads that fight for the lock: takes it again and again, and each time adds one to a
 // counter that nothing else protects.
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { parentPort, workerData } from 'node:worker_threads'
-import { withSendLock } from 'chainlock'
+import * as threads from 'node:worker_threads'
+import { locks, withSendLock } from 'chainlock'
 import { fieldsOf } from '../fight-fields.mjs'
 
-/** @type {{ memory: SharedArrayBuffer, grants: number, first: number, count: number, lanes: number, layer: string, locked: boolean }} */
-const { memory, grants, first, count, lanes, layer, locked } = workerData
+const { parentPort, workerData } = threads
+const NAME = 'episodic-memory'
+
+/** @type {{ memory: SharedArrayBuffer, grants: number, first: number, count: number, lanes: number, layer: string, way: import('../fighting.mjs').Way }} */
+const { memory, grants, first, count, lanes, layer, way } = workerData
 const { cells, stamp, before, after, order } = fieldsOf(memory, grants)
+const inLock = wayIn()
+
+/** @returns {(fn: () => Promise<void>) => Promise<void>} */
+function wayIn() {
+  if (way === 'none') return (fn) => fn()
+  if (way === 'send') return (fn) => withSendLock(layer, fn)
+  if (way === 'request') return (fn) => locks.request(NAME, fn)
+  // Typings of the oldest supported Node do not know this one.
+  if (way === 'node') return (fn) => Reflect.get(threads, 'locks').request(NAME, fn)
+  const handle = locks.lock(NAME)
+  return (fn) => handle.run(fn)
+}
 
 /** @param {number} id */
 async function addOne(id) {
@@ -24,13 +39,14 @@ async function fight(lane) {
   for (let id = first + lane; id < first + count; id += lanes) {
     // The stamps enclose the moment at which this request went into the line.
     before[id] = Atomics.add(stamp, 0, 1)
-    const done = locked ? withSendLock(layer, () => addOne(id)) : addOne(id)
+    const done = inLock(() => addOne(id))
     after[id] = Atomics.add(stamp, 0, 1)
     await done
   }
 }
 
-parentPort?.once('message', async () => {
+// Listening all the time keeps the thread alive, which a request that waits for Node's own locks does not.
+parentPort?.on('message', async () => {
   await Promise.all(Array.from({ length: lanes }, (_, lane) => fight(lane)))
   parentPort?.postMessage('done')
 })

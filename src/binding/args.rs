@@ -1,12 +1,29 @@
 //! The arguments of a raw call, read without throwing: what is not of the kind is not there.
 
-use crate::name::{MAX_BYTES, ShortText};
+use crate::local::names::{Ref, Target};
+use crate::name::{MAX_BYTES, ShortText, clean};
 use crate::send::dedup::MessageKey;
 use napi::sys;
+use std::borrow::Cow;
 use std::ptr;
 
 /// The most that any call takes.
-pub const MOST_ARGS: usize = 3;
+pub const MOST_ARGS: usize = 8;
+
+/// The longest name, in UTF-16 units, that is read without an allocation.
+const SHORT: usize = 128;
+
+/// Where a name is read into.
+#[derive(Default)]
+pub struct NameRoom {
+    /// One more than a short name has, so that a longer one is seen, and the zero behind it.
+    short: Option<[u16; SHORT + 2]>,
+    long: Vec<u16>,
+}
+
+/// Where a label is read into: more than a label may have, because it is cleaned before it is cut.
+#[derive(Default)]
+pub struct LabelRoom(Option<[u8; 4 * MAX_BYTES]>);
 
 /// The arguments of one call.
 pub struct Args {
@@ -62,9 +79,61 @@ impl Args {
         (status == sys::Status::napi_ok).then_some(number)
     }
 
-    /// A message, by its UTF-16 units, so that no two texts become one.
-    pub fn message(&self, at: usize) -> Option<MessageKey> {
+    /// A whole number that is not negative.
+    #[inline]
+    pub fn count(&self, at: usize) -> Option<u64> {
+        self.number(at).map(|number| number as u64)
+    }
+
+    /// A whole number; 0 for what is none.
+    #[inline]
+    pub fn whole(&self, at: usize) -> i32 {
+        let mut number = 0;
+        if let Some(value) = self.value(at) {
+            // SAFETY: the value is of this call and `number` is writable; it stays as it is for a non-number.
+            unsafe { sys::napi_get_value_int32(self.env, value, &raw mut number) };
+        }
+        number
+    }
+
+    /// Which named lock is meant: its number, or a name.
+    #[inline]
+    pub fn target<'r>(&self, at: usize, room: &'r mut NameRoom) -> Option<Target<'r>> {
         let value = self.value(at)?;
+        let mut number = 0;
+        // SAFETY: the value is of this call and `number` is writable.
+        let status = unsafe { sys::napi_get_value_uint32(self.env, value, &raw mut number) };
+        if status == sys::Status::napi_ok {
+            return Some(Target::Ref(Ref(number)));
+        }
+        self.units(value, room).map(Target::Name)
+    }
+
+    fn units<'r>(&self, value: sys::napi_value, room: &'r mut NameRoom) -> Option<&'r [u16]> {
+        let short = room.short.insert([0; SHORT + 2]);
+        let mut length = 0;
+        // SAFETY: the value is of this call; the buffer has as many units as it says.
+        let status = unsafe {
+            sys::napi_get_value_string_utf16(
+                self.env,
+                value,
+                short.as_mut_ptr(),
+                short.len(),
+                &raw mut length,
+            )
+        };
+        if status != sys::Status::napi_ok {
+            return None;
+        }
+        if length > SHORT {
+            room.long = self.text(value)?;
+            return Some(&room.long);
+        }
+        Some(&short[..length])
+    }
+
+    /// A whole text, by its UTF-16 units.
+    fn text(&self, value: sys::napi_value) -> Option<Vec<u16>> {
         let mut length = 0;
         // SAFETY: the value is of this call; without a buffer only the length is written.
         let status =
@@ -83,7 +152,48 @@ impl Args {
                 &raw mut length,
             )
         };
-        let bytes: Vec<u8> = units[..length].iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        units.truncate(length);
+        Some(units)
+    }
+
+    /// A label: cleaned and, where it must, cut; `None` when it is empty or no string.
+    pub fn label<'r>(&self, at: usize, room: &'r mut LabelRoom) -> Option<Cow<'r, str>> {
+        let value = self.value(at)?;
+        let room = room.0.insert([0; 4 * MAX_BYTES]);
+        let mut length = 0;
+        // SAFETY: the value is of this call; the buffer has as many bytes as it says.
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(
+                self.env,
+                value,
+                room.as_mut_ptr().cast(),
+                room.len(),
+                &raw mut length,
+            )
+        };
+        if status != sys::Status::napi_ok || length == 0 {
+            return None;
+        }
+        Some(short(std::str::from_utf8(&room[..length]).ok()?))
+    }
+
+    /// A message, by its UTF-16 units, so that no two texts become one.
+    pub fn message(&self, at: usize) -> Option<MessageKey> {
+        let units = self.text(self.value(at)?)?;
+        let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
         Some(MessageKey::of(&bytes))
+    }
+}
+
+/// A text of others, cleaned and cut to [`MAX_BYTES`] at a character's boundary.
+pub fn short(text: &str) -> Cow<'_, str> {
+    let end =
+        |text: &str| (0..=text.len().min(MAX_BYTES)).rfind(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    match clean(text) {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..end(text)]),
+        Cow::Owned(mut text) => {
+            text.truncate(end(&text));
+            Cow::Owned(text)
+        }
     }
 }

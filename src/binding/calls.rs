@@ -1,9 +1,10 @@
 //! What is neither on the uncontended path nor about a face's own life, as `#[napi]` functions: settings,
 //! reports, events, and the orders that nobody gives in a loop. A face is named by its number.
 
-use crate::binding::face::{self, Face};
+use crate::binding::face::Face;
 use crate::binding::home;
 use crate::binding::process::tell;
+use crate::binding::thread::{self, AnyFace};
 use crate::name::ShortText;
 use crate::raw::hold_word::MAX_TOKEN as MAX_SAFE_INTEGER;
 use crate::send::config::{Change, LayersChange, MAX_HISTORY_LIMIT, MAX_WAITERS};
@@ -18,15 +19,18 @@ pub(super) fn failed(what: &str) -> Error {
     Error::new(Status::GenericFailure, format!("chainlock: {what}"))
 }
 
-pub(super) fn face(number: u32) -> Result<Rc<Face>> {
-    face::get(number).ok_or_else(|| failed("no such face"))
+fn face(number: u32) -> Result<Rc<Face>> {
+    match thread::face(number) {
+        Some(AnyFace::Send(face)) => Ok(face),
+        _ => Err(failed("no such face on a send lock")),
+    }
 }
 
 /// Whether events wake the mailbox; answers the newest event's number.
 #[napi(catch_unwind)]
 pub fn listen(number: u32, wanted: bool) -> Result<f64> {
     let face = face(number)?;
-    face.mailbox.listen(wanted);
+    face.seat.mailbox.listen(wanted);
     Ok(face.lock.last_event() as f64)
 }
 

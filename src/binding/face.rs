@@ -1,20 +1,12 @@
-//! A thread's view of one send lock: who it is, where it is told things, and the scratch array through
-//! which more than one number comes back from a raw call.
+//! A thread's view of one send lock, and how refusals and deliveries look in its scratch array: a refusal
+//! takes the first five doubles, a delivery [`TOLD_SIZE`] each.
 
-use crate::binding::mailbox::Mailbox;
-use crate::binding::process::PROCESS;
-use crate::local::departures::RowId;
+use crate::binding::thread::{Seat, TOLD_SIZE};
 use crate::name::ShortText;
-use crate::send::lock::{Caller, HolderView, Refused, SendLock, Told};
+use crate::send::lock::{HolderView, Refused, SendLock, Told};
 use crate::send::rules::Refusal;
 use crate::sync::Arc;
 use crate::time::{self, Nanos};
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-
-/// Doubles in the scratch array: a refusal takes the first five, a fetched delivery [`TOLD_SIZE`] each.
-pub const SCRATCH: usize = 8 * 64;
-pub const TOLD_SIZE: usize = 8;
 
 /// The codes of a refusal, as the raw calls return them.
 pub const UNKNOWN_LAYER: f64 = -1.0;
@@ -29,77 +21,18 @@ pub const ENDED: f64 = -7.0;
 
 #[derive(Debug)]
 pub struct Face {
+    pub seat: Seat,
     pub lock: Arc<SendLock>,
-    pub caller: Caller,
-    pub mailbox: Arc<Mailbox>,
-    scratch: *mut f64,
-    closed: Cell<bool>,
-}
-
-thread_local! {
-    /// This thread's row, and how many faces stand on it.
-    static THREAD: Cell<Option<(RowId, usize)>> = const { Cell::new(None) };
-    static FACES: RefCell<Vec<Option<Rc<Face>>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// A new face of this thread, and its number. `scratch` is the array's data, at least [`SCRATCH`] doubles,
-/// kept alive by the caller.
-pub fn open(lock: Arc<SendLock>, thread_id: u32, scratch: *mut f64) -> (Rc<Face>, u32) {
-    let thread_id = u64::from(thread_id);
-    let (row, faces) = THREAD.get().unwrap_or_else(|| (PROCESS.rows.arrive(thread_id, time::now()), 0));
-    THREAD.set(Some((row, faces + 1)));
-    let mailbox = Mailbox::register();
-    let caller = Caller { row, thread_id, mailbox: mailbox.id };
-    let face = Rc::new(Face { lock, caller, mailbox, scratch, closed: Cell::new(false) });
-    let number = FACES.with_borrow_mut(|faces| {
-        let number = faces.iter().position(Option::is_none).unwrap_or_else(|| {
-            faces.push(None);
-            faces.len() - 1
-        });
-        faces[number] = Some(face.clone());
-        number
-    });
-    (face, number as u32)
-}
-
-/// The face of that number.
-pub fn get(number: u32) -> Option<Rc<Face>> {
-    FACES.with_borrow(|faces| faces.get(number as usize)?.clone())
 }
 
 impl Face {
-    /// Closes the face, once; with its last face the thread itself departs.
-    pub fn close(&self) -> Option<napi::sys::napi_threadsafe_function> {
-        if self.closed.replace(true) {
-            return None;
-        }
-        let function = self.mailbox.close();
-        // The thread-locals may be gone already when a thread is torn down; then nobody asks them again.
-        let _ = FACES.try_with(|faces| {
-            for place in faces.borrow_mut().iter_mut() {
-                if place.as_ref().is_some_and(|face| std::ptr::eq(&**face, self)) {
-                    *place = None;
-                }
-            }
-        });
-        let _ = THREAD.try_with(|thread| match thread.get() {
-            Some((row, 1)) => {
-                thread.set(None);
-                PROCESS.depart(row);
-            }
-            Some((row, faces)) => thread.set(Some((row, faces - 1))),
-            None => {}
-        });
-        function
+    pub fn new(lock: Arc<SendLock>, seat: Seat) -> Self {
+        Self { seat, lock }
     }
 
     #[inline]
-    pub fn put(&self, place: usize, value: f64) {
-        debug_assert!(place < SCRATCH);
-        // SAFETY: `scratch` points to SCRATCH doubles of an array that this face's creator keeps alive.
-        let at = unsafe { self.scratch.add(place) };
-        // SAFETY: inside that array, which only this thread touches.
-        unsafe { at.write(value) };
+    fn put(&self, place: usize, value: f64) {
+        self.seat.put(place, value);
     }
 
     /// Writes a refusal into the scratch array and gives its code.

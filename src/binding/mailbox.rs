@@ -5,7 +5,8 @@
 //! takes it out under the same mutex: nobody can call one that its environment is already taking down
 //! (nodejs/node#55706, #58484). The call itself only queues; it runs no JavaScript and does not wait.
 
-use crate::send::lock::{Delivery, Told};
+use crate::local::claim;
+use crate::send::lock as send;
 use crate::sync::{Arc, Mutex, Ordering, StaticU64};
 use crate::time::{self, Nanos};
 use napi::sys;
@@ -17,6 +18,19 @@ static MAILBOXES: Lazy<Mutex<HashMap<u64, Arc<Mailbox>>>> = Lazy::new(Mutex::def
 static NEXT_ID: StaticU64 = StaticU64::new(1);
 /// How many mailboxes want to hear of events; looked at after every operation.
 static LISTENERS: StaticU64 = StaticU64::new(0);
+
+/// What lies in a mailbox. One mailbox only ever gets one kind: it belongs to one face.
+#[derive(Debug)]
+pub enum Told {
+    Send(send::Told),
+    Locks(claim::Told),
+}
+
+/// How long the first in line looks on before its thread goes back to its event loop: about as long as
+/// waking a sleeping thread takes.
+const PATIENCE: Nanos = Nanos(20_000);
+/// On a single core the holder could not go on meanwhile.
+static CORES: Lazy<usize> = Lazy::new(|| std::thread::available_parallelism().map_or(1, usize::from));
 
 #[derive(Debug)]
 pub struct Mailbox {
@@ -83,7 +97,10 @@ impl Mailbox {
 
     /// Looks on for a moment, until something is laid in; whether there is something to fetch. Waking a
     /// thread that sleeps costs more than a short hold lasts, so the first in line does not sleep at once.
-    pub fn attend(&self, moment: Nanos) -> bool {
+    pub fn attend(&self) -> bool {
+        if *CORES == 1 {
+            return false;
+        }
         // Before `attended` is seen: what is laid in from here on changes the count.
         let seen = self.laid.load(Ordering::Relaxed);
         let mut inside = self.inside.lock();
@@ -92,7 +109,7 @@ impl Mailbox {
         }
         inside.attended = true;
         drop(inside);
-        let end = time::now().plus(moment);
+        let end = time::now().plus(PATIENCE);
         // Acquire: pairs with the Release in `post`. The mutex below orders the delivery itself.
         while self.laid.load(Ordering::Acquire) == seen && time::now() < end {
             std::hint::spin_loop();
@@ -102,14 +119,40 @@ impl Mailbox {
         !inside.queue.is_empty()
     }
 
-    /// Takes the next delivery; `None` ends a fetch, and the next delivery wakes again.
-    pub fn take(&self) -> Option<Told> {
+    /// Takes up to `most` deliveries, in their order, and hands each over with its index; how many. Fewer
+    /// than `most` end a fetch: the next delivery wakes again.
+    pub fn take(&self, most: usize, mut each: impl FnMut(usize, Told)) -> usize {
         let mut inside = self.inside.lock();
-        let told = inside.queue.pop_front();
-        if told.is_none() {
-            inside.woken = false;
+        for index in 0..most {
+            let Some(told) = inside.queue.pop_front() else {
+                inside.woken = false;
+                return index;
+            };
+            each(index, told);
         }
-        told
+        most
+    }
+
+    /// Takes the first delivery that is the one looked for, past all others.
+    pub fn take_where(&self, is_it: impl Fn(&Told) -> bool) -> Option<Told> {
+        let mut inside = self.inside.lock();
+        let at = inside.queue.iter().position(is_it)?;
+        inside.queue.remove(at)
+    }
+
+    /// Lays a delivery in, and wakes its thread if asked to. A box that nobody opened, or that is closed,
+    /// drops it: there is nobody to hear it.
+    pub fn lay(&self, told: Told, wake: bool) {
+        let mut inside = self.inside.lock();
+        if inside.waker.is_none() {
+            return;
+        }
+        inside.queue.push_back(told);
+        // Release: pairs with the Acquire in `attend`.
+        self.laid.fetch_add(1, Ordering::Release);
+        if wake && !inside.attended {
+            Self::wake(&mut inside);
+        }
     }
 
     fn wake(inside: &mut Inside) {
@@ -134,19 +177,11 @@ impl Mailbox {
     }
 }
 
-/// Lays a delivery into its mailbox, and wakes its thread if asked to. A box that nobody opened, or that
-/// is closed, drops it: there is nobody to hear it.
-pub fn post(delivery: Delivery, wake: bool) {
-    let Some(mailbox) = MAILBOXES.lock().get(&delivery.mailbox).cloned() else { return };
-    let mut inside = mailbox.inside.lock();
-    if inside.waker.is_none() {
-        return;
-    }
-    inside.queue.push_back(delivery.what);
-    // Release: pairs with the Acquire in `attend`.
-    mailbox.laid.fetch_add(1, Ordering::Release);
-    if wake && !inside.attended {
-        Mailbox::wake(&mut inside);
+/// Lays a delivery into the mailbox of that number, and wakes its thread.
+pub fn post(number: u64, told: Told) {
+    let mailbox = MAILBOXES.lock().get(&number).cloned();
+    if let Some(mailbox) = mailbox {
+        mailbox.lay(told, true);
     }
 }
 

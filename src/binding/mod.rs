@@ -1,22 +1,29 @@
 //! The Node face: the only area that names napi and tokio. A function here is parse → call → map; the
 //! rules are elsewhere, and JavaScript has checked the arguments before.
 //!
-//! * [`process`] the one table, the one send lock, the list of locks
-//! * [`face`] a thread's view of one lock; [`opening`] its life; [`hot`] its raw N-API
-//!   functions and [`args`] what they are given; [`calls`] everything else
+//! * [`process`] the one table, the send lock, the named locks, and the telling after every operation
+//! * [`thread`] a thread's row and its faces; [`face`] its view of one send lock, [`locks_face`] of the named
+//!   locks; [`opening`] their life
+//! * [`hot`], [`locks_hot`] the raw N-API functions of these faces, [`entry`] the one way into them, [`args`]
+//!   what they are given; [`calls`], [`locks_calls`] everything else
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
 //! Invariant: no panic leaves this area. `#[napi]` functions carry `catch_unwind`, raw callbacks go through
-//! `hot::guarded`.
+//! `entry::guarded`.
 
 mod args;
 mod calls;
+mod entry;
 mod face;
 mod home;
 mod hot;
+mod locks_calls;
+mod locks_face;
+mod locks_hot;
 mod log;
 mod mailbox;
 mod opening;
 mod process;
+mod thread;
 mod timer;

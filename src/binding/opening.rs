@@ -1,10 +1,12 @@
 //! The life of a face: opened by JavaScript, given a mailbox when it first waits, closed by the end of its
 //! environment or by the garbage collector, whichever comes first.
 
-use crate::binding::calls::{face, failed};
-use crate::binding::face::{self, Face};
+use crate::binding::calls::failed;
+use crate::binding::face::Face;
+use crate::binding::locks_face::LocksFace;
 use crate::binding::process::PROCESS;
-use crate::binding::{hot, log};
+use crate::binding::thread::{self, AnyFace, Seat};
+use crate::binding::{hot, locks_hot, log};
 use crate::table::layout::SendPage;
 use napi::bindgen_prelude::*;
 use napi::{JsValue, sys};
@@ -30,37 +32,69 @@ fn checked(status: sys::napi_status, what: &str) -> Result<()> {
     if status == sys::Status::napi_ok { Ok(()) } else { Err(failed(what)) }
 }
 
+/// The raw calls of the named locks and their face.
+#[napi(object)]
+pub struct OpenedLocksFace {
+    /// The face's number, for the calls below.
+    pub face: u32,
+    #[napi(
+        ts_type = "{ tryAcquire(target: number | string, weight: number, label?: string): number; request(target: number | string, weight: number, timeoutMs: number, priority: number, flags: number, ancestors: number, label?: string, className?: string): number; release(slot: number, token: number, failed: number): number; cancel(ticket: number): boolean; holds(slot: number, token: number): boolean; downgrade(slot: number, token: number): number; tryUpgrade(slot: number, token: number): boolean; upgrade(slot: number, token: number, timeoutMs: number, ancestors: number): number; state(target: number | string): number; fetch(): number; poll(ticket: number): number }"
+    )]
+    pub calls: Object<'static>,
+}
+
 /// Opens a face on the process's send lock, or on a new independent one. `scratch` is a `Float64Array` of
 /// `scratchLength()` elements that the result keeps alive.
 #[napi(catch_unwind)]
 pub fn open_face(env: Env, thread_id: u32, independent: bool, scratch: Object) -> Result<OpenedFace> {
     log::start();
-    let lock = if independent { PROCESS.independent_lock() } else { PROCESS.send.clone() };
     let data = scratch_data(env, &scratch)?;
     let mut calls = Object::new(&env)?;
     calls.set("scratch", scratch)?;
-    let (opened, number) = face::open(lock, thread_id, data);
-    let kept = Rc::into_raw(opened);
-    checked(hot::install(env.raw(), calls.raw(), kept), "cannot make the raw calls")?;
-    // SAFETY: `calls` is a plain object of this call; `kept` is given back by `drop_face`, once.
-    let wrapped = unsafe {
-        sys::napi_wrap(
-            env.raw(),
-            calls.raw(),
-            kept.cast_mut().cast(),
-            Some(drop_face),
-            if independent { INDEPENDENT } else { ptr::null_mut() },
-            ptr::null_mut(),
-        )
-    };
-    checked(wrapped, "cannot tie the face to its object")?;
-    // SAFETY: the hook is called at most once, and `drop_face` removes it when the face goes earlier.
-    let hooked = unsafe { sys::napi_add_env_cleanup_hook(env.raw(), Some(leave), kept.cast_mut().cast()) };
-    checked(hooked, "cannot watch the environment's end")?;
+    let lock = if independent { PROCESS.independent_lock() } else { PROCESS.send.clone() };
+    let face = Rc::new(Face::new(lock, Seat::take(thread_id, data)));
+    let installed = hot::install(env.raw(), calls.raw(), Rc::as_ptr(&face));
+    let hint = if independent { INDEPENDENT } else { ptr::null_mut() };
+    let number = move_in(env, &calls, AnyFace::Send(face), installed, hint)?;
     if independent {
         tell_memory(env.raw(), FOOTPRINT);
     }
     Ok(OpenedFace { face: number, calls: Object::from_raw(env.raw(), calls.raw()) })
+}
+
+/// Opens a face on the process's named locks. `scratch` is a `Float64Array` of `locksScratchLength()` elements
+/// that the result keeps alive.
+#[napi(catch_unwind)]
+pub fn open_locks_face(env: Env, thread_id: u32, scratch: Object) -> Result<OpenedLocksFace> {
+    let data = scratch_data(env, &scratch)?;
+    let mut calls = Object::new(&env)?;
+    calls.set("scratch", scratch)?;
+    let face = Rc::new(LocksFace::new(Seat::take(thread_id, data)));
+    let installed = locks_hot::install(env.raw(), calls.raw(), Rc::as_ptr(&face));
+    let number = move_in(env, &calls, AnyFace::Locks(face), installed, ptr::null_mut())?;
+    Ok(OpenedLocksFace { face: number, calls: Object::from_raw(env.raw(), calls.raw()) })
+}
+
+/// Numbers a face, ties it to the object that carries its raw calls, and watches the environment's end.
+fn move_in(
+    env: Env,
+    calls: &Object,
+    face: AnyFace,
+    installed: sys::napi_status,
+    hint: *mut c_void,
+) -> Result<u32> {
+    let kept = Box::into_raw(Box::new(face.clone())).cast::<c_void>();
+    face.seat().hooked.set(kept);
+    let number = thread::number(face);
+    checked(installed, "cannot make the raw calls")?;
+    // SAFETY: `calls` is a plain object of this call; `kept` is given back by `drop_face`, once.
+    let wrapped =
+        unsafe { sys::napi_wrap(env.raw(), calls.raw(), kept, Some(drop_face), hint, ptr::null_mut()) };
+    checked(wrapped, "cannot tie the face to its object")?;
+    // SAFETY: the hook is called at most once, and `drop_face` removes it when the face goes earlier.
+    let hooked = unsafe { sys::napi_add_env_cleanup_hook(env.raw(), Some(leave), kept) };
+    checked(hooked, "cannot watch the environment's end")?;
+    Ok(number)
 }
 
 fn scratch_data(env: Env, scratch: &Object) -> Result<*mut f64> {
@@ -78,7 +112,7 @@ fn scratch_data(env: Env, scratch: &Object) -> Result<*mut f64> {
         )
     };
     checked(status, "the scratch array is not a typed array")?;
-    if kind != sys::TypedarrayType::float64_array || length < face::SCRATCH {
+    if kind != sys::TypedarrayType::float64_array || length < thread::SCRATCH {
         return Err(failed("the scratch array is not a long enough Float64Array"));
     }
     Ok(data.cast())
@@ -97,9 +131,9 @@ fn tell_memory(env: sys::napi_env, change: i64) {
 
 /// The environment's end: the thread's holds are given back, its waiters leave.
 unsafe extern "C" fn leave(face: *mut c_void) {
-    // SAFETY: the pointer is the one that `open_face` registered; `drop_face` has not run, or it would
+    // SAFETY: the pointer is the one that `move_in` registered; `drop_face` has not run, or it would
     // have removed this hook.
-    let face = unsafe { &*face.cast::<Face>() };
+    let face = unsafe { &*face.cast::<AnyFace>() };
     // The ThreadsafeFunction is taken down by the environment itself.
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| face.close()));
 }
@@ -109,10 +143,10 @@ unsafe extern "C" fn drop_face(env: sys::napi_env, face: *mut c_void, hint: *mut
     if hint == INDEPENDENT {
         tell_memory(env, -FOOTPRINT);
     }
-    // SAFETY: the pair that `open_face` registered; after the environment's end this finds nothing.
+    // SAFETY: the pair that `move_in` registered; after the environment's end this finds nothing.
     unsafe { sys::napi_remove_env_cleanup_hook(env, Some(leave), face) };
-    // SAFETY: `open_face` leaked exactly this reference to this finalizer.
-    let face = unsafe { Rc::from_raw(face.cast_const().cast::<Face>()) };
+    // SAFETY: `move_in` leaked exactly this box to this finalizer.
+    let face = unsafe { Box::from_raw(face.cast::<AnyFace>()) };
     let closed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| face.close()));
     if let Ok(Some(function)) = closed {
         // SAFETY: out of its mailbox, nobody else can reach the function any more.
@@ -125,13 +159,29 @@ unsafe extern "C" fn drop_face(env: sys::napi_env, face: *mut c_void, hint: *mut
 /// How many doubles the scratch array has.
 #[napi(catch_unwind)]
 pub fn scratch_length() -> u32 {
-    face::SCRATCH as u32
+    thread::SCRATCH as u32
 }
 
 /// How many of them one fetched delivery takes.
 #[napi(catch_unwind)]
 pub fn told_length() -> u32 {
-    face::TOLD_SIZE as u32
+    thread::TOLD_SIZE as u32
+}
+
+/// How many doubles the scratch array of the named locks has.
+#[napi(catch_unwind)]
+pub fn locks_scratch_length() -> u32 {
+    thread::SCRATCH as u32
+}
+
+/// How many of them one fetched delivery takes.
+#[napi(catch_unwind)]
+pub fn locks_told_length() -> u32 {
+    thread::TOLD_SIZE as u32
+}
+
+fn face(number: u32) -> Result<AnyFace> {
+    thread::face(number).ok_or_else(|| failed("no such face"))
 }
 
 /// Opens the face's mailbox: `wake` is called on this thread's event loop when there is something to fetch.
@@ -139,7 +189,8 @@ pub fn told_length() -> u32 {
 #[napi(catch_unwind, ts_args_type = "face: number, wake: () => void")]
 pub fn open_mailbox(env: Env, number: u32, wake: Function<'_, (), ()>) -> Result<()> {
     let face = face(number)?;
-    if face.mailbox.function().is_some() {
+    let seat = face.seat();
+    if seat.mailbox.function().is_some() {
         return Ok(());
     }
     let resource = env.create_string("chainlock")?;
@@ -167,20 +218,20 @@ pub fn open_mailbox(env: Env, number: u32, wake: Function<'_, (), ()>) -> Result
     checked(status, "cannot unreference the wake-up function")?;
     // The face's own hook was added before the function's, and hooks run last in, first out: by then the
     // function would be gone. Added anew, it runs first.
-    let kept = Rc::as_ptr(&face).cast_mut().cast();
-    // SAFETY: the pair that `open_face` registered.
+    let kept = seat.hooked.get();
+    // SAFETY: the pair that `move_in` registered.
     unsafe { sys::napi_remove_env_cleanup_hook(env.raw(), Some(leave), kept) };
-    // SAFETY: as in `open_face`.
+    // SAFETY: as in `move_in`.
     let hooked = unsafe { sys::napi_add_env_cleanup_hook(env.raw(), Some(leave), kept) };
     checked(hooked, "cannot watch the environment's end")?;
-    face.mailbox.open(function);
+    seat.mailbox.open(function);
     Ok(())
 }
 
 /// Whether the open mailbox keeps this thread's event loop alive.
 #[napi(catch_unwind)]
 pub fn keep_alive(env: Env, number: u32, wanted: bool) -> Result<()> {
-    let Some(function) = face(number)?.mailbox.function() else { return Ok(()) };
+    let Some(function) = face(number)?.seat().mailbox.function() else { return Ok(()) };
     let status = if wanted {
         // SAFETY: the function belongs to this thread's environment, which is alive: it is calling us.
         unsafe { sys::napi_ref_threadsafe_function(env.raw(), function) }

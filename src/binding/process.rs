@@ -1,7 +1,10 @@
 //! What exists once per process, and the telling after every operation.
 
-use crate::binding::{log, mailbox, timer};
+use crate::binding::mailbox::{self, Mailbox, Told};
+use crate::binding::{log, timer};
+use crate::local::claim;
 use crate::local::departures::{RowId, Rows};
+use crate::local::locks::Locks;
 use crate::send::lock::{Delivery, Done, SendLock};
 use crate::sync::{Arc, Mutex, Weak};
 use crate::table::memory::process_table;
@@ -14,7 +17,9 @@ use once_cell::sync::Lazy;
 pub struct Process {
     pub rows: Rows,
     pub send: Arc<SendLock>,
-    /// Every lock that the clock and a leaving thread must reach; the dead ones are dropped on the way.
+    /// The named locks.
+    pub named: Locks,
+    /// Every send lock that the clock and a leaving thread must reach; the dead ones are dropped on the way.
     locks: Mutex<Vec<Weak<SendLock>>>,
 }
 
@@ -22,8 +27,14 @@ pub static PROCESS: Lazy<Process> = Lazy::new(|| {
     let table = process_table();
     let send = Arc::new(SendLock::in_table(&table.send));
     let locks = Mutex::new(vec![Arc::downgrade(&send)]);
-    Process { rows: Rows::new(&table.rows), send, locks }
+    Process { rows: Rows::new(&table.rows), send, named: Locks::new(send_token), locks }
 });
+
+/// The token of the hold of the process's send lock; 0 for nobody.
+fn send_token() -> u64 {
+    let state = PROCESS.send.state();
+    if state.is_held() { state.token() } else { 0 }
+}
 
 impl Process {
     /// A lock of its own, beside the process's one.
@@ -47,7 +58,14 @@ impl Process {
             next = next.min(done.wake_at);
             deliver(&done, None);
         }
-        next
+        let done = self.named.tick(time::now());
+        deliver_named(done.tell, None);
+        next.min(done.wake_at)
+    }
+
+    /// A face on the named locks is garbage in a thread that goes on.
+    pub fn depart_face(&self, mailbox: u64) {
+        tell_named(self.named.depart_face(mailbox, time::now()), None);
     }
 
     /// A thread has ended, however it ended.
@@ -56,6 +74,7 @@ impl Process {
             for lock in self.each_lock() {
                 tell(lock.depart(row, time::now()), None);
             }
+            tell_named(self.named.depart(row, time::now()), None);
         }
     }
 }
@@ -64,30 +83,56 @@ impl Process {
 /// the mailbox of the calling thread, what is for that mailbox is only laid in: the caller fetches it
 /// before it returns to its own code. The second value says whether there is something to fetch.
 #[inline(always)]
-pub fn tell<T>(done: Done<T>, here: Option<u64>) -> (T, bool) {
+pub fn tell<T>(done: Done<T>, here: Option<&Mailbox>) -> (T, bool) {
     let to_fetch = deliver(&done, here);
+    timer::arm(done.wake_at);
+    (done.answer, to_fetch)
+}
+
+/// The same for the named locks.
+#[inline(always)]
+pub fn tell_named<T>(done: claim::Done<T>, here: Option<&Mailbox>) -> (T, bool) {
+    let to_fetch = !done.tell.is_empty() && deliver_named(done.tell, here);
     timer::arm(done.wake_at);
     (done.answer, to_fetch)
 }
 
 /// The telling without the arming: what the clock's own thread does, which arms itself.
 #[inline(always)]
-fn deliver<T>(done: &Done<T>, here: Option<u64>) -> bool {
+fn deliver<T>(done: &Done<T>, here: Option<&Mailbox>) -> bool {
     mailbox::announce_events();
     let nothing = done.tell.is_empty() && done.notes.is_empty();
     !nothing && deliver_all(&done.tell, &done.notes, here)
 }
 
 #[cold]
-fn deliver_all(tell: &[Delivery], notes: &[Record], here: Option<u64>) -> bool {
+fn deliver_all(tell: &[Delivery], notes: &[Record], here: Option<&Mailbox>) -> bool {
     let mut to_fetch = false;
     for delivery in tell {
-        let is_here = here == Some(delivery.mailbox);
-        to_fetch |= is_here;
-        mailbox::post(*delivery, !is_here);
+        to_fetch |= lay(delivery.mailbox, Told::Send(delivery.what), here);
     }
     if !notes.is_empty() {
         log::emit(notes);
     }
     to_fetch
+}
+
+fn deliver_named(tell: Vec<claim::Delivery>, here: Option<&Mailbox>) -> bool {
+    let mut to_fetch = false;
+    for delivery in tell {
+        to_fetch |= lay(delivery.mailbox, Told::Locks(delivery.what), here);
+    }
+    to_fetch
+}
+
+/// Lays a delivery into its mailbox; whether that is the caller's.
+fn lay(number: u64, told: Told, here: Option<&Mailbox>) -> bool {
+    match here.filter(|mailbox| mailbox.id == number) {
+        Some(mailbox) => mailbox.lay(told, false),
+        None => {
+            mailbox::post(number, told);
+            return false;
+        }
+    }
+    true
 }

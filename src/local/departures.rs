@@ -19,6 +19,14 @@ impl RowId {
     }
 }
 
+/// Who calls: the thread, and where to tell it something later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub row: RowId,
+    pub thread_id: u64,
+    pub mailbox: u64,
+}
+
 const FREE: u64 = 0;
 const LIVE: u64 = 1;
 

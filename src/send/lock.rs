@@ -4,6 +4,7 @@
 //! threads, and when the clock next makes something due. Whoever calls tells and arms; nothing is called
 //! from in here while the mutex is held.
 
+pub use crate::local::departures::Caller;
 use crate::local::departures::RowId;
 use crate::local::queue::Ticket;
 use crate::name::ShortText;
@@ -18,14 +19,6 @@ use crate::sync::Mutex;
 use crate::table::layout::SendPage;
 use crate::table::ring::Record;
 use crate::time::Nanos;
-
-/// Who calls: the thread, and where to tell it something later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    pub row: RowId,
-    pub thread_id: u64,
-    pub mailbox: u64,
-}
 
 /// What a refused asker should know about the one in the way.
 #[derive(Clone, Copy, Debug)]

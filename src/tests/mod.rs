@@ -16,9 +16,23 @@ mod shuttle;
 extern crate self as chainlock;
 
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod deadlock_schedules;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod deadlock_world;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod deadlocks;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod differential;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod escapes;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod locks_audit;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod locks_differential;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod locks_model;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod locks_programs;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod model;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]

@@ -2,6 +2,9 @@
 //!
 //! * `nothing()` takes nothing and returns `true`.
 //! * `text(string)` copies a short string out and returns `true`.
+//! * `numbers(…)` reads up to three numbers and returns `true`.
+//! * `allocated()` does something: it returns how many bytes the process has from `malloc`, and −1 where that
+//!   cannot be asked. It has nothing to do with the price of a call, and lives here because it needs to be native.
 //!
 //! As an addon it is as good as empty, so it is also what loading an addon costs.
 
@@ -11,6 +14,7 @@ use std::ptr;
 
 /// Room for the longest layer id and the closing zero.
 const TEXT_BYTES: usize = 72;
+const MOST_NUMBERS: usize = 3;
 
 unsafe extern "C" fn nothing(env: sys::napi_env, _info: sys::napi_callback_info) -> sys::napi_value {
     yes(env)
@@ -27,6 +31,64 @@ unsafe extern "C" fn text(env: sys::napi_env, info: sys::napi_callback_info) -> 
     unsafe { sys::napi_get_value_string_utf8(env, argument, bytes.as_mut_ptr(), TEXT_BYTES, &mut length) };
     std::hint::black_box(&bytes);
     yes(env)
+}
+
+unsafe extern "C" fn numbers(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut count = MOST_NUMBERS;
+    let mut arguments: [sys::napi_value; MOST_NUMBERS] = [ptr::null_mut(); MOST_NUMBERS];
+    // SAFETY: Node passes a valid environment and call; there is room for as many arguments as asked for.
+    unsafe {
+        sys::napi_get_cb_info(
+            env,
+            info,
+            &mut count,
+            arguments.as_mut_ptr(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+        );
+    }
+    let mut values = [0.0; MOST_NUMBERS];
+    for (value, argument) in values.iter_mut().zip(arguments).take(count) {
+        // SAFETY: the argument is of this call; `value` is writable.
+        unsafe { sys::napi_get_value_double(env, argument, value) };
+    }
+    std::hint::black_box(&values);
+    yes(env)
+}
+
+unsafe extern "C" fn allocated(env: sys::napi_env, _info: sys::napi_callback_info) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` is of the present call; `value` is writable.
+    unsafe { sys::napi_create_double(env, heap::allocated(), &mut value) };
+    value
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod heap {
+    /// What glibc tells of its heap; ten counts, in the order of its manual.
+    #[repr(C)]
+    struct Mallinfo2 {
+        fields: [usize; 10],
+    }
+
+    const MAPPED: usize = 4;
+    const IN_USE: usize = 7;
+
+    unsafe extern "C" {
+        safe fn mallinfo2() -> Mallinfo2;
+    }
+
+    pub fn allocated() -> f64 {
+        let fields = mallinfo2().fields;
+        (fields[MAPPED] + fields[IN_USE]) as f64
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+mod heap {
+    pub fn allocated() -> f64 {
+        -1.0
+    }
 }
 
 fn yes(env: sys::napi_env) -> sys::napi_value {
@@ -65,7 +127,12 @@ pub unsafe extern "C" fn napi_register_module_v1(
     // SAFETY: the process that loads this file carries the N-API symbols; nothing was called before.
     #[cfg(not(target_family = "wasm"))]
     let _host = unsafe { sys::setup() };
-    let methods = [method(c"nothing", nothing), method(c"text", text)];
+    let methods = [
+        method(c"nothing", nothing),
+        method(c"text", text),
+        method(c"numbers", numbers),
+        method(c"allocated", allocated),
+    ];
     // SAFETY: `env` and `exports` are of the present call; as many descriptors as said are passed.
     unsafe { sys::napi_define_properties(env, exports, methods.len(), methods.as_ptr()) };
     exports

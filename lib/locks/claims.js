@@ -1,0 +1,300 @@
+// Requests for named locks and semaphores, granted at once or later, and what runs while they are held. Whatever
+// waits or runs comes through here; the faces (`manager.js`, `handle.js`, the classes) check what they are given.
+//
+// The uncontended path is one raw call, a guard and, for the callers that want one, a promise: no options are
+// parsed, nothing is closed over, no async function is entered.
+// @ts-check
+'use strict'
+
+const nesting = require('../nesting')
+const aborts = require('./aborts')
+const { native, face, calls, scratch, Answer } = require('./face')
+const { wanted, timedOut, deadlock, refused } = require('./errors')
+const frames = require('./frames')
+const { HoldGuard, makeGuard } = require('./guard')
+const joined = require('./joined')
+const order = require('./order')
+const { openTarget } = require('./targets')
+const waiters = require('./waiters')
+
+/**
+ * @typedef {import('./targets').Target} Target
+ * @typedef {import('./options').Wait} Wait
+ * @typedef {import('./guard').LockGuard} LockGuard
+ * @typedef {(argument: any) => any} Body
+ */
+
+/** Where a granted guard goes: to a call that gives it back itself, to the user, to nobody any more, or to a flow. */
+const CALL = Symbol('a call')
+const USER = Symbol('the user')
+const NOBODY = Symbol('nobody')
+
+/** @typedef {typeof CALL | typeof USER | typeof NOBODY | frames.Flow} Home */
+
+/** @returns {Home} */
+const userOrFlow = () => frames.currentFlow() ?? USER
+
+/**
+ * @param {Target} target
+ * @param {number} weight
+ * @param {string | undefined} label
+ * @param {number} slot
+ * @param {number} token
+ * @param {number} at
+ * @param {Home} home
+ */
+function hand(target, weight, label, slot, token, at, home) {
+  const guard = makeGuard(target, weight, label, slot, token, at)
+  if (home === CALL) return guard
+  HoldGuard.track(guard)
+  if (home !== USER) /** @type {frames.Flow} */ (home).keep(guard)
+  return guard
+}
+
+/** A request that waits, and the promise that it settles. */
+class Waiter {
+  // Settled by this one function, failures too: another one would be a sixth of a waiter's memory.
+  #resolve
+  #target
+  #weight
+  /** @type {Home} */
+  #home
+
+  /**
+   * @param {Target} target
+   * @param {number} weight
+   * @param {Wait} wait
+   * @param {Home} home
+   * @param {(value: any) => void} resolve
+   */
+  constructor(target, weight, wait, home, resolve) {
+    this.wait = wait
+    this.#target = target
+    this.#weight = weight
+    this.#home = home
+    this.#resolve = resolve
+  }
+
+  /** @param {number} token @param {number} slot @param {number} at */
+  granted(token, slot, at) {
+    if (this.#home === NOBODY) return false
+    const { signal, label } = this.wait
+    if (signal !== undefined) aborts.unfollow(signal, this)
+    this.#resolve(hand(this.#target, this.#weight, label, slot, token, at, this.#home))
+    return true
+  }
+
+  /** @param {number} position @param {any} report @param {number} waitedMs */
+  timedOut(position, report, waitedMs) {
+    this.#fail(timedOut(this.#words(), waitedMs, position, report))
+  }
+
+  /** @param {any} report */
+  deadlocked(report) {
+    this.#fail(deadlock(this.#words(), report))
+  }
+
+  /** @param {number} ticket @param {unknown} reason */
+  aborted(ticket, reason) {
+    const home = this.#home
+    // The answer may be on its way; nobody wants it any more.
+    this.#home = NOBODY
+    waiters.cancel(ticket)
+    if (home !== NOBODY) this.#resolve(Promise.reject(reason))
+  }
+
+  #words() {
+    return wanted(this.#target, this.#weight)
+  }
+
+  /** @param {Error} error */
+  #fail(error) {
+    if (this.wait.signal !== undefined) aborts.unfollow(this.wait.signal, this)
+    if (this.#home !== NOBODY) this.#resolve(Promise.reject(error))
+  }
+}
+
+/** @type {(value: any) => void} */
+let taken
+/** Takes out what settles a promise without a closure a promise. @param {(value: any) => void} resolve */
+const takeResolve = (resolve) => {
+  taken = resolve
+}
+
+/**
+ * Asks natively. The answer, and what the scratch array says about it, is read before anything else is called.
+ * @param {Target} target
+ * @param {number} weight
+ * @param {Wait} wait
+ */
+function ask(target, weight, wait) {
+  // An answer to a mailbox that is not open would be lost.
+  waiters.open()
+  const count = frames.putAncestors()
+  if (count > 0 && order.isWatched()) native.setSite(face, order.site())
+  const label = wait.label ?? frames.flowLabel()
+  const { timeoutMs, priority, flags, className } = wait
+  if (typeof target === 'string') {
+    return calls.request(target, weight, timeoutMs, priority, flags, count, label, className)
+  }
+  if (target.modes === undefined) {
+    return calls.request(target.ref, weight, timeoutMs, priority, flags, count, label, className)
+  }
+  const names = [...target.modes.keys()]
+  const weights = Array.from(target.modes.values(), (mode) => (mode === 'exclusive' ? 0 : 1))
+  return native.requestAll(face, names, weights, timeoutMs, priority, flags, count, label)
+}
+
+/**
+ * @param {Target} target
+ * @param {number} weight
+ * @param {Wait} wait
+ * @param {Home} home
+ * @returns {LockGuard | Promise<LockGuard>} A guard that was granted at once; a promise in all other cases.
+ */
+function take(target, weight, wait, home) {
+  const { signal, label } = wait
+  if (signal !== undefined && signal.aborted) return Promise.reject(signal.reason)
+  // Inside of a hold, and for a class, there is more to say than the short call can.
+  if (nesting.context() === undefined && wait.className === undefined && isOne(target)) {
+    const token = attemptRaw(target, weight, label)
+    if (token > 0) return hand(target, weight, label, scratch[0], token, scratch[1], home)
+  }
+  const answer = ask(target, weight, wait)
+  if (answer > 0) return hand(target, weight, label, scratch[0], answer, scratch[1], home)
+  if (answer !== Answer.WAITING) return Promise.reject(refused(answer, () => wanted(target, weight)))
+  const ticket = scratch[0]
+  const isAnswered = scratch[1] === 1
+  /** @type {Promise<LockGuard>} */
+  const promise = new Promise(takeResolve)
+  const waiter = new Waiter(target, weight, wait, home, taken)
+  waiters.add(ticket, waiter)
+  if (signal !== undefined) aborts.follow(signal, waiter, ticket)
+  if (isAnswered) waiters.fetch()
+  return promise
+}
+
+/** @param {Target} target */
+const isOne = (target) => typeof target === 'string' || target.modes === undefined
+
+/**
+ * @param {Target} target
+ * @param {number} weight
+ * @param {string | undefined} label
+ */
+function attemptRaw(target, weight, label) {
+  const which = typeof target === 'string' ? target : target.ref
+  return label === undefined ? calls.tryAcquire(which, weight) : calls.tryAcquire(which, weight, label)
+}
+
+/**
+ * Asks without waiting.
+ * @param {Target} target
+ * @param {number} weight
+ * @param {string} [label]
+ * @returns {LockGuard | null}
+ */
+function attempt(target, weight, label) {
+  const token = attemptRaw(target, weight, label)
+  if (token < 0) return null
+  return hand(target, weight, label, scratch[0], token, scratch[1], userOrFlow())
+}
+
+/**
+ * Asks and, if need be, waits. The guard is the user's.
+ * @param {Target} target
+ * @param {number} weight
+ * @param {Wait} wait
+ */
+function request(target, weight, wait) {
+  return take(target, weight, wait, userOrFlow())
+}
+
+/**
+ * Asks, runs `fn` in a frame and gives back. `fn` starts at once when the lock is free.
+ * @param {Target} target
+ * @param {number} weight
+ * @param {Wait} wait
+ * @param {Body} fn
+ * @returns {Promise<any>}
+ */
+function run(target, weight, wait, fn) {
+  if (wait.reentrant) {
+    const entered = joined.enter(target, weight, wait, fn, (rest) => run(target, weight, rest, fn))
+    if (entered !== undefined) return entered
+  }
+  const held = take(target, weight, wait, CALL)
+  return held instanceof HoldGuard ? runHeld(held, fn) : held.then((guard) => runHeld(guard, fn))
+}
+
+/**
+ * Runs `fn(guard)` in a frame of that hold and gives the hold back, however `fn` ends.
+ * @param {LockGuard} guard
+ * @param {Body} fn
+ * @returns {Promise<any>}
+ */
+function runIn(guard, fn) {
+  HoldGuard.untrack(guard)
+  return runHeld(guard, fn)
+}
+
+/**
+ * @param {LockGuard} guard
+ * @param {Body} fn
+ * @returns {Promise<any>}
+ */
+function runHeld(guard, fn) {
+  const frame = frames.openFrame(guard)
+  let result
+  try {
+    result = nesting.enter(frame, fn, guard)
+  } catch (error) {
+    end(frame, guard, 1)
+    return Promise.reject(error)
+  }
+  if (result === null || (typeof result !== 'object' && typeof result !== 'function')) {
+    end(frame, guard, 0)
+    return Promise.resolve(result)
+  }
+  // Any thenable is waited for. What is no promise is made one, which also reads its `then` no more than once.
+  return Promise.resolve(result).then(
+    (value) => {
+      end(frame, guard, 0)
+      return value
+    },
+    (error) => {
+      end(frame, guard, 1)
+      throw error
+    },
+  )
+}
+
+/**
+ * @param {frames.Frame} frame
+ * @param {LockGuard} guard
+ * @param {0 | 1} failed
+ */
+function end(frame, guard, failed) {
+  frame.open = false
+  HoldGuard.end(guard, failed)
+  if (frame.turns !== null) joined.dismiss(frame)
+}
+
+/**
+ * Runs `fn` as a flow: the guards acquired in it count as held by it.
+ * @param {string | undefined} label
+ * @param {() => any} fn
+ * @returns {Promise<any>}
+ */
+function flow(label, fn) {
+  const around = frames.openFlow(label)
+  let result
+  try {
+    result = Promise.resolve(nesting.enter(around, fn))
+  } catch (error) {
+    result = Promise.reject(error)
+  }
+  return result.finally(() => frames.closeFlow(around))
+}
+
+module.exports = { CALL, openTarget, attempt, request, take, run, runIn, flow }

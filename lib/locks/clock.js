@@ -1,0 +1,33 @@
+// When a hold began, on the wall clock. The native side tells instants on its monotonic clock, which costs
+// nothing there; here an instant is made from an age, when somebody looks.
+// @ts-check
+'use strict'
+
+const { native, face, calls, scratch } = require('./face')
+
+const { performance } = globalThis
+
+/** What the native clock shows less than ours: both are monotonic. Read off a lock that nobody else can reach. */
+const offset = (() => {
+  const ref = native.openResource(face, 0, null, 0)
+  const token = calls.tryAcquire(ref, 0)
+  const now = performance.now()
+  const [slot, at] = scratch
+  calls.release(slot, token, 0)
+  native.closeResource(face, ref)
+  return now - at
+})()
+
+/** A larger change of the lead is a wall clock that was set. */
+const SET_MS = 20
+/** The wall clock's lead over ours; kept, so that an instant reads the same however often somebody looks. */
+let lead = NaN
+
+/** @param {number} at On the native clock. @returns {number} Milliseconds since 1970. */
+function epochMs(at) {
+  const seen = Date.now() - performance.now()
+  if (!(Math.abs(seen - lead) < SET_MS)) lead = seen
+  return Math.floor(at + offset + lead)
+}
+
+module.exports = { epochMs }

@@ -1,0 +1,118 @@
+// A shared hold that waits to become exclusive.
+// @ts-check
+'use strict'
+
+const { ChainlockError } = require('../errors')
+const aborts = require('./aborts')
+const { Answer, calls, scratch } = require('./face')
+const { timedOut, deadlock, refused, givenBack } = require('./errors')
+const { putAncestors } = require('./frames')
+const options = require('./options')
+const waiters = require('./waiters')
+
+/** One wait; settles its promise once. */
+class Upgrade {
+  /** @type {(value?: any) => void} */
+  #resolve
+  #words
+  #done
+  /** @type {number} */
+  #ticket
+
+  /**
+   * @param {import('./options').Wait} wait
+   * @param {number} ticket
+   * @param {string} words
+   * @param {(isExclusive: boolean) => void} done
+   * @param {(value?: any) => void} resolve
+   */
+  constructor(wait, ticket, words, done, resolve) {
+    this.wait = wait
+    this.#ticket = ticket
+    this.#words = words
+    this.#done = done
+    this.#resolve = resolve
+    waiters.add(ticket, this)
+    if (wait.signal) aborts.follow(wait.signal, this, ticket)
+  }
+
+  granted() {
+    this.#settle(true, undefined)
+    // The token is the hold's own, which is its guard's to release.
+    return true
+  }
+
+  /** @param {number} position @param {any} report @param {number} waitedMs */
+  timedOut(position, report, waitedMs) {
+    this.#settle(false, timedOut(this.#words, waitedMs, position, report))
+  }
+
+  /** @param {any} report */
+  deadlocked(report) {
+    this.#settle(false, deadlock(this.#words, report))
+  }
+
+  /** @param {number} ticket @param {unknown} reason */
+  aborted(ticket, reason) {
+    if (waiters.cancel(ticket)) this.#settle(false, reason)
+  }
+
+  /** The hold is over. @param {Error} error */
+  ended(error) {
+    waiters.cancel(this.#ticket)
+    waiters.remove(this.#ticket)
+    this.#settle(false, error)
+  }
+
+  /** @param {boolean} isExclusive @param {unknown} error */
+  #settle(isExclusive, error) {
+    if (this.wait.signal) aborts.unfollow(this.wait.signal, this)
+    this.#done(isExclusive)
+    this.#resolve(isExclusive ? undefined : Promise.reject(error))
+  }
+}
+
+/**
+ * @param {import('./guard').LockGuard} guard
+ * @param {typeof import('./guard').HoldGuard} inside What may look into a guard.
+ * @param {unknown} given
+ * @param {() => void} done The hold is exclusive now.
+ * @returns {Promise<void>}
+ */
+function waitToUpgrade(guard, inside, given, done) {
+  const wait = options.upgradeWait('upgrade', given)
+  const { target, weight, slot } = inside.facts(guard)
+  if (wait.signal?.aborted) return Promise.reject(wait.signal.reason)
+  if (!guard.check()) return Promise.reject(givenBack(inside.words(guard), guard.token))
+  if (weight === 0) return Promise.resolve()
+  if (typeof target === 'object' && target.modes) {
+    const message = 'upgrade: a hold of several locks cannot become exclusive; acquire them so from the start'
+    return Promise.reject(new ChainlockError('ERR_LOCK_INVALID_ARGUMENT', message))
+  }
+  waiters.open()
+  const answer = calls.upgrade(slot, guard.token, wait.timeoutMs, putAncestors())
+  if (answer > 0) {
+    done()
+    return Promise.resolve()
+  }
+  const words = `${inside.words(guard)}, to become exclusive,`
+  if (answer !== Answer.WAITING) return Promise.reject(refused(answer, () => words))
+  const ticket = scratch[0]
+  const isAnswered = scratch[1] === 1
+  return new Promise((resolve) => {
+    const upgrade = new Upgrade(
+      wait,
+      ticket,
+      words,
+      (isExclusive) => {
+        inside.setUpgrade(guard, null)
+        if (isExclusive) done()
+      },
+      resolve,
+    )
+    inside.setUpgrade(guard, upgrade)
+    if (isAnswered) waiters.fetch()
+  })
+}
+
+module.exports = { Upgrade, waitToUpgrade }

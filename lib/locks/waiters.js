@@ -1,0 +1,162 @@
+// Those who wait for a named lock in this thread, by ticket; the thread's mailbox; and whether somebody's
+// waiting keeps the event loop alive.
+// @ts-check
+'use strict'
+
+const { native, face, calls, scratch, takeText, TOLD_SIZE, MOST_TOLD, RELEASED, FETCH } = require('./face')
+const { NumberTable } = require('./number-table')
+const { warnDeadlock, warnDisorder } = require('./report')
+
+// Taken now: test frameworks replace the globals by clocks of their own.
+const { setImmediate } = globalThis
+
+/** The kinds of a delivery. */
+const GRANTED = 1
+const TIMED_OUT = 2
+const LOST = 3
+const DEADLOCKED = 4
+const WARNED = 5
+/** Of a warning. */
+const DEADLOCK = 1
+
+/**
+ * A request that waits. `granted` answers false when nobody wants the lock any more. None of the three runs
+ * code of users before it returns.
+ * @typedef {{
+ *   wait: { ref?: boolean },
+ *   granted(token: number, slot: number, at: number): boolean,
+ *   timedOut(position: number, report: any, waitedMs: number): void,
+ *   deadlocked(report: any): void,
+ * }} Waiter
+ * @typedef {(how: number) => void} Watcher Wants to know when its hold is taken away.
+ */
+
+/** By ticket. @type {NumberTable<Waiter>} */
+const pending = new NumberTable()
+/** By token. @type {NumberTable<Watcher>} */
+const watched = new NumberTable()
+
+let isOpen = false
+/** An answer to a mailbox that is not open would be lost. */
+function open() {
+  if (isOpen) return
+  native.openMailbox(face, fetch)
+  isOpen = true
+}
+
+/** How many wait and want the event loop to go on; whether it was told so; whether that is looked at soon. */
+let wanting = 0
+let isKept = false
+let isChecking = false
+
+function keep() {
+  wanting += 1
+  if (isKept) return
+  isKept = true
+  native.keepAlive(face, true)
+}
+
+/** Not at once: the next request is often on its way already. */
+function letGo() {
+  wanting -= 1
+  if (wanting > 0 || isChecking) return
+  isChecking = true
+  setImmediate(checkKept)
+}
+
+function checkKept() {
+  isChecking = false
+  if (wanting > 0 || !isKept) return
+  isKept = false
+  native.keepAlive(face, false)
+}
+
+/** @param {number} ticket @param {Waiter} waiter */
+function add(ticket, waiter) {
+  pending.set(ticket, waiter)
+  if (waiter.wait.ref !== false) keep()
+}
+
+/** @param {number} ticket @returns {Waiter | undefined} The waiter, which is no longer one. */
+function remove(ticket) {
+  const waiter = pending.take(ticket)
+  if (waiter !== undefined && waiter.wait.ref !== false) letGo()
+  return waiter
+}
+
+/**
+ * Takes a request out of the line. False when its answer is on the way: then it goes on waiting for that.
+ * @param {number} ticket
+ */
+function cancel(ticket) {
+  if (!calls.cancel(ticket)) return false
+  remove(ticket)
+  // Those behind it may be granted now, in this very thread.
+  fetch()
+  return true
+}
+
+/** The mailbox must be open. @param {number} token @param {Watcher} watcher */
+function watch(token, watcher) {
+  watched.set(token, watcher)
+}
+
+/** @param {number} token */
+function unwatch(token) {
+  watched.take(token)
+}
+
+/**
+ * Gives a hold back.
+ * @param {number} slot
+ * @param {number} token
+ * @param {0 | 1} failed Whether its callback threw.
+ * @returns {boolean} False when it had been taken away before.
+ */
+function release(slot, token, failed) {
+  const answer = calls.release(slot, token, failed)
+  // The next in line is of this thread: it goes on without a trip through the event loop.
+  if (answer & FETCH) fetch()
+  return (answer & RELEASED) !== 0
+}
+
+/** Takes everything out of the mailbox. What runs code of users waits until nothing is left in the array. */
+function fetch() {
+  /** @type {(() => void)[] | null} */
+  let later = null
+  let count
+  do {
+    count = calls.fetch()
+    for (let index = 0; index < count; index += 1) {
+      const after = take(index * TOLD_SIZE)
+      if (after !== null) (later ??= []).push(after)
+    }
+  } while (count === MOST_TOLD)
+  if (later !== null) for (const after of later) after()
+}
+
+/** @param {number} at @returns {(() => void) | null} What is left to do when the mailbox is empty. */
+function take(at) {
+  const kind = scratch[at]
+  if (kind === GRANTED) {
+    const token = scratch[at + 2]
+    const slot = scratch[at + 3]
+    const waiter = remove(scratch[at + 1])
+    return waiter?.granted(token, slot, scratch[at + 5]) ? null : () => void release(slot, token, 0)
+  }
+  if (kind === TIMED_OUT) {
+    remove(scratch[at + 1])?.timedOut(scratch[at + 2], takeText(scratch[at + 3]), scratch[at + 4])
+  } else if (kind === DEADLOCKED) {
+    remove(scratch[at + 1])?.deadlocked(takeText(scratch[at + 2]))
+  } else if (kind === LOST) {
+    const watcher = watched.take(scratch[at + 2])
+    const how = scratch[at + 3]
+    if (watcher) return () => watcher(how)
+  } else if (kind === WARNED) {
+    const warn = scratch[at + 2] === DEADLOCK ? warnDeadlock : warnDisorder
+    warn(takeText(scratch[at + 1]))
+  }
+  return null
+}
+
+module.exports = { open, add, remove, cancel, watch, unwatch, release, fetch, keep, letGo }

@@ -1,0 +1,138 @@
+//! The thread that calls: its row, the faces that stand on it, by their numbers, and what every face has.
+
+use crate::binding::face::Face;
+use crate::binding::locks_face::LocksFace;
+use crate::binding::mailbox::Mailbox;
+use crate::binding::process::PROCESS;
+use crate::local::departures::{Caller, RowId};
+use crate::sync::Arc;
+use crate::time;
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::rc::Rc;
+
+/// Doubles in a face's scratch array.
+pub const SCRATCH: usize = 8 * 64;
+/// How many of them a fetched delivery takes.
+pub const TOLD_SIZE: usize = 8;
+/// How many deliveries one fetch brings.
+pub const MOST_TOLD: usize = SCRATCH / TOLD_SIZE;
+
+thread_local! {
+    /// This thread's row, and how many faces stand on it.
+    static THREAD: Cell<Option<(RowId, usize)>> = const { Cell::new(None) };
+    static FACES: RefCell<Vec<Option<AnyFace>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A face on the send lock or on the named locks.
+#[derive(Clone, Debug)]
+pub enum AnyFace {
+    Send(Rc<Face>),
+    Locks(Rc<LocksFace>),
+}
+
+impl AnyFace {
+    pub fn seat(&self) -> &Seat {
+        match self {
+            AnyFace::Send(face) => &face.seat,
+            AnyFace::Locks(face) => &face.seat,
+        }
+    }
+
+    /// Closes the face, once. Answers its mailbox's function, if that was open.
+    pub fn close(&self) -> Option<napi::sys::napi_threadsafe_function> {
+        if let AnyFace::Locks(face) = self {
+            face.close_resources();
+        }
+        self.seat().leave()
+    }
+}
+
+/// What every face has: who calls through it, where it is told things, and the scratch array through which
+/// more than one number comes back from a raw call.
+#[derive(Debug)]
+pub struct Seat {
+    pub caller: Caller,
+    pub mailbox: Arc<Mailbox>,
+    scratch: *mut f64,
+    /// What the hook on the environment's end was registered with.
+    pub hooked: Cell<*mut c_void>,
+    left: Cell<bool>,
+}
+
+impl Seat {
+    /// Takes a seat in this thread. `scratch` is the array's data, at least [`SCRATCH`] doubles, kept alive
+    /// by the caller.
+    pub fn take(thread_id: u32, scratch: *mut f64) -> Self {
+        let thread_id = u64::from(thread_id);
+        let (row, faces) = THREAD.get().unwrap_or_else(|| (PROCESS.rows.arrive(thread_id, time::now()), 0));
+        THREAD.set(Some((row, faces + 1)));
+        let mailbox = Mailbox::register();
+        let caller = Caller { row, thread_id, mailbox: mailbox.id };
+        let hooked = Cell::new(std::ptr::null_mut());
+        Self { caller, mailbox, scratch, hooked, left: Cell::new(false) }
+    }
+
+    /// Leaves, once; with its last face the thread itself departs.
+    fn leave(&self) -> Option<napi::sys::napi_threadsafe_function> {
+        if self.left.replace(true) {
+            return None;
+        }
+        let function = self.mailbox.close();
+        // The thread-locals may be gone already when a thread is torn down; then nobody asks them again.
+        let _ = FACES.try_with(|faces| {
+            for place in faces.borrow_mut().iter_mut() {
+                if place.as_ref().is_some_and(|face| std::ptr::eq(face.seat(), self)) {
+                    *place = None;
+                }
+            }
+        });
+        let _ = THREAD.try_with(|thread| match thread.get() {
+            Some((row, 1)) => {
+                thread.set(None);
+                PROCESS.depart(row);
+            }
+            Some((row, faces)) => {
+                thread.set(Some((row, faces - 1)));
+                PROCESS.depart_face(self.caller.mailbox);
+            }
+            None => {}
+        });
+        function
+    }
+
+    #[inline]
+    pub fn put(&self, place: usize, value: f64) {
+        debug_assert!(place < SCRATCH);
+        // SAFETY: `scratch` points to SCRATCH doubles of an array that this face's creator keeps alive.
+        let at = unsafe { self.scratch.add(place) };
+        // SAFETY: inside that array, which only this thread touches.
+        unsafe { at.write(value) };
+    }
+
+    #[inline]
+    pub fn get(&self, place: usize) -> f64 {
+        debug_assert!(place < SCRATCH);
+        // SAFETY: as in `put`.
+        let at = unsafe { self.scratch.add(place) };
+        // SAFETY: inside that array, which only this thread touches.
+        unsafe { at.read() }
+    }
+}
+
+/// Gives a face its number.
+pub fn number(face: AnyFace) -> u32 {
+    FACES.with_borrow_mut(|faces| {
+        let number = faces.iter().position(Option::is_none).unwrap_or_else(|| {
+            faces.push(None);
+            faces.len() - 1
+        });
+        faces[number] = Some(face);
+        number as u32
+    })
+}
+
+/// The face of that number.
+pub fn face(number: u32) -> Option<AnyFace> {
+    FACES.with_borrow(|faces| faces.get(number as usize)?.clone())
+}

@@ -1,0 +1,388 @@
+//! What the mutex of the named locks guards, and the steps that change it: grant, wait, leave, end.
+//!
+//! The rule, in one place ([`Book::serve`]): the first in a queue is granted as soon as the units that it
+//! wants are free; nobody goes past it. Shared requests next to each other are so granted together, and
+//! neither kind starves. A request for several resources is granted when it is first in each of their queues
+//! and fits everywhere; by priority and arrival it stands the same way in all of them.
+
+use crate::local::claim::{ALL, Claim, Claims, Delivery, Grant, How, Part, Parts, State, Told, UPGRADE};
+use crate::local::deadlock::Graph;
+use crate::local::departures::Caller;
+use crate::local::lock_order::LockOrder;
+use crate::local::names::{Names, Ref};
+use crate::local::resource::Resource;
+use crate::local::statistics::{Mode, Operation, Record};
+use crate::time::Nanos;
+use std::collections::BTreeSet;
+
+#[derive(Debug)]
+pub struct Book {
+    pub names: Names,
+    pub claims: Claims,
+    /// Waiting claims that do not wait for ever, the next to give up first.
+    pub deadlines: BTreeSet<(Nanos, u32)>,
+    pub graph: Graph,
+    pub order: LockOrder,
+    pub last_token: u64,
+    pub last_sequence: u64,
+    /// The latest moment at which anything was done; the time of the locks does not run backwards.
+    pub latest: Nanos,
+    /// What the present step leaves to be told when the mutex is open again.
+    pub tell: Vec<Delivery>,
+}
+
+/// The units that a weight stands for.
+#[inline]
+pub fn units(weight: u64) -> u64 {
+    if weight == 0 { ALL } else { weight }
+}
+
+impl Book {
+    pub fn new(send_token: fn() -> u64) -> Self {
+        Self {
+            names: Names::default(),
+            claims: Claims::default(),
+            deadlines: BTreeSet::new(),
+            graph: Graph::new(send_token),
+            order: LockOrder::default(),
+            last_token: 0,
+            last_sequence: 0,
+            latest: Nanos::NEVER,
+            tell: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub fn next_token(&mut self) -> u64 {
+        self.last_token += 1;
+        self.last_token
+    }
+
+    #[inline]
+    pub fn next_sequence(&mut self) -> u64 {
+        self.last_sequence += 1;
+        self.last_sequence
+    }
+
+    /// Whether the units of all parts are free, whoever waits.
+    #[inline]
+    pub fn fits(&self, parts: &[Part]) -> bool {
+        parts.iter().all(|part| {
+            let Some(entry) = self.names.entry(part.resource) else { return true };
+            let wanted = units(part.weight);
+            entry.live().map_or(wanted <= entry.capacity, |resource| resource.fits(wanted))
+        })
+    }
+
+    /// Whether a newcomer would go past nobody.
+    #[inline]
+    pub fn nobody_waits(&self, parts: &[Part]) -> bool {
+        parts
+            .iter()
+            .all(|part| self.names.resource(part.resource).is_none_or(|resource| resource.queue.is_empty()))
+    }
+
+    /// The same for one who goes past those of lower priority.
+    #[inline]
+    pub fn would_be_first(&self, parts: &[Part], priority: i32) -> bool {
+        parts.iter().all(|part| {
+            let first = self.names.resource(part.resource).and_then(|live| live.queue.first_key_value());
+            first.is_none_or(|((negated, _), _)| *negated > priority.saturating_neg())
+        })
+    }
+
+    /// Makes a hold of a claim that has no place yet, and whose units are free.
+    #[inline]
+    pub fn hold_at_once(&mut self, mut claim: Claim, now: Nanos) -> Grant {
+        let token = self.next_token();
+        claim.state = State::Held;
+        claim.token = token;
+        claim.since = now;
+        let (mode, thread_id) = (Mode::of(claim.weight()), claim.caller.thread_id);
+        let record = Record { at: now, what: Operation::Acquired, mode, thread_id, token, span: Nanos(0) };
+        if let Parts::One(part) = claim.parts {
+            let slot = self.claims.insert(claim);
+            self.take(slot, part, record);
+            return Grant { slot, token };
+        }
+        let parts = claim.parts.clone();
+        let slot = self.claims.insert(claim);
+        for part in parts.as_slice() {
+            self.take(slot, *part, Record { mode: Mode::of(part.weight), ..record });
+        }
+        Grant { slot, token }
+    }
+
+    /// The uncontended path: one resource, one look at it.
+    #[inline(always)]
+    pub fn try_hold(&mut self, part: Part, claim: Claim, now: Nanos) -> Option<Grant> {
+        let Self { names, claims, last_token, .. } = self;
+        let resource = names.live(part.resource)?;
+        if !resource.queue.is_empty() || !resource.fits(units(part.weight)) {
+            return None;
+        }
+        *last_token += 1;
+        let token = *last_token;
+        let thread_id = claim.caller.thread_id;
+        let slot = claims.insert(Claim { state: State::Held, token, ..claim });
+        resource.take(slot, units(part.weight));
+        let (what, mode) = (Operation::Acquired, Mode::of(part.weight));
+        resource.statistics.note(Record { at: now, what, mode, thread_id, token, span: Nanos(0) });
+        Some(Grant { slot, token })
+    }
+
+    #[inline]
+    fn take(&mut self, slot: u32, part: Part, record: Record) {
+        if let Some(resource) = self.names.live(part.resource) {
+            resource.take(slot, units(part.weight));
+            resource.statistics.note(record);
+        }
+    }
+
+    /// Puts a claim into the queues. Answers its place.
+    pub fn enqueue(&mut self, claim: Claim) -> u32 {
+        let (rank, deadline) = (claim.rank(), claim.deadline);
+        let parts = claim.parts.clone();
+        let slot = self.claims.insert(claim);
+        for part in parts.as_slice() {
+            let Some(resource) = self.names.live(part.resource) else { continue };
+            resource.queue.insert(rank, slot);
+            resource.many += usize::from(parts.is_many());
+            resource.statistics.mode(Mode::of(part.weight)).contended += 1;
+        }
+        if deadline < Nanos::FOREVER {
+            self.deadlines.insert((deadline, slot));
+        }
+        if let Some(claim) = self.claims.get(slot) {
+            self.graph.add(slot, claim);
+        }
+        slot
+    }
+
+    /// Takes a waiting claim out of its queues, its place and the graph; who waits behind it is not served
+    /// yet.
+    pub fn unqueue(&mut self, slot: u32) -> Option<Claim> {
+        let claim = self.claims.remove(slot)?;
+        self.graph.remove(slot, &claim);
+        self.out_of_queues(&claim);
+        if claim.deadline < Nanos::FOREVER {
+            self.deadlines.remove(&(claim.deadline, slot));
+        }
+        Some(claim)
+    }
+
+    fn out_of_queues(&mut self, claim: &Claim) {
+        let rank = claim.rank();
+        for part in claim.parts.as_slice() {
+            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+            if resource.queue.remove(&rank).is_some() {
+                resource.many -= usize::from(claim.parts.is_many());
+            }
+        }
+    }
+
+    /// A waiting claim leaves unserved: it is counted, and those behind it get their chance.
+    pub fn leave(&mut self, slot: u32, what: Operation, now: Nanos) -> Option<Claim> {
+        let claim = self.unqueue(slot)?;
+        self.note(&claim, what, now);
+        self.serve_all(&claim.parts, now);
+        Some(claim)
+    }
+
+    /// A hold ends: its units are free again, and the next are served. False when there is none.
+    #[inline(always)]
+    pub fn end(&mut self, slot: u32, what: Operation, now: Nanos) -> bool {
+        let Self { names, claims, .. } = self;
+        let Some(claim) = claims.get(slot) else { return false };
+        if let Parts::One(part) = claim.parts
+            && let Some(resource) = names.resource_mut(part.resource)
+            && resource.queue.is_empty()
+        {
+            let (mode, thread_id, token) = (Mode::of(part.weight), claim.caller.thread_id, claim.token);
+            let span = now.since(claim.since);
+            resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
+            resource.give_back(slot, units(part.weight));
+            claims.clear(slot);
+            names.settle(part.resource);
+            return true;
+        }
+        self.end_contended(slot, what, now)
+    }
+
+    fn end_contended(&mut self, slot: u32, what: Operation, now: Nanos) -> bool {
+        let Some(claim) = self.claims.remove(slot) else { return false };
+        self.note(&claim, what, now);
+        for part in claim.parts.as_slice() {
+            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+            resource.give_back(slot, units(part.weight));
+            self.answer_upgrades_of(slot, part.resource, now);
+        }
+        self.serve_all(&claim.parts, now);
+        true
+    }
+
+    /// Answers the upgrades that wait for a hold: it is exclusive now; or it is gone, and they get no token.
+    fn answer_upgrades_of(&mut self, base: u32, at: Ref, now: Nanos) {
+        let Some(resource) = self.names.resource(at) else { return };
+        let token = self.claims.get(base).map_or(0, |hold| hold.token);
+        let upgrades = resource.queue.iter().take_while(|((priority, _), _)| *priority == -UPGRADE);
+        let is_its = |slot: &u32| self.claims.get(*slot).is_some_and(|claim| claim.upgrades() == Some(base));
+        let its: Vec<u32> = upgrades.map(|(_, &slot)| slot).filter(is_its).collect();
+        for slot in its {
+            let ticket = self.claims.ticket(slot);
+            let Some(claim) = self.unqueue(slot) else { continue };
+            let waited = now.since(claim.since);
+            self.tell(claim.caller, Told::Granted { ticket, token, slot: base, waited, at: now });
+        }
+    }
+
+    pub fn tell(&mut self, caller: Caller, what: Told) {
+        self.tell.push(Delivery { mailbox: caller.mailbox, what });
+    }
+
+    #[inline]
+    pub fn note(&mut self, claim: &Claim, what: Operation, now: Nanos) {
+        let span = now.since(claim.since);
+        for part in claim.parts.as_slice() {
+            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+            let mode = Mode::of(part.weight);
+            let (thread_id, token) = (claim.caller.thread_id, claim.token);
+            resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
+        }
+    }
+
+    #[inline]
+    pub fn serve_all(&mut self, parts: &Parts, now: Nanos) {
+        for part in parts.as_slice() {
+            self.serve(part.resource, now);
+            self.names.settle(part.resource);
+        }
+    }
+
+    /// Grants the first in the queue as long as that is possible.
+    #[inline]
+    pub fn serve(&mut self, at: Ref, now: Nanos) {
+        if self.names.resource(at).is_some_and(|resource| !resource.queue.is_empty()) {
+            self.serve_queue(at, now);
+        }
+    }
+
+    fn serve_queue(&mut self, at: Ref, now: Nanos) {
+        let mut work = vec![at];
+        while let Some(at) = work.pop() {
+            while let Some(slot) = self.names.resource(at).and_then(Resource::first) {
+                let Some(claim) = self.claims.get(slot) else { break };
+                if !self.is_first_everywhere(slot, claim) || !self.fits(claim.parts.as_slice()) {
+                    break;
+                }
+                if let Parts::Many(parts) = &claim.parts {
+                    work.extend(parts.iter().map(|part| part.resource).filter(|&other| other != at));
+                }
+                self.grant(slot, now);
+            }
+        }
+    }
+
+    fn is_first_everywhere(&self, slot: u32, claim: &Claim) -> bool {
+        claim
+            .parts
+            .as_slice()
+            .iter()
+            .all(|part| self.names.resource(part.resource).and_then(Resource::first) == Some(slot))
+    }
+
+    /// A waiting claim becomes a hold, in its place.
+    fn grant(&mut self, slot: u32, now: Nanos) {
+        let (ticket, token) = (self.claims.ticket(slot), self.last_token + 1);
+        let Some(claim) = self.claims.get(slot) else { return };
+        if let (Some(base), Parts::One(part)) = (claim.upgrades(), &claim.parts) {
+            let at = part.resource;
+            self.make_exclusive(base, now);
+            self.answer_upgrades_of(base, at, now);
+            return;
+        }
+        self.last_token = token;
+        self.graph.remove(slot, claim);
+        let (rank, deadline, caller) = (claim.rank(), claim.deadline, claim.caller);
+        let (parts, waited) = (claim.parts.clone(), now.since(claim.since));
+        for part in parts.as_slice() {
+            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+            resource.queue.remove(&rank);
+            resource.many -= usize::from(parts.is_many());
+            let (what, mode, thread_id) = (Operation::Acquired, Mode::of(part.weight), caller.thread_id);
+            self.take(slot, *part, Record { at: now, what, mode, thread_id, token, span: waited });
+        }
+        self.deadlines.remove(&(deadline, slot));
+        if let Some(claim) = self.claims.get_mut(slot) {
+            claim.state = State::Held;
+            claim.token = token;
+            claim.since = now;
+            // It is no wait any more; its label and class stay.
+            if let Some(extra) = &mut claim.extra {
+                extra.ancestors = Box::default();
+            }
+        }
+        self.tell(caller, Told::Granted { ticket, token, slot, waited, at: now });
+    }
+
+    /// A shared hold becomes exclusive; the units that it lacks are free.
+    pub fn make_exclusive(&mut self, slot: u32, now: Nanos) {
+        self.change_mode(slot, 0, Operation::Upgraded, now);
+    }
+
+    /// Gives every part of a hold another weight.
+    pub fn change_mode(&mut self, slot: u32, weight: u64, what: Operation, now: Nanos) {
+        let Some(claim) = self.claims.get(slot) else { return };
+        let (thread_id, token, span) = (claim.caller.thread_id, claim.token, now.since(claim.since));
+        let mut parts = claim.parts.clone();
+        let each: &mut [Part] = match &mut parts {
+            Parts::One(part) => std::slice::from_mut(part),
+            Parts::Many(parts) => parts,
+        };
+        for part in each {
+            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+            let mode = Mode::of(part.weight);
+            resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
+            resource.used = resource.used - units(part.weight) + units(weight);
+            part.weight = weight;
+        }
+        if let Some(claim) = self.claims.get_mut(slot) {
+            claim.parts = parts;
+            claim.since = now;
+        }
+    }
+
+    /// Takes a resource away from all of its holders, and tells them. Answers how many they were. Nobody is
+    /// served yet, here or in what they held besides (`touched`): a thief goes before the queue.
+    pub fn evict(&mut self, at: Ref, how: How, now: Nanos, touched: &mut Vec<Ref>) -> u64 {
+        let holds = self.names.resource(at).map_or_else(Vec::new, |resource| resource.holds.clone());
+        let what = match how {
+            How::Stolen => Operation::Stolen,
+            How::Forced => Operation::Forced,
+        };
+        for &slot in &holds {
+            let Some(claim) = self.claims.remove(slot) else { continue };
+            self.note(&claim, what, now);
+            for part in claim.parts.as_slice() {
+                let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+                resource.give_back(slot, units(part.weight));
+                self.answer_upgrades_of(slot, part.resource, now);
+                touched.push(part.resource);
+            }
+            self.tell(claim.caller, Told::Lost { slot, token: claim.token, how });
+        }
+        holds.len() as u64
+    }
+
+    /// Serves what [`Book::evict`] has left.
+    pub fn serve_touched(&mut self, touched: &[Ref], now: Nanos) {
+        for &at in touched {
+            self.serve(at, now);
+            self.names.settle(at);
+        }
+    }
+
+    pub fn next_due(&self) -> Nanos {
+        self.deadlines.first().map_or(Nanos::FOREVER, |(deadline, _)| *deadline)
+    }
+}

@@ -1,0 +1,254 @@
+//! The resources by name and by number. A name that nobody holds, waits for or has a handle of costs
+//! nothing, except for the busiest [`KEPT`], whose statistics are kept.
+
+use crate::local::claim::ALL;
+use crate::local::resource::{Kind, Resource};
+use crate::sync::Arc;
+use std::collections::HashMap;
+
+/// Free names whose statistics are kept.
+pub const KEPT: usize = 1_000;
+/// How many of them are looked at when one has to go (as Redis samples for its LFU eviction).
+const SAMPLE: usize = 8;
+
+/// The number of a resource, as long as it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ref(pub u32);
+
+/// How a caller names a resource: by number, or a read/write lock by name.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    Ref(Ref),
+    Name(&'a [u16]),
+}
+
+#[derive(Debug)]
+pub struct Entry {
+    /// `None` for one that only its handle knows.
+    pub name: Option<Arc<[u16]>>,
+    pub kind: Kind,
+    pub capacity: u64,
+    pub handles: u32,
+    live: Option<Box<Resource>>,
+}
+
+#[derive(Debug, Default)]
+pub struct Names {
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    locks: HashMap<Arc<[u16]>, Ref>,
+    semaphores: HashMap<Arc<[u16]>, Ref>,
+    /// The free names whose statistics are kept.
+    kept: Vec<Ref>,
+    /// Where the next sample begins.
+    hand: usize,
+}
+
+impl Names {
+    fn by_name(&self, kind: Kind) -> &HashMap<Arc<[u16]>, Ref> {
+        match kind {
+            Kind::ReadWrite => &self.locks,
+            Kind::Semaphore => &self.semaphores,
+        }
+    }
+
+    fn by_name_mut(&mut self, kind: Kind) -> &mut HashMap<Arc<[u16]>, Ref> {
+        match kind {
+            Kind::ReadWrite => &mut self.locks,
+            Kind::Semaphore => &mut self.semaphores,
+        }
+    }
+
+    pub fn find(&self, kind: Kind, name: &[u16]) -> Option<Ref> {
+        self.by_name(kind).get(name).copied()
+    }
+
+    /// The resource of that name, made if there is none.
+    pub fn find_or_make(&mut self, kind: Kind, name: Option<&[u16]>, capacity: u64) -> Ref {
+        if let Some(found) = name.and_then(|name| self.find(kind, name)) {
+            return found;
+        }
+        let name: Option<Arc<[u16]>> = name.map(Arc::from);
+        let entry = Entry { name: name.clone(), kind, capacity, handles: 0, live: None };
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            (self.entries.len() - 1) as u32
+        });
+        self.entries[number as usize] = Some(entry);
+        if let Some(name) = name {
+            self.by_name_mut(kind).insert(name, Ref(number));
+        }
+        Ref(number)
+    }
+
+    #[inline]
+    pub fn resolve(&mut self, target: Target<'_>) -> Option<Ref> {
+        match target {
+            Target::Ref(at) => self.entry(at).map(|_| at),
+            Target::Name(name) => Some(self.find_or_make(Kind::ReadWrite, Some(name), ALL)),
+        }
+    }
+
+    /// The same without making any.
+    pub fn look_up(&self, target: Target<'_>) -> Option<Ref> {
+        match target {
+            Target::Ref(at) => self.entry(at).map(|_| at),
+            Target::Name(name) => self.find(Kind::ReadWrite, name),
+        }
+    }
+
+    #[inline]
+    pub fn entry(&self, at: Ref) -> Option<&Entry> {
+        self.entries.get(at.0 as usize)?.as_ref()
+    }
+
+    pub fn entry_mut(&mut self, at: Ref) -> Option<&mut Entry> {
+        self.entries.get_mut(at.0 as usize)?.as_mut()
+    }
+
+    #[inline]
+    pub fn resource(&self, at: Ref) -> Option<&Resource> {
+        self.entry(at)?.live.as_deref()
+    }
+
+    #[inline]
+    pub fn resource_mut(&mut self, at: Ref) -> Option<&mut Resource> {
+        self.entry_mut(at)?.live.as_deref_mut()
+    }
+
+    /// The resource, brought to life.
+    #[inline]
+    pub fn live(&mut self, at: Ref) -> Option<&mut Resource> {
+        let entry = self.entry_mut(at)?;
+        let capacity = entry.capacity;
+        Some(entry.live.get_or_insert_with(|| Box::new(Resource::new(capacity))))
+    }
+
+    pub fn name(&self, at: Ref) -> Option<&Arc<[u16]>> {
+        self.entry(at)?.name.as_ref()
+    }
+
+    /// To be called when a resource may have become free: keeps its statistics or lets it go.
+    #[inline]
+    pub fn settle(&mut self, at: Ref) {
+        let Some(entry) = self.entry(at) else { return };
+        match &entry.live {
+            Some(live) if !live.is_free() || live.kept.is_some() => {}
+            Some(_) if entry.name.is_some() => self.keep(at),
+            // One without a name has nobody who could ask for its statistics but its handle.
+            Some(_) | None => self.let_go(at),
+        }
+    }
+
+    /// Puts a free resource among the kept ones; when they are full, the least busy of a sample goes.
+    #[cold]
+    fn keep(&mut self, at: Ref) {
+        if self.kept.len() < KEPT {
+            let place = self.kept.len() as u32;
+            self.kept.push(at);
+            self.set_kept(at, Some(place));
+            return;
+        }
+        let heat_of = |names: &Names, at: Ref| names.resource(at).map_or(0, |live| live.heat);
+        let mut coldest = (u32::MAX, 0);
+        for step in 0..SAMPLE {
+            let place = (self.hand + step) % KEPT;
+            let candidate = self.kept[place];
+            let Some(live) = self.resource_mut(candidate) else { continue };
+            let is_free = live.is_free();
+            // Whoever was busy long ago cools down with every look.
+            let heat = live.heat;
+            live.heat /= 2;
+            if is_free && heat < coldest.0 {
+                coldest = (heat, place);
+            }
+        }
+        self.hand = (self.hand + SAMPLE) % KEPT;
+        if coldest.0 > heat_of(self, at) {
+            self.let_go(at);
+            return;
+        }
+        let gone = std::mem::replace(&mut self.kept[coldest.1], at);
+        self.set_kept(gone, None);
+        self.set_kept(at, Some(coldest.1 as u32));
+        self.let_go(gone);
+    }
+
+    fn set_kept(&mut self, at: Ref, place: Option<u32>) {
+        if let Some(live) = self.resource_mut(at) {
+            live.kept = place;
+        }
+    }
+
+    /// Lets a free resource go: all of it, or all but the name and capacity that its handles stand on.
+    fn let_go(&mut self, at: Ref) {
+        let Some(entry) = self.entry_mut(at) else { return };
+        if entry.handles > 0 {
+            // What a handle without a name has counted is nowhere else.
+            if entry.name.is_some() {
+                entry.live = None;
+            }
+            return;
+        }
+        let (kind, name) = (entry.kind, entry.name.take());
+        self.entries[at.0 as usize] = None;
+        self.free.push(at.0);
+        if let Some(name) = name {
+            self.by_name_mut(kind).remove(&name);
+        }
+        if self.free.len() == self.entries.len() {
+            self.shrink();
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.entries.len() > 4_096 {
+            *self = Self::default();
+        }
+    }
+
+    pub fn set_capacity(&mut self, at: Ref, capacity: u64) {
+        let Some(entry) = self.entry_mut(at) else { return };
+        entry.capacity = capacity;
+        if let Some(live) = &mut entry.live {
+            live.capacity = capacity;
+        }
+    }
+
+    /// A handle was opened.
+    pub fn hold_open(&mut self, at: Ref) {
+        if let Some(entry) = self.entry_mut(at) {
+            entry.handles += 1;
+        }
+    }
+
+    /// A handle was closed.
+    pub fn close(&mut self, at: Ref) {
+        let Some(entry) = self.entry_mut(at) else { return };
+        entry.handles = entry.handles.saturating_sub(1);
+        if entry.handles > 0 {
+            return;
+        }
+        if entry.live.as_ref().is_none_or(|live| live.is_free()) {
+            self.settle(at);
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Ref, &Entry)> {
+        self.entries.iter().enumerate().filter_map(|(at, entry)| Some((Ref(at as u32), entry.as_ref()?)))
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Entry {
+    pub fn live(&self) -> Option<&Resource> {
+        self.live.as_deref()
+    }
+}

@@ -1,0 +1,82 @@
+//! One resource: a read/write lock or a semaphore. Both are one thing, a capacity of which holds use
+//! units: a shared hold of a read/write lock uses one, an exclusive hold all of them. So there is one rule:
+//! the first in the queue is granted when its units are free, and nobody goes past it.
+
+use crate::local::claim::{ALL, Rank};
+use crate::local::statistics::Statistics;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    ReadWrite,
+    Semaphore,
+}
+
+/// What a resource has as long as somebody holds it, waits for it, or its statistics are kept.
+#[derive(Debug)]
+pub struct Resource {
+    pub capacity: u64,
+    /// Units that holds use. May exceed the capacity after it was made smaller.
+    pub used: u64,
+    /// The places of the holds, in the order of their grants.
+    pub holds: Vec<u32>,
+    /// The places of those who wait, in the order in which they are served.
+    pub queue: BTreeMap<Rank, u32>,
+    /// How many of them want several resources.
+    pub many: usize,
+    pub statistics: Statistics,
+    /// How busy it was lately: decides whose statistics are kept.
+    pub heat: u32,
+    /// Where it stands among the kept ones.
+    pub kept: Option<u32>,
+}
+
+impl Resource {
+    pub fn new(capacity: u64) -> Self {
+        Self {
+            capacity,
+            used: 0,
+            holds: Vec::new(),
+            queue: BTreeMap::new(),
+            many: 0,
+            statistics: Statistics::default(),
+            heat: 0,
+            kept: None,
+        }
+    }
+
+    pub fn is_free(&self) -> bool {
+        self.holds.is_empty() && self.queue.is_empty()
+    }
+
+    #[inline]
+    pub fn fits(&self, units: u64) -> bool {
+        self.used.saturating_add(units) <= self.capacity
+    }
+
+    #[inline]
+    pub fn take(&mut self, slot: u32, units: u64) {
+        self.used += units;
+        self.holds.push(slot);
+        self.heat = self.heat.saturating_add(1);
+    }
+
+    #[inline]
+    pub fn give_back(&mut self, slot: u32, units: u64) {
+        self.used -= units;
+        // The last is the likeliest: holds are nested.
+        if let Some(at) = self.holds.iter().rposition(|&hold| hold == slot) {
+            self.holds.remove(at);
+        }
+    }
+
+    pub fn is_exclusive(&self) -> bool {
+        self.capacity == ALL && self.used == ALL
+    }
+
+    /// The first of those who wait.
+    #[inline]
+    pub fn first(&self) -> Option<u32> {
+        self.queue.first_key_value().map(|(_, &slot)| slot)
+    }
+}

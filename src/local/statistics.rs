@@ -1,0 +1,166 @@
+//! What is counted of one resource, by mode, and its last operations. What nobody does costs no memory: a
+//! mode's figures are made when it is first used.
+
+use crate::metrics::timing::Timing;
+use crate::time::Nanos;
+
+/// How many operations a name remembers.
+pub const OPERATIONS: usize = 100;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Exclusive,
+    Shared,
+}
+
+impl Mode {
+    /// Of a claim by its weight (`local::claim::Part`).
+    #[inline]
+    pub fn of(weight: u64) -> Mode {
+        if weight == 0 { Mode::Exclusive } else { Mode::Shared }
+    }
+}
+
+/// What can happen to a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Acquired,
+    Released,
+    /// Released after the callback had thrown.
+    Failed,
+    TimedOut,
+    Aborted,
+    Stolen,
+    Forced,
+    Died,
+    Deadlocked,
+    Downgraded,
+    Upgraded,
+}
+
+#[derive(Debug, Default)]
+pub struct ModeStatistics {
+    pub acquisitions: u64,
+    pub releases: u64,
+    pub timeouts: u64,
+    pub errors: u64,
+    pub aborts: u64,
+    pub steals: u64,
+    pub deaths: u64,
+    pub deadlocks: u64,
+    pub contended: u64,
+    pub wait: Timing,
+    pub hold: Timing,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    pub at: Nanos,
+    pub what: Operation,
+    pub mode: Mode,
+    pub thread_id: u64,
+    pub token: u64,
+    /// How long it waited or held.
+    pub span: Nanos,
+}
+
+impl Record {
+    #[inline]
+    fn ends_hold(&self) -> bool {
+        match self.what {
+            Operation::Acquired | Operation::TimedOut | Operation::Aborted | Operation::Deadlocked => false,
+            // A waiter has no token yet.
+            Operation::Died => self.token != 0,
+            Operation::Released
+            | Operation::Failed
+            | Operation::Stolen
+            | Operation::Forced
+            | Operation::Downgraded
+            | Operation::Upgraded => true,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Statistics {
+    modes: [Option<Box<ModeStatistics>>; 2],
+    operations: Vec<Record>,
+    /// Where the next record goes, once there are as many as are kept.
+    next: usize,
+}
+
+impl Statistics {
+    #[inline]
+    pub fn mode(&mut self, mode: Mode) -> &mut ModeStatistics {
+        self.modes[mode as usize].get_or_insert_with(Box::default)
+    }
+
+    pub fn of(&self, mode: Mode) -> Option<&ModeStatistics> {
+        self.modes[mode as usize].as_deref()
+    }
+
+    /// Counts and remembers an operation.
+    #[inline]
+    pub fn note(&mut self, record: Record) {
+        let mode = self.mode(record.mode);
+        match record.what {
+            Operation::Acquired => {
+                mode.acquisitions += 1;
+                mode.wait.record(record.span);
+            }
+            Operation::Released => mode.releases += 1,
+            Operation::Failed => {
+                mode.releases += 1;
+                mode.errors += 1;
+            }
+            Operation::TimedOut => mode.timeouts += 1,
+            Operation::Aborted => mode.aborts += 1,
+            Operation::Stolen | Operation::Forced => mode.steals += 1,
+            Operation::Died => mode.deaths += 1,
+            Operation::Deadlocked => mode.deadlocks += 1,
+            Operation::Downgraded | Operation::Upgraded => {}
+        }
+        if record.ends_hold() {
+            mode.hold.record(record.span);
+        }
+        self.remember(record);
+    }
+
+    #[inline]
+    fn remember(&mut self, record: Record) {
+        if self.operations.len() < OPERATIONS {
+            self.operations.push(record);
+        } else {
+            self.operations[self.next] = record;
+            self.next = (self.next + 1) % OPERATIONS;
+        }
+    }
+
+    /// The last operations, oldest first.
+    pub fn operations(&self) -> impl Iterator<Item = &Record> {
+        let (new, old) = self.operations.split_at(self.next);
+        old.iter().chain(new)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_hundred_are_kept_in_their_order() {
+        let mut statistics = Statistics::default();
+        for at in 0..250 {
+            let mode = if at % 2 == 0 { Mode::Shared } else { Mode::Exclusive };
+            let what = Operation::Acquired;
+            statistics.note(Record { at: Nanos(at), what, mode, thread_id: 0, token: at, span: Nanos(0) });
+        }
+        let kept: Vec<u64> = statistics.operations().map(|record| record.token).collect();
+        assert_eq!(kept, (150..250).collect::<Vec<u64>>());
+        assert_eq!(statistics.of(Mode::Shared).unwrap().acquisitions, 125);
+    }
+}
