@@ -26,7 +26,8 @@ describe('modes', () => {
 
   test('shared holds go together, an exclusive one is alone', async () => {
     const name = freshName()
-    const readers = [locks.tryAcquire(name, { mode: 'shared' }), locks.tryAcquire(name, { mode: 'read' }), await locks.acquire(name, { mode: 'shared' })]
+    const readers = [locks.tryAcquire(name, { mode: 'shared' }), locks.tryAcquire(name, { mode: 'read' })]
+    readers.push(await locks.acquire(name, { mode: 'shared' }))
     assert.equal(standing(name).holders, 3)
     assert.equal(locks.tryAcquire(name), null)
     for (const reader of readers) assert.equal(reader.release(), true)
@@ -69,7 +70,10 @@ describe('modes', () => {
 })
 
 describe('names', () => {
-  const ODD = ['', '\0', 'a\0b', '\ud800', '\udfff', '\uffff', ' ', '-', '-chainlock', '__proto__', 'constructor', 'toString', 'é', 'e\u0301', '漢字🔒', 'x'.repeat(2 ** 20), `${'x'.repeat(2 ** 20)}y`]
+  const ODD = [
+    '', '\0', 'a\0b', '\ud800', '\udfff', '\uffff', ' ', '-', '-chainlock', '__proto__', 'constructor', 'toString', 'é', 'e\u0301', '漢字🔒',
+    'x'.repeat(2 ** 20), `${'x'.repeat(2 ** 20)}y`,
+  ]
 
   test('are compared unit by unit: each of these is a lock of its own', async () => {
     const guards = ODD.map((name) => locks.tryAcquire(name))

@@ -107,7 +107,8 @@ describe('left alone is', () => {
     const { answer, warnings } = await told(async ({ locks, collect, standing }) => {
       let end
       const until = new Promise((resolve) => (end = resolve))
-      const all = [locks.withLock('a', () => until), locks.request('b', () => until), locks.lock('c').run(() => until), locks.withAll(['d'], () => until)]
+      const wait = () => until
+      const all = [locks.withLock('a', wait), locks.request('b', wait), locks.lock('c').run(wait), locks.withAll(['d'], wait)]
       await collect()
       const during = ['a', 'b', 'c', 'd'].map(standing)
       end()

@@ -131,7 +131,8 @@ describe('S7: the line', () => {
       await Promise.all(waits)
       const drainMs = performance.now() - started
       const aloneUs = Math.min(pair(20_000), pair(20_000), pair(20_000))
-      console.log(JSON.stringify({ waiters, answers: [...answers], refusedBy, growth, granted, besideUs, aloneUs, drainMs, after: locks.getStatistics('full').waiters }))
+      const after = locks.getStatistics('full').waiters
+      console.log(JSON.stringify({ waiters, answers: [...answers], refusedBy, growth, granted, besideUs, aloneUs, drainMs, after }))
     }, { most: MOST_WAITERS, excess: deep(1_000_000, 20_000), figures: require.resolve('./helpers/figures') }, { limitMs: 240_000 })
     assert.equal(code, 0, stderr)
     const { waiters, answers, refusedBy, growth, granted, besideUs, aloneUs, drainMs, after } = JSON.parse(stdout)

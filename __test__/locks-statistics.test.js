@@ -207,14 +207,15 @@ describe('getLockStatus', () => {
   test('says who holds and who waits, in the order in which they are served', async () => {
     const name = freshName()
     const guard = locks.tryAcquire(name, { label: 'holder' })
-    const waits = [locks.acquire(name, { label: 'second' }), locks.acquire(name, { label: 'first', priority: 5 }), locks.acquire(name, { mode: 'shared' })]
+    const waits = [{ label: 'second' }, { label: 'first', priority: 5 }, { mode: 'shared' }].map((options) => locks.acquire(name, options))
     const status = locks.getLockStatus(name)
     assert.deepEqual(sorted(Object.keys(status)), sorted(['name', 'kind', 'mode', 'holders', 'waiters']))
     assert.deepEqual([status.name, status.kind, status.mode], [name, 'lock', 'exclusive'])
     const [holder] = status.holders
     assert.deepEqual(sorted(Object.keys(holder)), sorted(['name', 'kind', 'mode', 'weight', 'label', 'threadId', 'token', 'heldMs']))
-    assert.deepEqual([holder.label, holder.token, holder.threadId, holder.mode, holder.weight], ['holder', guard.token, 0, 'exclusive', 0])
-    assert.deepEqual(sorted(Object.keys(status.waiters[0])), sorted(['name', 'kind', 'mode', 'weight', 'label', 'threadId', 'position', 'priority', 'waitedMs']))
+    assert.deepEqual([holder.label, holder.token, holder.threadId, holder.mode, holder.weight], ['holder', guard.token, 0, 'exclusive', 1])
+    const waiterFields = ['name', 'kind', 'mode', 'weight', 'label', 'threadId', 'position', 'priority', 'waitedMs']
+    assert.deepEqual(sorted(Object.keys(status.waiters[0])), sorted(waiterFields))
     assert.deepEqual(status.waiters.map((waiter) => [waiter.label, waiter.position, waiter.mode, waiter.priority]), [
       ['first', 1, 'exclusive', 5], ['second', 2, 'exclusive', 0], [null, 3, 'shared', 0],
     ])

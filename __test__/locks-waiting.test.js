@@ -69,7 +69,8 @@ describe('a timeout', () => {
     const threadId = await message(worker)
     const near = locks.tryAcquire(name, { mode: 'shared', label: 'near' })
     const error = await failure(locks.acquire(name, { timeoutMs: 10 }))
-    assert.deepEqual(error.holders.map((holder) => [holder.label, holder.threadId, holder.mode]), [['far away', threadId, 'shared'], ['near', 0, 'shared']])
+    const holders = error.holders.map((holder) => [holder.label, holder.threadId, holder.mode])
+    assert.deepEqual(holders, [['far away', threadId, 'shared'], ['near', 0, 'shared']])
     assert.match(error.message, /far away/)
     near.release()
     worker.postMessage('end')
@@ -79,7 +80,11 @@ describe('a timeout', () => {
   test('of 0 does not wait, and gets a free lock', async () => {
     const name = freshName()
     const guard = await locks.acquire(name, { timeoutMs: 0 })
-    for (const call of [() => locks.acquire(name, { timeoutMs: 0 }), () => locks.withLock(name, { timeoutMs: 0 }, () => {}), () => locks.acquireAll([name], { timeoutMs: 0 })]) {
+    for (const call of [
+      () => locks.acquire(name, { timeoutMs: 0 }),
+      () => locks.withLock(name, { timeoutMs: 0 }, () => {}),
+      () => locks.acquireAll([name], { timeoutMs: 0 }),
+    ]) {
       assert.equal((await failure(call())).code, 'ERR_LOCK_TIMEOUT')
     }
     assert.deepEqual(standing(name), { holders: 1, waiters: 0 })

@@ -15,8 +15,10 @@
  * @property {(name: string, base: string) => number} ratio Median over the rounds of `name` ÷ `base`.
  */
 
-const ROUND_NS = 2e6
+const ROUND_MS = 2
 const WARM_UP_ROUNDS = 5
+/** For what makes garbage: the rounds are so long that everybody collects his own within them. */
+export const LONG_ROUND_MS = 20
 
 /** @param {readonly number[]} values */
 export function median(values) {
@@ -44,16 +46,16 @@ async function perOperation({ name, loop }, times) {
 
 /**
  * @param {readonly Candidate[]} candidates
- * @param {{ rounds: number }} effort
+ * @param {{ rounds: number, roundMs?: number }} effort
  * @returns {Promise<Comparison>}
  */
-export async function compare(candidates, { rounds }) {
+export async function compare(candidates, { rounds, roundMs = ROUND_MS }) {
   /** @type {number[]} */
   const times = []
   for (const candidate of candidates) {
     let count = 16
     for (let round = 0; round < WARM_UP_ROUNDS; round++) {
-      count = Math.max(16, Math.round(ROUND_NS / (await perOperation(candidate, count))))
+      count = Math.max(16, Math.round((roundMs * 1e6) / (await perOperation(candidate, count))))
     }
     times.push(count)
   }

@@ -9,11 +9,11 @@ import { Worker } from 'node:worker_threads'
 const THREADS = 2
 export const READERS = 8
 
-/** @typedef {'handle' | 'request' | 'node'} Way How a reader takes the lock. */
+/** @typedef {'acquire' | 'run' | 'request' | 'node'} Way How a reader takes the lock. */
 
 /** Where things stand in the memory that the threads share. */
-export const CELL = { stop: 0, inside: 1, writers: 2, torn: 3, left: 4, right: 5, met: 6 }
-const CELLS = 8
+export const CELL = { stop: 0, inside: 1, writers: 2, torn: 3, left: 4, right: 5 }
+const CELLS = 6
 
 /**
  * @typedef {object} Reading
@@ -61,8 +61,8 @@ export async function startReaders() {
     /** Each reader stays inside until all are. @param {Way} way @returns {Promise<number>} How many have met. */
     async meet(way) {
       cells.fill(0)
-      await answers({ way, task: 'meet' })
-      return cells[CELL.met]
+      const replies = await answers({ way, task: 'meet' })
+      return Math.max(...replies.map(({ atOnce }) => atOnce))
     },
 
     end: () => Promise.all(workers.map((worker) => worker.terminate())),

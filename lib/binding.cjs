@@ -859,6 +859,7 @@ module.exports.lockStatistics = nativeBinding.lockStatistics
 module.exports.lockStatus = nativeBinding.lockStatus
 module.exports.locksText = nativeBinding.locksText
 module.exports.locksToldLength = nativeBinding.locksToldLength
+module.exports.lostReason = nativeBinding.lostReason
 module.exports.metricNames = nativeBinding.metricNames
 module.exports.openFace = nativeBinding.openFace
 module.exports.openLocksFace = nativeBinding.openLocksFace

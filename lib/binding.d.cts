@@ -30,8 +30,8 @@ export declare function eventsAfter(number: number, after: number): string
 
 export declare function forceRelease(number: number, reason: string): boolean
 
-/** Ends every hold of a name; how many. */
-export declare function forceReleaseName(number: number, name: string): number
+/** Ends every hold of a name; how many. The reason may be empty. */
+export declare function forceReleaseName(number: number, name: string, reason: string): number
 
 export declare function historyJson(number: number): string
 
@@ -104,6 +104,9 @@ export declare function locksText(number: number, text: number): string
 
 /** How many of them one fetched delivery takes. */
 export declare function locksToldLength(): number
+
+/** Why the hold with that token was taken away by force; nothing when it was not, or long ago. */
+export declare function lostReason(token: number): string | null
 
 /** The names of the numbers that the raw `metrics()` writes first; a dot is a level. */
 export declare function metricNames(): Array<string>

@@ -59,6 +59,38 @@ const SCRIPTED = [
     suite: 'events.test.js',
     test: 'tells of other threads, in the order in which things happened',
   },
+  {
+    name: 're-entrant siblings are inside at the same time',
+    file: 'lib/locks/joined.js',
+    from: 'return turns === null || turns.top === standing(frame)',
+    to: 'return turns === null || frame.base.open',
+    suite: 'locks-no-deadlock.test.js',
+    test: 'siblings under Promise.all exclude each other: a counter over awaits is exact',
+  },
+  {
+    name: 'a request does not say inside of which holds it is made',
+    file: 'lib/locks/frames.js',
+    from: 'scratch[ANCESTORS_AT + count++] = token',
+    to: 'scratch[ANCESTORS_AT] = token',
+    suite: 'locks-deadlock.test.js',
+    test: 'of two names: the youngest request is refused, the other goes on',
+  },
+  {
+    name: 'a forgotten guard goes on holding',
+    file: 'lib/locks/collected.js',
+    from: 'if (!release(slot, token, 0)) return',
+    to: 'if (!release) return',
+    suite: 'locks-collected.test.js',
+    test: 'of tryAcquire is released and reported with name and label',
+  },
+  {
+    name: 'a request for a named lock does not keep the process alive',
+    file: 'lib/locks/waiters.js',
+    from: '  isKept = true\n  native.keepAlive(face, true)',
+    to: '  isKept = true',
+    suite: 'locks-exits.test.js',
+    test: 'keeps the process alive until it is granted, timed out or aborted',
+  },
 ]
 
 /** Bugs in the native code; each costs a build. */
@@ -73,7 +105,7 @@ const NATIVE = [
   },
   {
     name: 'missing cleanup hook',
-    file: 'src/binding/face.rs',
+    file: 'src/binding/thread.rs',
     from: 'PROCESS.depart(row);',
     to: 'let _ = row;',
     suite: 'departures.alone.test.js',
@@ -132,6 +164,62 @@ const NATIVE = [
     to: '} else if state.hold.is_some_and(|hold| hold.overdue) {',
     suite: 'threads.test.js',
     test: 'exclusion: an unprotected counter, through the fast path',
+  },
+  {
+    name: 'a grant is decided and recorded in two steps',
+    file: 'src/local/locks.rs',
+    from: '        let part = Part { resource, weight };\n        book.try_hold(',
+    to: `        let part = Part { resource, weight };
+        if !book.nobody_waits(&[part]) || !book.fits(&[part]) {
+            return None;
+        }
+        drop(book);
+        let mut book = self.book.lock();
+        return Some(book.hold_at_once(bare(caller, Parts::One(part), extra(label, None, &[]), now), now));
+        #[allow(unreachable_code)]
+        book.try_hold(`,
+    suite: 'locks-threads.alone.test.js',
+    test: 'is exact after 1000000 grants of tryAcquire, acquire and withLock in 4 threads',
+  },
+  {
+    name: 'an abort leaves the queue of a named lock unprocessed',
+    file: 'src/local/book.rs',
+    from: '        self.serve_all(&claim.parts, now);\n        Some(claim)',
+    to: '        Some(claim)',
+    suite: 'locks-waiting.test.js',
+    test: 'of an exclusive request lets the shared ones behind it in',
+  },
+  {
+    name: 'a lost wake-up: a thread that was woken once is taken for awake',
+    file: 'src/binding/mailbox.rs',
+    from: '                inside.woken = false;\n                return index;',
+    to: '                return index;',
+    suite: 'locks-threads.alone.test.js',
+    test: '250 waiters on each of 100 locks from 8 threads: no wake-up is lost, tokens grow',
+  },
+  {
+    name: 'the reader behind a reader is not woken with it',
+    file: 'src/local/book.rs',
+    from: '                self.grant(slot, now);\n',
+    to: '                self.grant(slot, now);\n                break;\n',
+    suite: 'locks-acquire.test.js',
+    test: 'readers that arrive together go together; the writer between them waits for the first, the last for it',
+  },
+  {
+    name: 'a reader overtakes a waiting writer',
+    file: 'src/local/book.rs',
+    from: 'if !resource.queue.is_empty() || !resource.fits(units(part.weight)) {',
+    to: 'if !resource.fits(units(part.weight)) {',
+    suite: 'locks-acquire.test.js',
+    test: 'no reader overtakes a waiting writer, by whatever call',
+  },
+  {
+    name: 'a dead thread keeps its places in line',
+    file: 'src/local/locks.rs',
+    from: 'for &(slot, _) in gone.iter().filter(|(_, state)| *state != State::Held) {',
+    to: 'for &(slot, _) in gone.iter().filter(|(_, state)| *state == State::Outside) {',
+    suite: 'locks-departures.alone.test.js',
+    test: 'terminate idle, waiting: 20 deaths',
   },
 ]
 

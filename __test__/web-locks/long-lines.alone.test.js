@@ -63,7 +63,8 @@ for (const mode of ['exclusive', 'shared']) {
         const log = []
         let release
         const held = locks.request('line', () => new Promise((resolve) => (release = resolve)))
-        const asked = Array.from({ length: 10_000 }, (_, index) => locks.request('line', { mode }, () => void log.push(index)))
+        const ask = (_, index) => locks.request('line', { mode }, () => void log.push(index))
+        const asked = Array.from({ length: 10_000 }, ask)
         await new Promise(setImmediate)
         release()
         await Promise.all([held, ...asked])

@@ -9,7 +9,12 @@ import { fieldsOf } from '../fight-fields.mjs'
 const { parentPort, workerData } = threads
 const NAME = 'episodic-memory'
 
-/** @type {{ memory: SharedArrayBuffer, grants: number, first: number, count: number, lanes: number, layer: string, way: import('../fighting.mjs').Way }} */
+/**
+ * @type {{
+ *   memory: SharedArrayBuffer, grants: number, first: number, count: number, lanes: number, layer: string,
+ *   way: import('../fighting.mjs').Way
+ * }}
+ */
 const { memory, grants, first, count, lanes, layer, way } = workerData
 const { cells, stamp, before, after, order } = fieldsOf(memory, grants)
 const inLock = wayIn()

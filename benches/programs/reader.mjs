@@ -13,7 +13,9 @@ const WRITE_EVERY = 100
 const LONG_EVERY = 64
 const PATIENCE_MS = 5_000
 
-/** @typedef {{ shared: (fn: () => Promise<void>) => Promise<void>, exclusive: (fn: () => Promise<void>) => Promise<void> }} Lock */
+/** @typedef {(fn: () => Promise<void>) => Promise<void>} Run */
+/** @typedef {{ shared: Run, exclusive: Run }} Lock */
+/** @typedef {{ way: import('../reading.mjs').Way, task: 'read' | 'meet' }} Order */
 
 /** @type {{ memory: SharedArrayBuffer, lanes: number }} */
 const { memory, lanes } = workerData
@@ -24,7 +26,8 @@ const shared = locks.lock(NAME, { mode: 'shared' })
 const exclusive = locks.lock(NAME)
 /** @type {Record<import('../reading.mjs').Way, Lock>} */
 const WAYS = {
-  handle: { shared: (fn) => shared.run(fn), exclusive: (fn) => exclusive.run(fn) },
+  acquire: { shared: (fn) => between(shared, fn), exclusive: (fn) => between(exclusive, fn) },
+  run: { shared: (fn) => shared.run(fn), exclusive: (fn) => exclusive.run(fn) },
   request: {
     shared: (fn) => locks.request(NAME, { mode: 'shared' }, fn),
     exclusive: (fn) => locks.request(NAME, fn),
@@ -34,6 +37,16 @@ const WAYS = {
     shared: (fn) => Reflect.get(threads, 'locks').request(NAME, { mode: 'shared' }, fn),
     exclusive: (fn) => Reflect.get(threads, 'locks').request(NAME, fn),
   },
+}
+
+/** @param {import('chainlock').LockHandle} handle @param {() => Promise<void>} fn */
+async function between(handle, fn) {
+  const guard = await handle.acquire()
+  try {
+    await fn()
+  } finally {
+    guard.release()
+  }
 }
 
 /** @param {boolean} long */
@@ -70,17 +83,21 @@ async function readMostly(lock, lane) {
   return done
 }
 
-/** @param {Lock} lock */
+/** Stays inside until all others are inside, too, or one has lost patience. @param {Lock} lock */
 async function meet(lock) {
   await lock.shared(async () => {
-    Atomics.add(cells, CELL.met, 1)
+    const together = Atomics.add(cells, CELL.inside, 1) + 1
+    atOnce = Math.max(atOnce, together)
+    if (together === READERS) Atomics.store(cells, CELL.stop, 1)
     const giveUpAt = performance.now() + PATIENCE_MS
-    while (Atomics.load(cells, CELL.met) < READERS && performance.now() < giveUpAt) await nextTurn()
+    while (Atomics.load(cells, CELL.stop) === 0 && performance.now() < giveUpAt) await nextTurn()
+    Atomics.store(cells, CELL.stop, 1)
+    Atomics.sub(cells, CELL.inside, 1)
   })
   return 0
 }
 
-parentPort?.on('message', async (/** @type {{ way: import('../reading.mjs').Way, task: 'read' | 'meet' }} */ { way, task }) => {
+parentPort?.on('message', async (/** @type {Order} */ { way, task }) => {
   atOnce = 0
   const work = task === 'read' ? readMostly : meet
   const done = await Promise.all(Array.from({ length: lanes }, (_, lane) => work(WAYS[way], lane)))

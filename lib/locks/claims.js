@@ -114,9 +114,10 @@ class Waiter {
   }
 }
 
-/** @type {(value: any) => void} */
-let taken
-/** Takes out what settles a promise without a closure a promise. @param {(value: any) => void} resolve */
+const nothing = () => {}
+/** What settles the promise that is being made. @type {(value: any) => void} */
+let taken = nothing
+/** Takes it out without a closure a promise. @param {(value: any) => void} resolve */
 const takeResolve = (resolve) => {
   taken = resolve
 }
@@ -131,14 +132,14 @@ function ask(target, weight, wait) {
   // An answer to a mailbox that is not open would be lost.
   waiters.open()
   const count = frames.putAncestors()
-  if (count > 0 && order.isWatched()) native.setSite(face, order.site())
+  if (count > 0) order.tellSite()
   const label = wait.label ?? frames.flowLabel()
   const { timeoutMs, priority, flags, className } = wait
-  if (typeof target === 'string') {
-    return calls.request(target, weight, timeoutMs, priority, flags, count, label, className)
-  }
-  if (target.modes === undefined) {
-    return calls.request(target.ref, weight, timeoutMs, priority, flags, count, label, className)
+  if (typeof target === 'string' || target.modes === undefined) {
+    const which = typeof target === 'string' ? target : target.ref
+    const answer = calls.request(which, weight, timeoutMs, priority, flags, count, label, className)
+    order.hear()
+    return answer
   }
   const names = [...target.modes.keys()]
   const weights = Array.from(target.modes.values(), (mode) => (mode === 'exclusive' ? 0 : 1))
@@ -168,6 +169,8 @@ function take(target, weight, wait, home) {
   /** @type {Promise<LockGuard>} */
   const promise = new Promise(takeResolve)
   const waiter = new Waiter(target, weight, wait, home, taken)
+  // It would keep the guard from being collected.
+  taken = nothing
   waiters.add(ticket, waiter)
   if (signal !== undefined) aborts.follow(signal, waiter, ticket)
   if (isAnswered) waiters.fetch()

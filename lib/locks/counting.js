@@ -43,9 +43,8 @@ class LimitedSemaphore {
    * @param {number | import('../../index').SyncWaitOptions} [priority]
    */
   acquire(weight = 1, priority) {
-    const units = this.#units
     const wait = syncWait('acquire', priority, this.#limit)
-    return units.askFor(checkedUnits('acquire', weight), wait, (hold) => withValue(units, hold))
+    return this.#units.askFor(checkedUnits('acquire', weight), wait, this.#units.withValue)
   }
 
   /**
@@ -53,10 +52,14 @@ class LimitedSemaphore {
    * @param {number} [weight]
    * @param {number | import('../../index').SyncWaitOptions} [priority]
    */
-  async runExclusive(fn, weight = 1, priority) {
-    const body = /** @type {(value: number) => any} */ (callback('runExclusive', fn))
-    const wait = syncWait('runExclusive', priority, this.#limit)
-    return this.#units.run(checkedUnits('runExclusive', weight), wait, ({ value }) => body(value))
+  runExclusive(fn, weight = 1, priority) {
+    try {
+      const body = /** @type {(value: number) => any} */ (callback('runExclusive', fn))
+      const wait = syncWait('runExclusive', priority, this.#limit)
+      return this.#units.run(checkedUnits('runExclusive', weight), wait, ({ value }) => body(value))
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /**
@@ -104,17 +107,8 @@ class Semaphore extends LimitedSemaphore {
   /** @param {number} [weight] */
   tryAcquire(weight = 1) {
     const hold = this.#units.attempt(checkedUnits('tryAcquire', weight))
-    return hold === null ? null : withValue(this.#units, hold)
+    return hold === null ? null : this.#units.withValue(hold)
   }
-}
-
-/**
- * @param {Units} units
- * @param {ReturnType<Units['hold']>} hold
- * @returns {[number, import('../../index').Releaser]}
- */
-function withValue(units, hold) {
-  return [hold.value, units.releaser(hold)]
 }
 
 module.exports = { Semaphore, limitSemaphore }

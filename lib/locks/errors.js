@@ -3,7 +3,7 @@
 'use strict'
 
 const { ChainlockError, DeadlockError } = require('../errors')
-const { Answer, scratch, takeText } = require('./face')
+const { native, Answer, scratch, takeText } = require('./face')
 const { shown, whole, thing, heldBy, deadlockReport, orderReport } = require('./report')
 
 /**
@@ -76,14 +76,17 @@ const STOLEN = 1
  * @param {Function} [above] Left out of the stack.
  */
 function lost(what, token, how, above) {
-  const words = how === 0 ? 'it was taken away' : how === STOLEN ? 'it was stolen' : 'it was force-released'
-  const error = new ChainlockError(
-    'ERR_LOCK_LOST',
-    `${what} is no longer held with token ${token}: ${words}`,
-    { token },
-  )
+  const message = `${what} is no longer held with token ${token}: ${how === STOLEN ? 'it was stolen' : taken(token)}`
+  const error = new ChainlockError('ERR_LOCK_LOST', message, { token })
   if (above) Error.captureStackTrace(error, above)
   return error
+}
+
+/** @param {number} token */
+function taken(token) {
+  const reason = native.lostReason(token)
+  if (reason === null) return 'it was taken away'
+  return reason === '' ? 'it was force-released' : `it was force-released (${reason})`
 }
 
 /** @param {string} what @param {number} token */

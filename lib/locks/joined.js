@@ -230,7 +230,7 @@ function waitForTurn(frame, wait, words) {
     const timeUp = () => {
       const position = [...turns.line].indexOf(joiner) + 1
       const heldMs = Math.max(0, Date.now() - acquiredAt)
-      const holder = { name, kind: /** @type {const} */ ('lock'), mode, weight: 0, label, threadId, token, heldMs }
+      const holder = { name, kind: /** @type {const} */ ('lock'), mode, weight: 1, label, threadId, token, heldMs }
       giveUp(timedOut(words(), timeoutMs, position, { holders: [holder], holderCount: 1 }))
     }
     timer = setTimeout(timeUp, Math.min(timeoutMs, 2 ** 31 - 1)).unref()

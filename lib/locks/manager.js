@@ -150,9 +150,9 @@ class LockManager {
     status.resetStatistics(name)
   }
 
-  /** @param {unknown} name */
-  forceRelease(name) {
-    return status.forceRelease(name)
+  /** @param {unknown} name @param {unknown} [reason] */
+  forceRelease(name, reason) {
+    return status.forceRelease(name, reason)
   }
 
   static {

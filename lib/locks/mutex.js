@@ -38,18 +38,25 @@ class LimitedMutex {
   }
 
   /** @param {number | import('../../index').SyncWaitOptions} [priority] */
-  async acquire(priority) {
-    const units = this.#units
-    return units.askFor(1, syncWait('acquire', priority, this.#limit), (hold) => units.releaser(hold))
+  acquire(priority) {
+    try {
+      return this.#units.askFor(1, syncWait('acquire', priority, this.#limit), this.#units.releaser)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /**
    * @param {() => any} fn
    * @param {number | import('../../index').SyncWaitOptions} [priority]
    */
-  async runExclusive(fn, priority) {
-    const body = /** @type {() => any} */ (callback('runExclusive', fn))
-    return this.#units.run(1, syncWait('runExclusive', priority, this.#limit), () => body())
+  runExclusive(fn, priority) {
+    try {
+      const body = /** @type {() => any} */ (callback('runExclusive', fn))
+      return this.#units.run(1, syncWait('runExclusive', priority, this.#limit), () => body())
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** @param {number | import('../../index').SyncWaitOptions} [priority] */

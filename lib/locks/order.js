@@ -2,10 +2,14 @@
 // @ts-check
 'use strict'
 
-const { native, face } = require('./face')
+const { native, face, scratch } = require('./face')
 
-/** Whether the order of locks is watched. Asked only by requests inside of a hold. */
-const isWatched = () => native.locksSettings(face).lockOrder > 0
+let level = native.locksSettings(face).lockOrder
+
+/** Reads how closely the order is watched off the answer to a request, which is where this thread hears of it. */
+function hear() {
+  level = scratch[2]
+}
 
 /** Frames of this package say nothing about the program. */
 const OWN = __dirname
@@ -16,4 +20,14 @@ function site() {
   return lines.filter((line) => !line.includes(OWN)).join('\n')
 }
 
-module.exports = { isWatched, site }
+/** @param {number} now */
+function setLevel(now) {
+  level = now
+}
+
+/** Before a request inside of a hold: says where it is made, if somebody wants to know. */
+function tellSite() {
+  if (level > 0) native.setSite(face, site())
+}
+
+module.exports = { hear, setLevel, tellSite }

@@ -5,7 +5,7 @@
 const diagnosticsChannel = require('node:diagnostics_channel')
 const nesting = require('../nesting')
 const aborts = require('./aborts')
-const { native, face, Answer, Flag, calls, scratch } = require('./face')
+const { Answer, Flag, calls, scratch } = require('./face')
 const { wanted, timedOut, deadlock, refused } = require('./errors')
 const frames = require('./frames')
 const { HoldGuard, LockGuard } = require('./guard')
@@ -56,11 +56,15 @@ const OURS = Symbol('ours')
 
 const resolved = Promise.resolve()
 
-/** @type {[resolve: (value?: any) => void, reject: (reason: unknown) => void]} */
-let settlers
-/** @param {(value?: any) => void} resolve @param {(reason: unknown) => void} reject */
+const nothing = () => {}
+/** What settles the promise that is being made. @type {(value?: any) => void} */
+let resolveMade = nothing
+/** @type {(reason: unknown) => void} */
+let rejectMade = nothing
+/** Takes the two out without a closure a promise. @param {typeof resolveMade} resolve @param {typeof rejectMade} reject */
 const takeSettlers = (resolve, reject) => {
-  settlers = [resolve, reject]
+  resolveMade = resolve
+  rejectMade = reject
 }
 
 /** The states of a request: waiting; granted or missed, and its callback about to run; running; settled. */
@@ -94,7 +98,8 @@ class Request {
     this.#asked = asked
     this.#callback = callback
     this.promise = new Promise(takeSettlers)
-    ;[this.#resolve, this.#reject] = settlers
+    this.#resolve = resolveMade
+    this.#reject = rejectMade
   }
 
   /** Asks; the callback runs later, in the context of this call. */
@@ -127,7 +132,7 @@ class Request {
   /** @param {number} ticket @param {boolean} isAnswered */
   #queue(ticket, isAnswered) {
     const gate = new Promise(takeSettlers)
-    this.#gate = settlers[0]
+    this.#gate = resolveMade
     gate.then(() => this.#run())
     waiters.add(ticket, this)
     if (this.wait.signal) aborts.follow(this.wait.signal, this, ticket)
@@ -253,10 +258,12 @@ function ask(name, weight, wait, steal) {
     if (token > 0) return token
   }
   const count = frames.putAncestors()
-  if (count > 0 && order.isWatched()) native.setSite(face, order.site())
+  if (count > 0) order.tellSite()
   const { timeoutMs, priority, flags, label } = wait
   const all = steal ? flags | Flag.STEAL : flags
-  return calls.request(name, weight, timeoutMs, priority, all, count, label ?? frames.flowLabel())
+  const answer = calls.request(name, weight, timeoutMs, priority, all, count, label ?? frames.flowLabel())
+  order.hear()
+  return answer
 }
 
 /**
@@ -345,6 +352,8 @@ function request(given) {
   if (wait.signal?.aborted) throw wait.signal.reason
   const made = new Request(name, asked, /** @type {(lock: Lock | null) => any} */ (callback))
   made.begin()
+  // They would keep what the callback answers.
+  resolveMade = rejectMade = nothing
   return made.promise
 }
 

@@ -4,6 +4,7 @@
 
 const { native, face } = require('./face')
 const options = require('./options')
+const order = require('./order')
 const { deadlockReport } = require('./report')
 const waiters = require('./waiters')
 
@@ -64,12 +65,15 @@ function detectDeadlocks(given) {
 function configure(settings) {
   native.configureLocks(face, options.configure('configure', settings))
   const { lockOrder, ...times } = native.locksSettings(face)
+  order.setLevel(lockOrder)
   return Object.freeze({ lockOrder: options.ORDER[lockOrder], ...times })
 }
 
-/** @param {unknown} name */
-function forceRelease(name) {
-  const count = native.forceReleaseName(face, options.lockName('forceRelease', name))
+/** @param {unknown} name @param {unknown} reason */
+function forceRelease(name, reason) {
+  // An emergency call: it does not fail over its own reason.
+  const why = typeof reason === 'string' ? (options.cleanLabel('forceRelease', reason) ?? '') : ''
+  const count = native.forceReleaseName(face, options.lockName('forceRelease', name), why)
   // Holders and waiters of this thread hear of it now.
   waiters.fetch()
   return count

@@ -9,6 +9,7 @@
 
 const { ChainlockError } = require('../errors')
 const aborts = require('./aborts')
+const { Chain, Item } = require('./chain')
 const { MOST_UNITS } = require('./class-options')
 const { native, face, calls, FETCH } = require('./face')
 const { whole } = require('./report')
@@ -23,7 +24,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 // Node 20.0–20.3 and older engines have neither; the name is then an ordinary symbol of our own.
 const DISPOSE = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 
-class Hold {
+class Hold extends Item {
   /** Whether its holder has given it back. */
   isOver = false
 
@@ -34,6 +35,7 @@ class Hold {
    * @param {number} value The free units before it took its own.
    */
   constructor(weight, slot, token, value) {
+    super()
     this.weight = weight
     this.slot = slot
     this.token = token
@@ -111,7 +113,7 @@ class Onlooker {
 }
 
 /** What nobody can reach any more cannot be given back any more: it costs nothing, and nobody is to be told. */
-const abandoned = new FinalizationRegistry((/** @type {Set<Hold>} */ holds) => {
+const abandoned = new FinalizationRegistry((/** @type {Chain<Hold>} */ holds) => {
   for (const { slot, token } of holds) waiters.release(slot, token, 0)
 })
 
@@ -124,8 +126,8 @@ class Units extends Line {
   #taken = 0
   /** Those that came back by hand and were not enough for a hold yet. */
   #loose = 0
-  /** @type {Set<Hold>} */
-  #holds = new Set()
+  /** @type {Chain<Hold>} */
+  #holds = new Chain()
   /** @type {Onlooker[]} */
   #onlookers = []
 
@@ -169,18 +171,25 @@ class Units extends Line {
       this.#taken -= hold.weight
       this.changed()
       waiters.release(hold.slot, hold.token, failed)
-    } else if (!this.#isExclusive) {
+    } else {
       // A release by hand has ended this hold; it was another holder's, and this is that one's.
       this.giveBack(hold.weight)
     }
   }
 
-  /** What a caller gets that gives back itself. @param {Hold} hold */
-  releaser(hold) {
+  /**
+   * What a caller gets that gives back itself. Bound, as it is handed on.
+   * @param {Hold} hold
+   * @returns {import('../../index').Releaser}
+   */
+  releaser = (hold) => {
     const release = /** @type {any} */ (() => this.end(hold))
     release[DISPOSE] = release
-    return /** @type {import('../../index').Releaser} */ (release)
+    return release
   }
+
+  /** The same with the free units before. @param {Hold} hold @returns {[number, import('../../index').Releaser]} */
+  withValue = (hold) => [hold.value, this.releaser(hold)]
 
   /** Gives back by hand, whoever took it. @param {number} weight */
   giveBack(weight) {
@@ -208,10 +217,8 @@ class Units extends Line {
 
   /** Ends the hold of a lock that has but one, if there is one. */
   endAny() {
-    for (const hold of this.#holds) {
-      this.end(hold)
-      return
-    }
+    const { first } = this.#holds
+    if (first !== null) this.end(first)
   }
 
   /** @param {number} value */

@@ -4,6 +4,7 @@
 'use strict'
 
 const aborts = require('./aborts')
+const { Chain, Item } = require('./chain')
 const { Answer, calls, scratch } = require('./face')
 const { deadlock, refused, timedOut, wanted } = require('./errors')
 const { currentFlow, flowLabel, openFrame, putAncestors } = require('./frames')
@@ -13,11 +14,28 @@ const waiters = require('./waiters')
 
 /** @typedef {import('./class-options').SyncWait} SyncWait */
 
+/** @type {(value: any) => void} */
+let resolving
+/** @type {(error: unknown) => void} */
+let rejecting
+/**
+ * Takes out what settles a promise, without a closure a promise.
+ * @param {(value: any) => void} resolve
+ * @param {(error: unknown) => void} reject
+ */
+const takeSettlers = (resolve, reject) => {
+  resolving = resolve
+  rejecting = reject
+}
+
+/** @param {any} hold */
+const itself = (hold) => hold
+
 /**
  * A request that waits.
  * @template H, T
  */
-class Request {
+class Request extends Item {
   #line
   #weight
   #label
@@ -37,6 +55,7 @@ class Request {
    * @param {(error: unknown) => void} reject
    */
   constructor(line, weight, wait, label, hand, ticket, resolve, reject) {
+    super()
     this.#line = line
     this.#weight = weight
     this.wait = wait
@@ -101,10 +120,12 @@ class Request {
  * @template H What a hold is to the class that stands on this.
  */
 class Line {
-  /** Those who wait, in the order in which they came. @type {Set<Request<H, any>>} */
-  #waiting = new Set()
-  /** How many wait with each priority. @type {Map<number, number>} */
-  #priorities = new Map()
+  /** @type {Chain<Request<H, any>>} */
+  #waiting = new Chain()
+  /** How many wait with the usual priority, 0, and with each other one. */
+  #usual = 0
+  /** @type {Map<number, number>} */
+  #unusual = new Map()
 
   /** @param {'lock' | 'semaphore'} kind @param {number} permits Of a semaphore. */
   constructor(kind, permits) {
@@ -152,28 +173,57 @@ class Line {
   }
 
   /**
+   * Asks natively: the hold, or the answer, which the scratch array says more about.
+   * @param {number} weight
+   * @param {SyncWait} wait
+   * @returns {H | number}
+   */
+  #take(weight, wait) {
+    const asked = this.nativeWeight(weight)
+    const label = wait.label ?? flowLabel()
+    // Inside of a hold there is more to say than the short call can.
+    if (label === undefined && nesting.context() === undefined) {
+      const token = calls.tryAcquire(this.target.ref, asked)
+      if (token > 0) return this.hold(weight, undefined, scratch[0], token, scratch[1])
+    }
+    // An answer to a mailbox that is not open would be lost.
+    waiters.open()
+    const { timeoutMs, priority, flags } = wait
+    const answer = calls.request(this.target.ref, asked, timeoutMs, priority, flags, putAncestors(), label)
+    return answer > 0 ? this.hold(weight, label, scratch[0], answer, scratch[1]) : answer
+  }
+
+  /**
    * @template T
+   * @param {number} answer
    * @param {number} weight
    * @param {SyncWait} wait
    * @param {(hold: H) => T} hand
    * @returns {Promise<T>}
    */
-  ask(weight, wait, hand) {
-    if (wait.signal?.aborted) return Promise.reject(wait.signal.reason)
-    // An answer to a mailbox that is not open would be lost.
-    waiters.open()
-    const label = wait.label ?? flowLabel()
-    const { timeoutMs, priority, flags } = wait
-    const asked = this.nativeWeight(weight)
-    const answer = calls.request(this.target.ref, asked, timeoutMs, priority, flags, putAncestors(), label)
-    if (answer > 0) return Promise.resolve(hand(this.hold(weight, label, scratch[0], answer, scratch[1])))
+  #wait(answer, weight, wait, hand) {
     if (answer !== Answer.WAITING) return Promise.reject(refused(answer, () => this.words(weight)))
     const ticket = scratch[0]
     const isAnswered = scratch[1] === 1
-    return new Promise((resolve, reject) => {
-      new Request(this, weight, wait, label, hand, ticket, resolve, reject).start()
-      if (isAnswered) waiters.fetch()
-    })
+    const promise = new Promise(takeSettlers)
+    const label = wait.label ?? flowLabel()
+    new Request(this, weight, wait, label, hand, ticket, resolving, rejecting).start()
+    if (isAnswered) waiters.fetch()
+    return promise
+  }
+
+  /**
+   * @template T
+   * @param {number} weight
+   * @param {SyncWait} wait
+   * @param {(hold: H) => T} hand Makes of the hold what the caller gets.
+   * @returns {Promise<T>}
+   */
+  ask(weight, wait, hand) {
+    const { signal } = wait
+    if (signal !== undefined && signal.aborted) return Promise.reject(signal.reason)
+    const held = this.#take(weight, wait)
+    return typeof held === 'number' ? this.#wait(held, weight, wait, hand) : Promise.resolve(hand(held))
   }
 
   /**
@@ -181,19 +231,19 @@ class Line {
    * @template T
    * @param {number} weight
    * @param {SyncWait} wait
-   * @param {(hold: H & import('./frames').Held) => T} hand
+   * @param {(hold: H) => T} hand
    */
   askFor(weight, wait, hand) {
     const flow = currentFlow()
-    const kept = (/** @type {any} */ hold) => {
-      flow?.keep(hold)
+    if (flow === null) return this.ask(weight, wait, hand)
+    return this.ask(weight, wait, (hold) => {
+      flow.keep(/** @type {any} */ (hold))
       return hand(hold)
-    }
-    return this.ask(weight, wait, flow === null ? /** @type {(hold: H) => T} */ (hand) : kept)
+    })
   }
 
   /**
-   * Waits, runs, gives back.
+   * Waits, runs, gives back. As in async-mutex the body never runs before this call has returned.
    * @template T
    * @param {number} weight
    * @param {SyncWait} wait
@@ -201,17 +251,17 @@ class Line {
    * @returns {Promise<Awaited<T>>}
    */
   async run(weight, wait, body) {
-    const hold = await this.ask(weight, wait, (granted) => ({ granted }))
-    const frame = openFrame(hold.granted)
+    const hold = /** @type {H} */ (await this.ask(weight, wait, itself))
+    const frame = openFrame(hold)
     /** @type {0 | 1} */
     let failed = 1
     try {
-      const result = await nesting.enter(frame, body, hold.granted)
+      const result = await nesting.enter(frame, body, hold)
       failed = 0
       return result
     } finally {
       frame.open = false
-      this.end(hold.granted, failed)
+      this.end(hold, failed)
     }
   }
 
@@ -228,21 +278,28 @@ class Line {
     const { priority, isOnlooker } = request.wait
     if (isOnlooker) return
     this.#waiting.add(request)
-    this.#priorities.set(priority, (this.#priorities.get(priority) ?? 0) + 1)
+    this.#count(priority, 1)
   }
 
   /** @param {Request<H, any>} request */
   delist(request) {
-    if (!this.#waiting.delete(request)) return
-    const { priority } = request.wait
-    const left = Number(this.#priorities.get(priority)) - 1
-    if (left > 0) this.#priorities.set(priority, left)
-    else this.#priorities.delete(priority)
+    if (this.#waiting.delete(request)) this.#count(request.wait.priority, -1)
+  }
+
+  /** @param {number} priority @param {number} change */
+  #count(priority, change) {
+    if (priority === 0) {
+      this.#usual += change
+      return
+    }
+    const left = (this.#unusual.get(priority) ?? 0) + change
+    if (left > 0) this.#unusual.set(priority, left)
+    else this.#unusual.delete(priority)
   }
 
   /** The priority of the first in line; below all when nobody waits. */
   firstPriority() {
-    return Math.max(-Infinity, ...this.#priorities.keys())
+    return Math.max(this.#usual > 0 ? 0 : -Infinity, ...this.#unusual.keys())
   }
 
   /** Units in use; −1 when it is held exclusively. */

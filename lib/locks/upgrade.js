@@ -5,7 +5,7 @@
 const { ChainlockError } = require('../errors')
 const aborts = require('./aborts')
 const { Answer, calls, scratch } = require('./face')
-const { timedOut, deadlock, refused, givenBack } = require('./errors')
+const { timedOut, deadlock, refused, lost, givenBack } = require('./errors')
 const { putAncestors } = require('./frames')
 const options = require('./options')
 const waiters = require('./waiters')
@@ -15,6 +15,7 @@ class Upgrade {
   /** @type {(value?: any) => void} */
   #resolve
   #words
+  #gone
   #done
   /** @type {number} */
   #ticket
@@ -23,22 +24,26 @@ class Upgrade {
    * @param {import('./options').Wait} wait
    * @param {number} ticket
    * @param {string} words
+   * @param {() => Error} gone What to say when the hold was taken away.
    * @param {(isExclusive: boolean) => void} done
    * @param {(value?: any) => void} resolve
    */
-  constructor(wait, ticket, words, done, resolve) {
+  constructor(wait, ticket, words, gone, done, resolve) {
     this.wait = wait
     this.#ticket = ticket
     this.#words = words
+    this.#gone = gone
     this.#done = done
     this.#resolve = resolve
     waiters.add(ticket, this)
     if (wait.signal) aborts.follow(wait.signal, this, ticket)
   }
 
-  granted() {
-    this.#settle(true, undefined)
-    // The token is the hold's own, which is its guard's to release.
+  /** @param {number} token The hold's own; 0 when the hold was taken away. */
+  granted(token) {
+    if (token > 0) this.#settle(true, undefined)
+    else this.#settle(false, this.#gone())
+    // What is held is its guard's to release.
     return true
   }
 
@@ -104,6 +109,7 @@ function waitToUpgrade(guard, inside, given, done) {
       wait,
       ticket,
       words,
+      () => lost(inside.words(guard), guard.token, 0),
       (isExclusive) => {
         inside.setUpgrade(guard, null)
         if (isExclusive) done()

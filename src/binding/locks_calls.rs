@@ -8,12 +8,14 @@ use crate::binding::calls::failed;
 use crate::binding::locks_face::{self, LocksFace, MOST_ANCESTORS};
 use crate::binding::locks_hot::{deadline, given_back};
 use crate::binding::process::{PROCESS, tell_named};
+use crate::binding::reasons;
 use crate::binding::thread::{self, AnyFace};
-use crate::local::claim::{Ask, Done};
+use crate::local::claim::{Ask, Done, Told};
 use crate::local::lock_order::Level;
 use crate::local::names::Ref;
 use crate::local::resource::Kind;
 use crate::local::settings::Change;
+use crate::sync::Arc;
 use crate::time::{self, Moment, Nanos};
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -204,11 +206,24 @@ pub fn locks_settings(number: u32) -> Result<LocksSettingsInForce> {
     })
 }
 
-/// Ends every hold of a name; how many.
+/// Ends every hold of a name; how many. The reason may be empty.
 #[napi(catch_unwind)]
-pub fn force_release_name(number: u32, name: Utf16String) -> Result<f64> {
+pub fn force_release_name(number: u32, name: Utf16String, reason: String) -> Result<f64> {
     face(number)?;
-    Ok(tell_named(PROCESS.named.force_release(&name, time::now()), None).0 as f64)
+    let done = PROCESS.named.force_release(&name, time::now());
+    let reason: Arc<str> = short(&reason).into();
+    for delivery in &done.tell {
+        if let Told::Lost { token, .. } = delivery.what {
+            reasons::keep(token, &reason);
+        }
+    }
+    Ok(tell_named(done, None).0 as f64)
+}
+
+/// Why the hold with that token was taken away by force; nothing when it was not, or long ago.
+#[napi(catch_unwind)]
+pub fn lost_reason(token: f64) -> Option<String> {
+    reasons::of(token as u64).map(|reason| reason.to_string())
 }
 
 /// A request for the send lock begins to wait inside of holds of named locks, whose tokens lie in the scratch

@@ -135,9 +135,10 @@ impl LocksFace {
         grant.token as f64
     }
 
-    /// Writes down what became of a request.
+    /// Writes down what became of a request, and how closely the order of locks is watched.
     #[inline]
     pub fn put_outcome(&self, outcome: Outcome, now: Nanos) -> f64 {
+        self.seat.put(2, PROCESS.named.settings.order() as u64 as f64);
         match outcome {
             Outcome::Granted(grant) => self.put_grant(grant, now),
             Outcome::Waiting(ticket, is_next) => {

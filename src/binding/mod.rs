@@ -7,6 +7,7 @@
 //! * [`hot`], [`locks_hot`] the raw N-API functions of these faces, [`entry`] the one way into them, [`args`]
 //!   what they are given; [`calls`], [`locks_calls`] everything else
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
+//! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
 //! Invariant: no panic leaves this area. `#[napi]` functions carry `catch_unwind`, raw callbacks go through
@@ -25,5 +26,6 @@ mod log;
 mod mailbox;
 mod opening;
 mod process;
+mod reasons;
 mod thread;
 mod timer;

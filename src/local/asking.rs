@@ -2,8 +2,10 @@
 
 use crate::local::book::Book;
 use crate::local::claim::{Ask, Claim, Claims, Extra, How, Outcome, Part, Parts, State, Told, Warning};
+use crate::local::deadlock::Cycle;
 use crate::local::departures::Caller;
 use crate::local::lock_order::{self, Level};
+use crate::local::moving::Move;
 use crate::local::statistics::Operation;
 use crate::local::{deadlock, report};
 use crate::sync::Arc;
@@ -11,6 +13,8 @@ use crate::time::Nanos;
 
 /// The most that may wait for one lock.
 pub const MAX_WAITERS: usize = 200_000;
+/// So often may somebody be let past another for one request; those who let each other past wait for ever.
+const MOST_MOVES: usize = 64;
 
 /// A claim that neither waits nor is asked anything.
 #[inline(always)]
@@ -37,7 +41,7 @@ pub(super) fn extra(label: Option<&str>, class: Option<&str>, ancestors: &[i64])
         return None;
     }
     let (label, class) = (label.map(Arc::from), class.map(Arc::from));
-    Some(Box::new(Extra { label, class, ancestors: ancestors.into(), upgrades: None }))
+    Some(Box::new(Extra { label, class, ancestors: ancestors.into(), ..Extra::default() }))
 }
 
 pub(super) fn claim_for(book: &mut Book, caller: Caller, parts: Parts, ask: &Ask<'_>, now: Nanos) -> Claim {
@@ -92,10 +96,21 @@ pub(super) fn wait(book: &mut Book, claim: Claim, now: Nanos) -> Outcome {
     let slot = book.enqueue(claim);
     let ticket = book.claims.ticket(slot);
     let may_close_a_cycle = deadlock::may_close_a_cycle(book, slot);
-    while may_close_a_cycle
-        && book.claims.waiting(ticket).is_some()
-        && let Some(cycle) = deadlock::cycle_of(book, slot)
-    {
+    let (mut moves, mut may_move) = (Vec::new(), true);
+    while may_close_a_cycle && let Some(cycle) = cycle_after(book, ticket, &moves) {
+        let in_the_way = deadlock::behind_several(book, &cycle).filter(|_| may_move);
+        if let Some((behind, before)) = in_the_way {
+            moves.extend(book.let_past(behind, before, now));
+            may_move = moves.len() < MOST_MOVES;
+            continue;
+        }
+        if !moves.is_empty() {
+            // It helped nobody.
+            moves.drain(..).rev().for_each(|made| book.undo(&made, now));
+            may_move = false;
+            continue;
+        }
+        may_move = true;
         let report = report::deadlock(book, &cycle, now);
         match deadlock::victim(book, &cycle) {
             Some(victim) if victim == slot => {
@@ -112,6 +127,13 @@ pub(super) fn wait(book: &mut Book, claim: Claim, now: Nanos) -> Outcome {
         }
     }
     Outcome::Waiting(ticket, is_next(book, slot, caller))
+}
+
+/// A cycle that a request has closed, or the moves that were made for it.
+fn cycle_after(book: &Book, ticket: u64, moves: &[Move]) -> Option<Cycle> {
+    let asked = book.claims.waiting(ticket);
+    let moved = moves.iter().filter_map(|made| made.slot(book));
+    asked.into_iter().chain(moved).find_map(|slot| deadlock::cycle_of(book, slot))
 }
 
 fn refuse(book: &mut Book, slot: u32, report: Arc<str>, now: Nanos) {

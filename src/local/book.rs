@@ -5,7 +5,9 @@
 //! neither kind starves. A request for several resources is granted when it is first in each of their queues
 //! and fits everywhere; by priority and arrival it stands the same way in all of them.
 
-use crate::local::claim::{ALL, Claim, Claims, Delivery, Grant, How, Part, Parts, State, Told, UPGRADE};
+use crate::local::claim::{
+    ALL, Claim, Claims, Delivery, Grant, How, IN_TURN, Part, Parts, State, Told, UPGRADE,
+};
 use crate::local::deadlock::Graph;
 use crate::local::departures::Caller;
 use crate::local::lock_order::LockOrder;
@@ -25,6 +27,8 @@ pub struct Book {
     pub order: LockOrder,
     pub last_token: u64,
     pub last_sequence: u64,
+    /// Falls with everyone who is let past another: the last one goes first.
+    pub last_let_past: u64,
     /// The latest moment at which anything was done; the time of the locks does not run backwards.
     pub latest: Nanos,
     /// What the present step leaves to be told when the mutex is open again.
@@ -47,6 +51,7 @@ impl Book {
             order: LockOrder::default(),
             last_token: 0,
             last_sequence: 0,
+            last_let_past: IN_TURN,
             latest: Nanos::NEVER,
             tell: Vec::new(),
         }
@@ -87,7 +92,7 @@ impl Book {
     pub fn would_be_first(&self, parts: &[Part], priority: i32) -> bool {
         parts.iter().all(|part| {
             let first = self.names.resource(part.resource).and_then(|live| live.queue.first_key_value());
-            first.is_none_or(|((negated, _), _)| *negated > priority.saturating_neg())
+            first.is_none_or(|((negated, _, _), _)| *negated > priority.saturating_neg())
         })
     }
 
@@ -171,7 +176,7 @@ impl Book {
         Some(claim)
     }
 
-    fn out_of_queues(&mut self, claim: &Claim) {
+    pub(super) fn out_of_queues(&mut self, claim: &Claim) {
         let rank = claim.rank();
         for part in claim.parts.as_slice() {
             let Some(resource) = self.names.resource_mut(part.resource) else { continue };
@@ -225,7 +230,7 @@ impl Book {
     fn answer_upgrades_of(&mut self, base: u32, at: Ref, now: Nanos) {
         let Some(resource) = self.names.resource(at) else { return };
         let token = self.claims.get(base).map_or(0, |hold| hold.token);
-        let upgrades = resource.queue.iter().take_while(|((priority, _), _)| *priority == -UPGRADE);
+        let upgrades = resource.queue.iter().take_while(|((priority, ..), _)| *priority == -UPGRADE);
         let is_its = |slot: &u32| self.claims.get(*slot).is_some_and(|claim| claim.upgrades() == Some(base));
         let its: Vec<u32> = upgrades.map(|(_, &slot)| slot).filter(is_its).collect();
         for slot in its {
@@ -323,33 +328,6 @@ impl Book {
             }
         }
         self.tell(caller, Told::Granted { ticket, token, slot, waited, at: now });
-    }
-
-    /// A shared hold becomes exclusive; the units that it lacks are free.
-    pub fn make_exclusive(&mut self, slot: u32, now: Nanos) {
-        self.change_mode(slot, 0, Operation::Upgraded, now);
-    }
-
-    /// Gives every part of a hold another weight.
-    pub fn change_mode(&mut self, slot: u32, weight: u64, what: Operation, now: Nanos) {
-        let Some(claim) = self.claims.get(slot) else { return };
-        let (thread_id, token, span) = (claim.caller.thread_id, claim.token, now.since(claim.since));
-        let mut parts = claim.parts.clone();
-        let each: &mut [Part] = match &mut parts {
-            Parts::One(part) => std::slice::from_mut(part),
-            Parts::Many(parts) => parts,
-        };
-        for part in each {
-            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
-            let mode = Mode::of(part.weight);
-            resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
-            resource.used = resource.used - units(part.weight) + units(weight);
-            part.weight = weight;
-        }
-        if let Some(claim) = self.claims.get_mut(slot) {
-            claim.parts = parts;
-            claim.since = now;
-        }
     }
 
     /// Takes a resource away from all of its holders, and tells them. Answers how many they were. Nobody is

@@ -118,16 +118,27 @@ pub struct Extra {
     pub ancestors: Box<[i64]>,
     /// The place of the hold that wants to become exclusive.
     pub upgrades: Option<u32>,
+    /// Its rank, when it was let past somebody.
+    pub let_past: Option<Rank>,
 }
 
-/// Where a claim stands in a queue: by priority, then by arrival.
-pub type Rank = (i32, u64);
+/// Where a claim stands in a queue: by priority, then by arrival; the last part puts those who were let past
+/// a request before it.
+pub type Rank = (i32, u64, u64);
+
+/// The last part of the rank of a claim that stands where it came.
+pub const IN_TURN: u64 = u64::MAX;
 
 impl Claim {
     #[inline]
     pub fn rank(&self) -> Rank {
         // Higher priorities first; the smallest number has no positive counterpart, and none may ask for it.
-        (self.priority.saturating_neg(), self.sequence)
+        let in_turn = (self.priority.saturating_neg(), self.sequence, IN_TURN);
+        self.let_past().unwrap_or(in_turn)
+    }
+
+    pub fn let_past(&self) -> Option<Rank> {
+        self.extra.as_ref()?.let_past
     }
 
     pub fn ancestors(&self) -> &[i64] {
@@ -224,7 +235,12 @@ pub struct Claims {
     free: Vec<u32>,
     /// Where a new place's generation starts: above every generation that a given-back place had.
     first_generation: u32,
+    /// How many have left since memory was last given back.
+    removed: usize,
 }
+
+/// So many places are never worth giving back.
+const SMALL: usize = 4_096;
 
 /// 21 bits of place in a ticket, above it the generation: a safe integer for JavaScript.
 const PLACE_BITS: u32 = 21;
@@ -252,6 +268,17 @@ impl Claims {
         Some(claim)
     }
 
+    /// Takes a claim out of its place for a change, which stays its own; see `put_back`.
+    pub fn take(&mut self, slot: u32) -> Option<Claim> {
+        self.places.get_mut(slot as usize)?.claim.take()
+    }
+
+    pub fn put_back(&mut self, slot: u32, claim: Claim) {
+        if let Some(place) = self.places.get_mut(slot as usize) {
+            place.claim = Some(claim);
+        }
+    }
+
     /// The same for a claim that nobody looks at any more: it is not moved.
     #[inline]
     pub fn clear(&mut self, slot: u32) {
@@ -264,17 +291,27 @@ impl Claims {
     #[inline]
     fn give_back(&mut self, slot: u32) {
         self.free.push(slot);
-        if self.free.len() == self.places.len() && self.places.len() > 4_096 {
-            // After a crowd nobody is left: its memory goes back.
+        self.removed += 1;
+        if self.places.len() > SMALL && self.free.len() > self.places.len() / 8 * 7 {
             self.shrink();
         }
     }
 
+    /// After a crowd its memory goes back, as far as nobody stands behind the empty places.
+    #[cold]
     fn shrink(&mut self) {
-        let highest = self.places.iter().map(|place| place.generation).max().unwrap_or(0);
-        self.first_generation = highest.wrapping_add(1);
-        self.places = Vec::new();
-        self.free = Vec::new();
+        // Seldom enough that looking through all places costs nothing, seen over all claims.
+        if self.removed < self.places.len() / 64 {
+            return;
+        }
+        self.removed = 0;
+        let kept = self.places.iter().rposition(|place| place.claim.is_some()).map_or(0, |last| last + 1);
+        let highest = self.places[kept..].iter().map(|place| place.generation).max().unwrap_or(0);
+        self.first_generation = self.first_generation.max(highest.wrapping_add(1));
+        self.places.truncate(kept);
+        self.places.shrink_to_fit();
+        self.free.retain(|&slot| (slot as usize) < kept);
+        self.free.shrink_to_fit();
     }
 
     #[inline]

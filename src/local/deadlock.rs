@@ -11,7 +11,7 @@
 //! good. That is exact for locks and for semaphores, where one cycle alone proves nothing.
 
 use crate::local::book::{Book, units};
-use crate::local::claim::{Claim, Rank, State, UPGRADE};
+use crate::local::claim::{Claim, IN_TURN, Rank, State, UPGRADE};
 use crate::local::departures::RowId;
 use crate::local::names::Ref;
 use crate::local::resource::Resource;
@@ -174,18 +174,22 @@ fn blockers(book: &Book, slot: u32) -> Vec<Blocker> {
 /// they wait for the claim waits for as well: requests for several resources, requests whose thread stands
 /// still, upgrades, and those that came later and went past it.
 fn ahead<'a>(book: &'a Book, claim: &Claim, at: Ref) -> impl Iterator<Item = u32> + 'a {
-    let ((negated, sequence), resource) = (claim.rank(), book.names.resource(at));
-    let some_are_special = |resource: &&Resource| resource.many > 0 || !book.graph.blocking.is_empty();
+    let (rank, resource) = (claim.rank(), book.names.resource(at));
+    let (negated, sequence, _) = rank;
+    let some_are_special = |resource: &&Resource| {
+        resource.many > 0 || !book.graph.blocking.is_empty() || book.last_let_past != IN_TURN
+    };
     let is_special = move |slot: u32| {
         let ahead = book.claims.get(slot)?;
-        Some(ahead.parts.is_many() || book.graph.blocking.contains_key(&ahead.caller.row))
+        let was_let_past = ahead.rank().2 != IN_TURN;
+        Some(ahead.parts.is_many() || was_let_past || book.graph.blocking.contains_key(&ahead.caller.row))
     };
     let special = resource
         .filter(some_are_special)
         .into_iter()
-        .flat_map(move |resource| resource.queue.range(..(negated, sequence)).map(|(_, &slot)| slot));
-    let preferred = resource.into_iter().flat_map(move |resource| resource.queue.range(..(negated, 0)));
-    let counts = move |((priority, other), _): &(&Rank, &u32)| *priority == -UPGRADE || *other > sequence;
+        .flat_map(move |resource| resource.queue.range(..rank).map(|(_, &slot)| slot));
+    let preferred = resource.into_iter().flat_map(move |resource| resource.queue.range(..(negated, 0, 0)));
+    let counts = move |((priority, other, _), _): &(&Rank, &u32)| *priority == -UPGRADE || *other > sequence;
     special
         .filter(move |&slot| is_special(slot) == Some(true))
         .chain(preferred.filter(counts).map(|(_, &slot)| slot))
@@ -210,7 +214,7 @@ fn can_be_granted(book: &Book, slot: u32, stuck: &HashSet<u32>) -> bool {
         let wanted = most_wanted_up_to(book, claim, part.resource);
         let fits = stay.saturating_add(wanted) <= resource.capacity.max(wanted);
         let mut ahead = ahead(book, claim, part.resource);
-        fits && !ahead.any(|slot| hangs(Blocker::Ahead(slot)) || hangs_upgraded(book, slot, &hangs))
+        fits && !ahead.any(|slot| hangs(Blocker::Ahead(slot)) || hangs_upgraded(book, slot, hangs))
     })
 }
 
@@ -267,6 +271,17 @@ fn way_back(came_from: &HashMap<u32, (u32, Blocker)>, start: u32, last: (u32, Bl
     }
     cycle.reverse();
     cycle
+}
+
+/// A claim of a cycle and the request for several resources behind which it stands, without holding anything
+/// that this one wants: it could as well go first.
+pub fn behind_several(book: &Book, cycle: &Cycle) -> Option<(u32, u32)> {
+    cycle.iter().find_map(|&(slot, blocker)| match blocker {
+        Blocker::Ahead(other) if book.claims.get(other).is_some_and(|claim| claim.parts.is_many()) => {
+            Some((slot, other))
+        }
+        _ => None,
+    })
 }
 
 /// The youngest request of a cycle that may be refused.

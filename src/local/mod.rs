@@ -2,7 +2,7 @@
 //!
 //! * [`queue`] the send lock's waiting line; [`departures`] the threads and their leaving
 //! * [`locks`] the named locks behind their one mutex, which guards the [`book`]; [`asking`] what becomes of a
-//!   request, [`expiry`] of one whose time is up
+//!   request, [`expiry`] of one whose time is up; [`moving`] what changes a claim where it is
 //! * [`claim`] one request, and later hold; [`names`] the resources by name; [`resource`] one of them
 //! * [`deadlock`] the wait-for graph; [`lock_order`] inversions between classes of locks; [`settings`]
 //! * [`statistics`] what is counted; [`report`] claims and cycles, [`views`] everything, as JSON
@@ -15,6 +15,7 @@ pub mod departures;
 pub mod expiry;
 pub mod lock_order;
 pub mod locks;
+pub mod moving;
 pub mod names;
 pub mod queue;
 pub mod report;

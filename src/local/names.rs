@@ -10,6 +10,8 @@ use std::collections::HashMap;
 pub const KEPT: usize = 1_000;
 /// How many of them are looked at when one has to go (as Redis samples for its LFU eviction).
 const SAMPLE: usize = 8;
+/// So many entries are never worth giving back.
+const SMALL: usize = 4_096;
 
 /// The number of a resource, as long as it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +44,8 @@ pub struct Names {
     kept: Vec<Ref>,
     /// Where the next sample begins.
     hand: usize,
+    /// How many have gone since memory was last given back.
+    gone: usize,
 }
 
 impl Names {
@@ -156,9 +160,10 @@ impl Names {
             let candidate = self.kept[place];
             let Some(live) = self.resource_mut(candidate) else { continue };
             let is_free = live.is_free();
-            // Whoever was busy long ago cools down with every look.
+            // Whoever was busy long ago cools down with every look; slowly, because names that are used once
+            // each must not push those out that are used again and again.
             let heat = live.heat;
-            live.heat /= 2;
+            live.heat = heat.saturating_sub(1 + heat / 64);
             if is_free && heat < coldest.0 {
                 coldest = (heat, place);
             }
@@ -196,15 +201,44 @@ impl Names {
         if let Some(name) = name {
             self.by_name_mut(kind).remove(&name);
         }
-        if self.free.len() == self.entries.len() {
+        self.gone += 1;
+        if self.entries.len() > SMALL && self.free.len() > self.entries.len() / 8 * 7 {
             self.shrink();
         }
     }
 
+    /// After a crowd of names its memory goes back: the kept ones move to the front, and the end goes.
+    #[cold]
     fn shrink(&mut self) {
-        if self.entries.len() > 4_096 {
-            *self = Self::default();
+        // Seldom enough that looking through all entries costs nothing, seen over all names.
+        if self.gone < self.entries.len() / 64 {
+            return;
         }
+        self.gone = 0;
+        self.free.sort_unstable_by(|one, other| other.cmp(one));
+        let left: Vec<u32> = (0..self.kept.len()).filter_map(|place| self.move_kept(place)).collect();
+        self.free.extend(left);
+        let end = self.entries.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.entries.truncate(end);
+        self.entries.shrink_to_fit();
+        self.free.retain(|&number| (number as usize) < end);
+        self.free.shrink_to_fit();
+        self.locks.shrink_to_fit();
+        self.semaphores.shrink_to_fit();
+    }
+
+    /// Gives a kept resource the lowest free number, if only its name leads to it. Answers the old one.
+    fn move_kept(&mut self, place: usize) -> Option<u32> {
+        let from = self.kept[place];
+        let to = *self.free.last().filter(|&&to| to < from.0)?;
+        let entry = self.entry(from)?;
+        let is_bound = entry.handles > 0 || entry.live().is_none_or(|live| !live.is_free());
+        let (kind, name) = (entry.kind, entry.name.clone().filter(|_| !is_bound)?);
+        self.free.pop();
+        self.entries[to as usize] = self.entries[from.0 as usize].take();
+        self.by_name_mut(kind).insert(name, Ref(to));
+        self.kept[place] = Ref(to);
+        Some(from.0)
     }
 
     pub fn set_capacity(&mut self, at: Ref, capacity: u64) {

@@ -52,7 +52,11 @@ fn next_wish(world: &World, habits: &Habits, dice: &mut Dice, outer: usize) -> O
             let at = habits.locks + level;
             vec![(at, 1 + dice.below(world.capacity[at] as usize) as u64)]
         }
-        _ if habits.ordered => vec![(2 * level, weight(dice)), (2 * level + 1, weight(dice))],
+        _ if habits.ordered => {
+            let first = 2 * level + dice.below(2);
+            let last = first + 1 + dice.below((habits.locks - first).max(2) - 1);
+            vec![(first, weight(dice)), (last.min(habits.locks - 1), weight(dice))]
+        }
         _ => {
             let first = dice.below(habits.locks);
             let second = (first + 1 + dice.below(habits.locks - 1)) % habits.locks;
@@ -196,7 +200,7 @@ impl fmt::Display for Why<'_> {
 /// A reported cycle is one: each waits for a hold (or behind a request) that waits for the next.
 fn check_cycle(
     tasks: &[Task],
-    capacity: &[u64],
+    world: &World,
     cycle: &[(usize, Option<usize>, Option<usize>)],
     why: &Why<'_>,
 ) {
@@ -206,7 +210,7 @@ fn check_cycle(
     let shares = |one: usize, other: usize| {
         tasks[one].parts.iter().any(|part| tasks[other].parts.iter().any(|another| another.0 == part.0))
     };
-    let nobody = stuck(tasks, capacity);
+    let nobody = stuck(tasks, world);
     for (place, &(asker, hold, behind)) in cycle.iter().enumerate() {
         let next = cycle[(place + 1) % cycle.len()].0;
         assert!(nobody.contains(&asker), "{why}: {asker} could be served");
@@ -225,7 +229,7 @@ fn check_cycle(
                 assert!(stands || behind == next, "{why}: {behind} does not wait for {next}");
             }
             // The send lock.
-            _ => assert!(tasks[asker].parts[0].0 == capacity.len() - 1, "{why}: {asker} waits for nothing"),
+            _ => assert!(tasks[asker].parts[0].0 == world.send(), "{why}: {asker} waits for nothing"),
         }
     }
 }
@@ -244,7 +248,7 @@ fn check_refusals(world: &mut World, why: &Why<'_>, asked: usize) -> bool {
         match refusal {
             Refusal::Deadlock(refused, own, report) => {
                 let cycle = edges(&report, &tasks);
-                check_cycle(&tasks, &world.capacity, &cycle, why);
+                check_cycle(&tasks, world, &cycle, why);
                 assert!(!own || cycle.len() == 1, "{why}: {report}");
                 let may_be_refused = cycle.iter().map(|edge| edge.0).filter(|&one| !tasks[one].web);
                 assert_eq!(may_be_refused.max(), Some(refused), "{why}: the youngest is refused");
@@ -252,7 +256,7 @@ fn check_refusals(world: &mut World, why: &Why<'_>, asked: usize) -> bool {
             }
             Refusal::Warned(asker, report) => {
                 let cycle = edges(&report, &tasks);
-                check_cycle(&tasks, &world.capacity, &cycle, why);
+                check_cycle(&tasks, world, &cycle, why);
                 assert!(cycle.iter().all(|edge| tasks[edge.0].web), "{why}: one could be refused");
                 assert_eq!(asker, asked);
                 return true;
@@ -279,7 +283,7 @@ fn disordered(schedules: u64, habits: Habits) -> (u64, u64) {
                 hung += 1;
                 break;
             }
-            let forgotten = stuck(&world.tasks, &world.capacity);
+            let forgotten = stuck(&world.tasks, &world);
             assert!(
                 forgotten.is_empty(),
                 "{forgotten:?} wait for ever, and nobody was told: {why}\n{:?}",

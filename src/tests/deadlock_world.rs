@@ -3,7 +3,7 @@
 
 use super::locks_audit::audit;
 use super::locks_model::{Asked, Model};
-use crate::local::claim::{ALL, Ask, Delivery, Done, Grant, Outcome, Told, UPGRADE, Warning};
+use crate::local::claim::{ALL, Ask, Delivery, Done, Grant, IN_TURN, Outcome, Rank, Told, UPGRADE, Warning};
 use crate::local::departures::{Caller, RowId};
 use crate::local::locks::Locks;
 use crate::local::names::{Ref, Target};
@@ -289,6 +289,14 @@ impl World {
         self.give_send_lock(next);
     }
 
+    /// Where somebody stands in line; for the send lock, in the order of the tickets.
+    fn rank(&self, ticket: u64) -> Option<Rank> {
+        self.locks.peek(|book| {
+            let claim = book.claims.get(book.claims.waiting(ticket)?)?;
+            Some(claim.rank())
+        })
+    }
+
     /// Whether the locks' book is as it must be.
     pub fn is_tidy(&self) -> bool {
         audit(&self.locks);
@@ -304,16 +312,18 @@ impl World {
 
 /// Those who could never be served, if nobody asked for anything more, and everybody gave back as soon as
 /// nothing inside of its callback waits.
-pub fn stuck(tasks: &[Task], capacity: &[u64]) -> Vec<usize> {
-    let mut model = Model { capacity: capacity.to_vec(), ..Model::default() };
+pub fn stuck(tasks: &[Task], world: &World) -> Vec<usize> {
+    let mut model = Model { capacity: world.capacity.clone(), ..Model::default() };
     for (id, task) in tasks.iter().enumerate() {
-        let held = matches!(task.state, State::Holding(_));
-        if held || matches!(task.state, State::Waiting(_)) {
-            let upgrade = task.upgrades.map(|_| (vec![(task.parts[0].0, ALL - 1)], (-UPGRADE, id)));
-            let (parts, rank) = upgrade.unwrap_or_else(|| (task.parts.clone(), (-task.priority, id)));
-            let (who, upgrades) = (task.row, task.upgrades);
-            model.asked.push(Asked { id, who, parts, rank, deadline: 0, held, upgrades });
-        }
+        let (held, rank) = match task.state {
+            State::Holding(_) => (true, (0, 0, 0)),
+            State::Waiting(ticket) => (false, world.rank(ticket).unwrap_or_else(|| last_rank(task))),
+            State::Root | State::Over => continue,
+        };
+        let upgrade = task.upgrades.map(|_| vec![(task.parts[0].0, ALL - 1)]);
+        let parts = upgrade.unwrap_or_else(|| task.parts.clone());
+        let (who, upgrades) = (task.row, task.upgrades);
+        model.asked.push(Asked { id, who, parts, rank, deadline: 0, held, upgrades });
     }
     let is_inside = |inner: usize, hold: usize| {
         std::iter::successors(tasks[inner].outer, |&outer| tasks[outer].outer).any(|outer| outer == hold)
@@ -328,4 +338,10 @@ pub fn stuck(tasks: &[Task], capacity: &[u64]) -> Vec<usize> {
         model.remove(free.id);
     }
     model.asked.iter().filter(|one| !one.held).map(|one| one.id).collect()
+}
+
+/// The rank of one who comes last.
+fn last_rank(task: &Task) -> Rank {
+    let priority = if task.upgrades.is_some() { UPGRADE } else { task.priority };
+    (-priority, u64::MAX, IN_TURN)
 }

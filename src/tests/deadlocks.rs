@@ -296,11 +296,15 @@ fn several_at_once_in_the_way() {
     let mut world = world();
     let first = take(&mut world, task(0, None, 0, EXCLUSIVE));
     let all = stand(&mut world, Task::new(1, None, vec![(0, EXCLUSIVE), (1, EXCLUSIVE)]));
-    // Who came first is served first, so that those who want several are served at all.
-    let (_, own, cycle) = refused(&mut world, task(0, Some(first), 1, EXCLUSIVE));
-    assert!(!own && cycle[0]["behind"]["names"].as_array().unwrap().len() == 2);
+    let later = stand(&mut world, task(2, None, 1, SHARED));
+    // The one for which it waits goes before it, and nobody else does.
+    let inner = take(&mut world, task(0, Some(first), 1, EXCLUSIVE));
+    world.end(inner);
+    assert!(waits(&world, all) && waits(&world, later));
     world.end(first);
-    assert!(holds(&world, all));
+    assert!(holds(&world, all) && waits(&world, later));
+    world.end(all);
+    assert!(holds(&world, later) && world.is_tidy());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The named locks as a page of plain code: everybody who asked and has not left stands in one list, and
 //! after each step the list is read again from its beginning until nobody more can be granted.
 
-use crate::local::claim::{ALL, UPGRADE};
+use crate::local::claim::{ALL, Rank, UPGRADE};
 
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -9,7 +9,7 @@ pub struct Asked {
     pub who: u64,
     /// Resource and weight; 0 is exclusive.
     pub parts: Vec<(usize, u64)>,
-    pub rank: (i32, usize),
+    pub rank: Rank,
     pub deadline: u64,
     pub held: bool,
     pub upgrades: Option<usize>,

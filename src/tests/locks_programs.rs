@@ -1,7 +1,7 @@
 //! Random programs for the named locks, and what the plain model says of each of their steps.
 
 use super::locks_model::{Asked, Model, Word, units};
-use crate::local::claim::{ALL, UPGRADE};
+use crate::local::claim::{ALL, IN_TURN, UPGRADE};
 use proptest::prelude::*;
 
 /// Three read/write locks by name, one by handle alone, two semaphores.
@@ -59,7 +59,7 @@ pub fn predict(model: &mut Model, op: &Op, id: usize, target: Option<usize>, now
         id,
         who,
         parts,
-        rank: (-priority, id),
+        rank: (-priority, id as u64, IN_TURN),
         deadline,
         held: false,
         upgrades: None,
@@ -140,7 +140,7 @@ fn upgrade(model: &mut Model, op: &Op, id: usize, base: usize, now: u64) -> Answ
         return Answer::Deadlock;
     }
     let parts = vec![(at, ALL - weight)];
-    let rank = (-UPGRADE, id);
+    let rank = (-UPGRADE, id as u64, IN_TURN);
     let deadline = deadline(*patience, now);
     model.ask(Asked { id, who: hold.who, parts, rank, deadline, held: false, upgrades: Some(base) }, false);
     Answer::Waiting

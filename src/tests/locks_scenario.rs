@@ -44,7 +44,7 @@ struct Span {
 struct Seen {
     waits: Vec<Wait>,
     answers: HashMap<u64, Vec<Told>>,
-    wishes: HashMap<u64, (usize, u64, u64)>,
+    wishes: HashMap<u64, (usize, u64)>,
     spans: Vec<Span>,
     lost: HashSet<u64>,
     cancelled: HashSet<u64>,
@@ -123,7 +123,7 @@ impl LocksWorld {
         let now = self.count();
         self.see(|seen| {
             let span = seen.spans.iter_mut().rev().find(|span| span.grant.token == token)?;
-            span.to = Some(now);
+            span.to = span.to.or(Some(now));
             Some(*span)
         })
     }
@@ -181,7 +181,7 @@ impl<'a> LocksActor<'a> {
                 let (returned, thread) = (self.world.count(), self.caller.thread_id);
                 self.world.see(|seen| {
                     seen.waits.push(Wait { ticket, thread, at, called, returned });
-                    seen.wishes.insert(ticket, (of, weight, thread));
+                    seen.wishes.insert(ticket, (of, weight));
                 });
                 self.waiting.push(ticket);
                 Some(ticket)
@@ -210,17 +210,13 @@ impl<'a> LocksActor<'a> {
     /// Takes the grants that were told since.
     fn collect(&mut self) {
         let granted = self.world.see(|seen| {
-            let told = |ticket: &u64| Some((*seen.answers.get(ticket)?.first()?, seen.wishes[ticket]));
-            let told: Vec<(&Told, (usize, u64, u64))> = self
-                .waiting
-                .iter()
-                .filter_map(|ticket| Some((seen.answers.get(ticket)?.first()?, seen.wishes[ticket])))
-                .collect();
-            told.iter().map(|(told, wish)| ((*told).clone(), *wish)).collect::<Vec<_>>()
+            let answer =
+                |ticket: &u64| Some((seen.answers.get(ticket)?.first()?.clone(), seen.wishes[ticket]));
+            self.waiting.iter().filter_map(answer).collect::<Vec<_>>()
         });
         let world = self.world;
         self.waiting.retain(|ticket| !world.is_answered(*ticket));
-        for (told, (of, weight, _)) in granted {
+        for (told, (of, weight)) in granted {
             if let Told::Granted { slot, token, .. } = told {
                 self.take(Grant { slot, token }, of, weight);
             }
@@ -279,7 +275,9 @@ impl<'a> LocksActor<'a> {
     /// The thread ends, with whatever it has.
     pub fn depart(&mut self) {
         self.collect();
-        self.holds.iter().for_each(|grant| drop(self.world.ends(grant.token)));
+        for grant in &self.holds {
+            self.world.ends(grant.token);
+        }
         self.world.see(|seen| seen.departed.insert(self.caller.thread_id));
         self.world.tell(self.world.locks.depart(self.caller.row, self.world.now()));
         for grant in self.holds.drain(..) {
@@ -303,27 +301,37 @@ impl<'a> LocksActor<'a> {
 }
 
 impl LocksWorld {
+    /// Those whom nobody gives back any more.
+    fn left_over(&self) -> Vec<Grant> {
+        self.see(|seen| {
+            let known: HashSet<u64> = seen.spans.iter().map(|span| span.grant.token).collect();
+            let open = seen.spans.iter().filter(|span| span.to.is_none()).map(|span| span.grant);
+            let unseen = seen.answers.values().flatten().filter_map(|told| match *told {
+                Told::Granted { slot, token, .. } if !known.contains(&token) => Some(Grant { slot, token }),
+                _ => None,
+            });
+            open.chain(unseen).filter(|grant| self.locks.holds(grant.slot, grant.token)).collect()
+        })
+    }
+
     /// After all threads have ended: gives back what is left, and checks the whole account.
     pub fn settle_accounts(&self) {
         let mut end = LocksActor::new(self, u64::from(u32::MAX));
         end.tick(1_000_000);
-        let is_busy = |at| self.locks.state(self.target(at)) != 0;
-        for _ in 0..1_000 {
-            // Whatever was granted to a thread that did not look any more.
-            end.waiting = self.see(|seen| seen.waits.iter().map(|wait| wait.ticket).collect());
-            end.collect();
-            end.holds.clear();
-            let open = self.see(|seen| {
-                let open = seen.spans.iter().filter(|span| span.to.is_none());
-                open.map(|span| span.grant).collect::<Vec<Grant>>()
-            });
-            open.into_iter().for_each(|grant| drop(end.release(grant)));
+        loop {
+            let left = self.left_over();
+            if left.is_empty() {
+                break;
+            }
+            left.into_iter().for_each(|grant| assert!(end.release(grant)));
         }
+        let is_busy = |at| self.locks.state(self.target(at)) != 0;
         assert!(!(0..=SEMAPHORE).any(is_busy), "a hold was forgotten");
         assert_eq!(self.locks.semaphore_state(self.semaphore), (PERMITS, 0, 0));
         self.see(|seen| {
             everyone_was_answered_once(seen);
             nobody_held_beside_a_writer(seen);
+            permits_were_not_exceeded(seen);
             NAMES.iter().enumerate().for_each(|(at, _)| first_come_first_served(seen, at));
         });
     }
@@ -340,16 +348,35 @@ fn everyone_was_answered_once(seen: &Seen) {
     assert_eq!(seen.waits.iter().map(|wait| wait.ticket).collect::<HashSet<_>>().len(), seen.waits.len());
 }
 
+impl Span {
+    fn covers(&self, moment: u64) -> bool {
+        self.from <= moment && self.to.is_none_or(|to| moment < to)
+    }
+}
+
+/// The spans of what nobody took away: when that was, is not known.
+fn kept(seen: &Seen, of: usize) -> Vec<&Span> {
+    let is_kept = |span: &&Span| span.of & of != 0 && !seen.lost.contains(&span.grant.token);
+    seen.spans.iter().filter(is_kept).collect()
+}
+
 fn nobody_held_beside_a_writer(seen: &Seen) {
-    // When a hold was taken away is not known, only that.
-    let spans: Vec<&Span> =
-        seen.spans.iter().filter(|span| !seen.lost.contains(&span.grant.token) && span.of < 4).collect();
-    for (index, one) in spans.iter().enumerate() {
-        for other in &spans[index + 1..] {
-            let together = one.from < other.to.unwrap_or(u64::MAX) && other.from < one.to.unwrap_or(u64::MAX);
-            let exclude = one.of & other.of != 0 && (one.weight == 0 || other.weight == 0);
-            assert!(!(together && exclude), "{one:?} beside {other:?}");
+    for at in 0..NAMES.len() {
+        let spans = kept(seen, 1 << at);
+        for one in spans.iter().filter(|span| span.weight == 0) {
+            let beside = spans
+                .iter()
+                .find(|other| other.grant != one.grant && (one.covers(other.from) || other.covers(one.from)));
+            assert!(beside.is_none(), "{one:?} beside {beside:?}");
         }
+    }
+}
+
+fn permits_were_not_exceeded(seen: &Seen) {
+    let spans = kept(seen, 1 << SEMAPHORE);
+    for one in &spans {
+        let used: u64 = spans.iter().filter(|other| other.covers(one.from)).map(|other| other.weight).sum();
+        assert!(used <= PERMITS, "{used} units at {one:?}");
     }
 }
 

@@ -7,6 +7,8 @@
 mod loom;
 
 #[cfg(feature = "shuttle")]
+mod locks_scenario;
+#[cfg(feature = "shuttle")]
 mod scenario;
 #[cfg(feature = "shuttle")]
 mod shuttle;
@@ -29,6 +31,8 @@ mod escapes;
 mod locks_audit;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod locks_differential;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod locks_memory;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod locks_model;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]

@@ -1,4 +1,4 @@
-//! The send lock on real threads, as a plain program for ThreadSanitizer. Data that only the lock orders
+//! The send lock and the named locks on real threads, as a plain program for ThreadSanitizer. Data that only the lock orders
 //! is not atomic, so that a missing order is a data race that the sanitizer sees.
 //!
 //! `CHAINLOCK_PLANT_RACE=1` leaves the lock out once: the sanitizer must then end the program with 66.
@@ -7,6 +7,7 @@
 
 extern crate chainlock;
 
+mod locks_scenario;
 mod scenario;
 
 use chainlock::local::departures::{RowId, Rows};
@@ -17,6 +18,7 @@ use chainlock::send::lock::{Caller, SendLock, Which};
 use chainlock::table::layout::{ROWS, Row};
 use chainlock::table::ring::Record;
 use chainlock::time::Nanos;
+use locks_scenario::{LocksActor, LocksWorld};
 use scenario::{Actor, World};
 use std::cell::UnsafeCell;
 use std::thread;
@@ -45,6 +47,11 @@ impl Unordered {
         let place = unsafe { &mut *self.0.get() };
         *place += more;
         *place
+    }
+
+    fn read(&self) -> u64 {
+        // SAFETY: the caller believes that nobody writes; the sanitizer checks.
+        unsafe { *self.0.get() }
     }
 }
 
@@ -181,6 +188,44 @@ fn one_at_a_time(rounds: u64) -> u64 {
     held
 }
 
+/// Everything to the named locks, too.
+fn everything_to_names(worlds: u64, steps: u64) -> u64 {
+    let world_of = |seed: u64| {
+        let world = LocksWorld::default();
+        let done = on_threads(THREADS, |number| {
+            let mut choose = choices(seed * THREADS + number);
+            let mut actor = LocksActor::new(&world, number);
+            (0..steps).for_each(|_| actor.step(choose()));
+            if number == seed % (2 * THREADS) {
+                actor.depart();
+            }
+            steps
+        });
+        world.settle_accounts();
+        done
+    };
+    (0..worlds).map(world_of).sum()
+}
+
+/// Two threads write and two read what only a name orders.
+fn read_and_written(rounds: u64) -> u64 {
+    let (world, counter) = (LocksWorld::default(), Unordered(UnsafeCell::new(0)));
+    let held = on_threads(THREADS, |number| {
+        let mut actor = LocksActor::new(&world, number);
+        for _ in 0..rounds {
+            let write = number % 2;
+            actor.under(0, 1 - write, thread::yield_now, || match write {
+                0 => assert!(counter.read() <= THREADS * rounds),
+                _ => assert!(counter.add(1) <= THREADS * rounds),
+            });
+        }
+        rounds
+    });
+    assert_eq!(counter.read(), held / 2);
+    world.settle_accounts();
+    held
+}
+
 fn main() {
     // The others would wait for a thread that failed.
     let told = std::panic::take_hook();
@@ -195,4 +240,6 @@ fn main() {
     println!("threads: {} arrivals and leavings", come_and_go(20_000 * more));
     println!("threads: {} steps of everything", everything(200 * more, 100));
     println!("threads: {} holds waited for", one_at_a_time(1_000 * more));
+    println!("threads: {} steps of everything with names", everything_to_names(200 * more, 60));
+    println!("threads: {} holds of names, read and written", read_and_written(400 * more));
 }

@@ -32,7 +32,10 @@ module.exports = {
     const log = []
     let inner
     await locks.request(one, async () => {
-      inner = Promise.all([locks.request(one, () => log.push('same name')), locks.request(other, () => log.push('other name'))])
+      inner = Promise.all([
+        locks.request(one, () => log.push('same name')),
+        locks.request(other, () => log.push('other name')),
+      ])
       await turn()
       log.push('released')
     })

@@ -3,17 +3,21 @@
 
 const assert = require('node:assert/strict')
 const { getEventListeners, setMaxListeners } = require('node:events')
-const { locks, freshName, deferred, hold, standing, rejectsWith, rejectsWithTypeError, rejectsWithDomException, neverRuns } = require('../stage')
 const { turn } = require('../../helpers/waiting')
+const stage = require('../stage')
+
+const { locks, freshName, deferred, hold, standing, neverRuns } = stage
+const { rejectsWith, rejectsWithTypeError, rejectsWithDomException } = stage
 
 const listeners = (signal) => getEventListeners(signal, 'abort').length
 
 module.exports = {
   'the signal has to be an AbortSignal': async () => {
-    const others = ['text', 12.34, false, null, {}, Symbol('s'), () => {}, globalThis, new EventTarget(), new AbortController()]
-    for (const signal of others) await rejectsWithTypeError(locks.request(freshName(), { signal }, neverRuns))
-    const faked = Object.create(AbortSignal.prototype)
-    await rejectsWithTypeError(locks.request(freshName(), { signal: faked }, neverRuns))
+    const values = ['text', 12.34, false, null, Symbol('s')]
+    const objects = [{}, () => {}, globalThis, new EventTarget(), new AbortController(), Object.create(AbortSignal.prototype)]
+    for (const signal of [...values, ...objects]) {
+      await rejectsWithTypeError(locks.request(freshName(), { signal }, neverRuns))
+    }
   },
 
   'undefined is no signal': async () => {

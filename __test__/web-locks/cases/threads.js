@@ -2,7 +2,9 @@
 'use strict'
 
 const assert = require('node:assert/strict')
-const { locks, freshName, hold, standing, untilStanding, rejectsWithDomException, withPeers, neverRuns } = require('../stage')
+const stage = require('../stage')
+
+const { locks, freshName, hold, standing, untilStanding, rejectsWithDomException, withPeers, neverRuns } = stage
 
 const shared = { mode: 'shared' }
 

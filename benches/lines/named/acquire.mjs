@@ -5,7 +5,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { locks } from 'chainlock'
 import { loadNoop } from '../../baselines.mjs'
-import { compare } from '../../measure.mjs'
+import { LONG_ROUND_MS, compare } from '../../measure.mjs'
 import { asyncMutex, requiredAsyncMutex, rwlock } from '../../peers.mjs'
 
 const NAME = 'episodic-memory'
@@ -14,8 +14,9 @@ const NAME = 'episodic-memory'
 /** @typedef {import('../../measure.mjs').Candidate} Candidate */
 /** @typedef {import('../../measure.mjs').Comparison} Comparison */
 
-/** @param {{ rounds: number }} effort */
-export async function acquire(effort) {
+/** @param {{ longRounds: number }} effort */
+export async function acquire({ longRounds }) {
+  const effort = { rounds: longRounds, roundMs: LONG_ROUND_MS }
   const plain = await compare(
     [
       handleLoop(),
@@ -29,7 +30,10 @@ export async function acquire(effort) {
     effort,
   )
   new AsyncLocalStorage().run('a request', () => {})
-  const followed = await compare([handleLoop(), rwlockLoop(), asyncMutexLoop(), emptyGuardLoop(), microtaskLoop()], effort)
+  const followed = await compare(
+    [handleLoop(), rwlockLoop(), asyncMutexLoop(), emptyGuardLoop(), microtaskLoop()],
+    effort,
+  )
   return { figures: [...figuresOf(plain), ...followedFigures(followed)], facts: [] }
 }
 

@@ -1,7 +1,7 @@
 // @ts-check
 // One thread hands a lock from one waiter to the next, again and again: 2, 10 and 100 are always in line.
 import { locks } from 'chainlock'
-import { compare } from '../../measure.mjs'
+import { LONG_ROUND_MS, compare } from '../../measure.mjs'
 import { asyncLock, rwlock } from '../../peers.mjs'
 
 const CROWDS = [2, 10, 100]
@@ -12,9 +12,9 @@ const RUN_NAME = 'skill-library'
 /** @typedef {import('../../measure.mjs').Candidate} Candidate */
 /** @typedef {import('../../measure.mjs').Comparison} Comparison */
 
-/** @param {{ rounds: number }} effort */
-export async function handoff({ rounds }) {
-  const effort = { rounds: Math.ceil(rounds / 2) }
+/** @param {{ longRounds: number }} effort */
+export async function handoff({ longRounds }) {
+  const effort = { rounds: longRounds, roundMs: LONG_ROUND_MS }
   // First what needs no AsyncLocalStorage, then what does.
   const acquired = await compare(
     CROWDS.flatMap((waiters) => [
@@ -97,7 +97,10 @@ function alwaysContended(name) {
 
 // ── Those who stand in line ──────────────────────────────────────────────────────────────────────────
 
-/** Takes the lock once, adds to what was seen inside, and lets go. @typedef {(seen: { inside: number }) => Promise<void>} Taker */
+/**
+ * Takes the lock once, adds to what was seen inside, and lets go.
+ * @typedef {(seen: { inside: number }) => Promise<void>} Taker
+ */
 
 /** @param {string} name @returns {Taker} */
 function handleTaker(name) {
@@ -153,7 +156,12 @@ function takers(name, waiters, make) {
   }
 }
 
-/** @param {string} name @param {number} waiters @param {() => import('../../peers.mjs').Run} make @returns {Candidate} */
+/**
+ * @param {string} name
+ * @param {number} waiters
+ * @param {() => import('../../peers.mjs').Run} make
+ * @returns {Candidate}
+ */
 function runners(name, waiters, make) {
   const run = make()
   return {

@@ -15,7 +15,8 @@ export async function memory({ kept, loads }) {
   const names = bytesOf('names', kept, processes)
   const waiters = bytesOf('waiters', kept, processes)
   const peer = bytesOf('async-mutex', kept, 1)
-  const parts = (/** @type {Sizes} */ { native, javascript }) => `${Math.round(native)} native, ${Math.round(javascript)} JavaScript`
+  const parts = (/** @type {Sizes} */ { native, javascript }) =>
+    `${Math.round(native)} native, ${Math.round(javascript)} JavaScript`
   /** @type {import('../../figure.mjs').Figure[]} */
   const figures = [
     {

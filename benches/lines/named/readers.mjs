@@ -5,15 +5,15 @@ import { READERS, startReaders } from '../../reading.mjs'
 /** @param {{ readingMs: number }} effort */
 export async function readers({ readingMs }) {
   const readers = await startReaders()
-  const met = await readers.meet('handle')
-  await readers.read('handle', readingMs)
-  const reading = await readers.read('handle', readingMs)
+  const met = await readers.meet('acquire')
+  await readers.read('acquire', readingMs)
+  const reading = await readers.read('acquire', readingMs)
   await readers.end()
   /** @type {import('../../figure.mjs').Figure[]} */
   const figures = [
     {
       id: 'readers',
-      what: `${READERS} readers on 2 threads, 99 reads to a write, handle.run(fn)`,
+      what: `${READERS} readers on 2 threads, 99 reads to a write, acquire() + release`,
       value: reading.perSecond / 1_000,
       unit: 'thousand a second',
       detail: `${reading.atOnce} inside at once`,
@@ -25,7 +25,7 @@ export async function readers({ readingMs }) {
       id: 'readers-overlap',
       what: 'readers of two threads are all inside at once',
       holds: met === READERS,
-      detail: `${met} of ${READERS} that waited for each other inside; ${reading.atOnce} at once in the read-mostly run`,
+      detail: `${met} of ${READERS} that waited for each other inside; read-mostly ${reading.atOnce} at once`,
     },
     {
       id: 'readers-whole',

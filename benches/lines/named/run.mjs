@@ -2,7 +2,7 @@
 // A function run under a free named lock. What chainlock switches on in a thread for it, an
 // AsyncLocalStorage, slows the promises of the others too; therefore async-lock is timed once before.
 import { locks } from 'chainlock'
-import { compare } from '../../measure.mjs'
+import { LONG_ROUND_MS, compare } from '../../measure.mjs'
 import { asyncLock, asyncMutexRun, limitOfOne } from '../../peers.mjs'
 
 const NAME = 'episodic-memory'
@@ -10,8 +10,9 @@ const one = () => 1
 
 /** @typedef {import('../../measure.mjs').Candidate} Candidate */
 
-/** @param {{ rounds: number }} effort */
-export async function run(effort) {
+/** @param {{ longRounds: number }} effort */
+export async function run({ longRounds }) {
+  const effort = { rounds: longRounds, roundMs: LONG_ROUND_MS }
   const before = await compare([asyncLockLoop()], effort)
   const handle = locks.lock(NAME)
   const times = await compare(
