@@ -11,8 +11,8 @@ import { basename, join } from 'node:path'
 import { Failure, addonPath, root, run, runScript, tee } from './env.mjs'
 
 const TARGET = 'x86_64-unknown-linux-gnu'
-// These bound times or memory, which the sanitizer multiplies, or count to a hundred million.
-const NOT_UNDER_SANITIZER = /\.(alone|deep)\.test\.|vectors|blocked-minute|collected|table-format|docs/
+// These bound times or memory, which the sanitizer multiplies, count to a hundred million, or look at sources.
+const NOT_UNDER_SANITIZER = /\.(alone|deep)\.test\.|vectors|blocked-minute|collected|table-format|docs|examples|planted/
 
 await runScript(async () => {
   if (process.platform !== 'linux' || process.arch !== 'x64') throw new Failure('sanitize runs on Linux x64 only.')

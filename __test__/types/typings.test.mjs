@@ -28,27 +28,40 @@ test('every declared value is exported, and every exported value is declared', (
   assert.deepEqual(Object.keys(require(root)).sort(), declared().values)
 })
 
-test('every declared member of SharedLock is there, and every public member is declared', () => {
-  const { SharedLock } = require(root)
-  const lock = new SharedLock()
-  const there = new Set()
-  for (let level = lock; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
-    for (const name of Object.getOwnPropertyNames(level)) there.add(name)
-  }
-  there.delete('constructor')
-  assert.deepEqual([...there].sort(), declared().sharedLock)
-})
+/** An object of each class with members of its own, made or found. */
+const OBJECTS = {
+  SharedLock: ({ SharedLock }) => new SharedLock(),
+  LockManager: ({ locks }) => locks,
+  Mutex: ({ Mutex }) => new Mutex(),
+  Semaphore: ({ Semaphore }) => new Semaphore(1),
+  RWLock: ({ RWLock }) => new RWLock(),
+  LockHandle: ({ locks }) => locks.lock('typings'),
+  NamedSemaphore: ({ locks }) => locks.semaphore('typings', 1),
+  LockGuard: ({ locks }) => locks.tryAcquire('typings'),
+}
 
-/** The names of the values that index.d.ts exports, and of the members of its SharedLock. */
+for (const [name, object] of Object.entries(OBJECTS)) {
+  test(`every declared member of ${name} is there, and every public member is declared`, () => {
+    const there = new Set()
+    for (let level = object(require(root)); level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
+      for (const member of Object.getOwnPropertyNames(level)) there.add(member)
+    }
+    there.delete('constructor')
+    assert.deepEqual([...there].sort(), declared().membersOf(name))
+  })
+}
+
+/** The names of the values that index.d.ts exports, and of the members of a class or interface. */
 function declared() {
   const file = `${root}index.d.ts`
   const program = ts.createProgram([file], { module: ts.ModuleKind.Node16, moduleResolution: ts.ModuleResolutionKind.Node16 })
   const checker = program.getTypeChecker()
   const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(file)))
   const values = exported.filter((symbol) => symbol.flags & ts.SymbolFlags.Value)
-  const sharedLock = exported.find((symbol) => symbol.name === 'SharedLock')
-  const members = checker.getPropertiesOfType(checker.getDeclaredTypeOfSymbol(sharedLock))
-  return { values: names(values), sharedLock: names(members) }
+  const typeOf = (name) => checker.getDeclaredTypeOfSymbol(exported.find((symbol) => symbol.name === name))
+  // Members named by a symbol have no name of their own to compare.
+  const membersOf = (name) => names(checker.getPropertiesOfType(typeOf(name))).filter((member) => !member.startsWith('__@'))
+  return { values: names(values), membersOf }
 }
 
 function names(symbols) {

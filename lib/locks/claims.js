@@ -11,7 +11,7 @@ const aborts = require('./aborts')
 const { native, face, calls, scratch, Answer } = require('./face')
 const { wanted, timedOut, deadlock, refused } = require('./errors')
 const frames = require('./frames')
-const { HoldGuard, makeGuard } = require('./guard')
+const { guards, makeGuard } = require('./guard')
 const joined = require('./joined')
 const order = require('./order')
 const { openTarget } = require('./targets')
@@ -46,7 +46,7 @@ const userOrFlow = () => frames.currentFlow() ?? USER
 function hand(target, weight, label, slot, token, at, home) {
   const guard = makeGuard(target, weight, label, slot, token, at)
   if (home === CALL) return guard
-  HoldGuard.track(guard)
+  guards.track(guard)
   if (home !== USER) /** @type {frames.Flow} */ (home).keep(guard)
   return guard
 }
@@ -86,12 +86,12 @@ class Waiter {
 
   /** @param {number} position @param {any} report @param {number} waitedMs */
   timedOut(position, report, waitedMs) {
-    this.#fail(timedOut(this.#words(), waitedMs, position, report))
+    Waiter.#fail(this, timedOut(Waiter.#words(this), waitedMs, position, report))
   }
 
   /** @param {any} report */
   deadlocked(report) {
-    this.#fail(deadlock(this.#words(), report))
+    Waiter.#fail(this, deadlock(Waiter.#words(this), report))
   }
 
   /** @param {number} ticket @param {unknown} reason */
@@ -103,14 +103,18 @@ class Waiter {
     if (home !== NOBODY) this.#resolve(Promise.reject(reason))
   }
 
-  #words() {
-    return wanted(this.#target, this.#weight)
+  // Static, because an object is more expensive to make when it has private methods.
+
+  /** @param {Waiter} waiter */
+  static #words(waiter) {
+    return wanted(waiter.#target, waiter.#weight)
   }
 
-  /** @param {Error} error */
-  #fail(error) {
-    if (this.wait.signal !== undefined) aborts.unfollow(this.wait.signal, this)
-    if (this.#home !== NOBODY) this.#resolve(Promise.reject(error))
+  /** @param {Waiter} waiter @param {Error} error */
+  static #fail(waiter, error) {
+    const { signal } = waiter.wait
+    if (signal !== undefined) aborts.unfollow(signal, waiter)
+    if (waiter.#home !== NOBODY) waiter.#resolve(Promise.reject(error))
   }
 }
 
@@ -137,14 +141,21 @@ function ask(target, weight, wait) {
   const { timeoutMs, priority, flags, className } = wait
   if (typeof target === 'string' || target.modes === undefined) {
     const which = typeof target === 'string' ? target : target.ref
-    const answer = calls.request(which, weight, timeoutMs, priority, flags, count, label, className)
-    order.hear()
+    // Each argument of a raw call takes its time.
+    const answer =
+      label === undefined && className === undefined
+        ? calls.request(which, weight, timeoutMs, priority, flags, count)
+        : calls.request(which, weight, timeoutMs, priority, flags, count, label, className)
+    if (count > 0) order.hear()
     return answer
   }
   const names = [...target.modes.keys()]
   const weights = Array.from(target.modes.values(), (mode) => (mode === 'exclusive' ? 0 : 1))
   return native.requestAll(face, names, weights, timeoutMs, priority, flags, count, label)
 }
+
+/** Whether the last request of this thread had to wait: then the next one is not tried in vain by the short call. */
+let isBusy = false
 
 /**
  * @param {Target} target
@@ -157,11 +168,12 @@ function take(target, weight, wait, home) {
   const { signal, label } = wait
   if (signal !== undefined && signal.aborted) return Promise.reject(signal.reason)
   // Inside of a hold, and for a class, there is more to say than the short call can.
-  if (nesting.context() === undefined && wait.className === undefined && isOne(target)) {
+  if (!isBusy && nesting.context() === undefined && wait.className === undefined && isOne(target)) {
     const token = attemptRaw(target, weight, label)
     if (token > 0) return hand(target, weight, label, scratch[0], token, scratch[1], home)
   }
   const answer = ask(target, weight, wait)
+  isBusy = answer === Answer.WAITING
   if (answer > 0) return hand(target, weight, label, scratch[0], answer, scratch[1], home)
   if (answer !== Answer.WAITING) return Promise.reject(refused(answer, () => wanted(target, weight)))
   const ticket = scratch[0]
@@ -227,7 +239,7 @@ function run(target, weight, wait, fn) {
     if (entered !== undefined) return entered
   }
   const held = take(target, weight, wait, CALL)
-  return held instanceof HoldGuard ? runHeld(held, fn) : held.then((guard) => runHeld(guard, fn))
+  return guards.isOne(held) ? runHeld(held, fn) : held.then((guard) => runHeld(guard, fn))
 }
 
 /**
@@ -237,7 +249,7 @@ function run(target, weight, wait, fn) {
  * @returns {Promise<any>}
  */
 function runIn(guard, fn) {
-  HoldGuard.untrack(guard)
+  guards.untrack(guard)
   return runHeld(guard, fn)
 }
 
@@ -279,7 +291,7 @@ function runHeld(guard, fn) {
  */
 function end(frame, guard, failed) {
   frame.open = false
-  HoldGuard.end(guard, failed)
+  guards.end(guard, failed)
   if (frame.turns !== null) joined.dismiss(frame)
 }
 

@@ -34,8 +34,14 @@ function collected({ what, label, slot, token }) {
 
 /**
  * @template {object} G
+ * @typedef {{ track(guard: G): void, forget(guard: G, isRegistered: boolean): void }} Tracker
+ */
+
+/**
+ * @template {object} G
  * @param {{ isHeld(guard: G): boolean, register(guard: G): Rest }} of `register` is told that the guard is
  *   registered from now on.
+ * @returns {Tracker<G>}
  */
 function createTracker({ isHeld, register }) {
   /** @type {FinalizationRegistry<Rest>} */
@@ -64,14 +70,12 @@ function createTracker({ isHeld, register }) {
   }
 
   return {
-    /** @param {G} guard */
     track(guard) {
       if (!isArmed) arm()
       if (fresh.length >= many) sortOut()
       fresh.push(guard)
     },
 
-    /** @param {G} guard @param {boolean} isRegistered */
     forget(guard, isRegistered) {
       if (isRegistered) registry.unregister(guard)
       else if (fresh.length > 0 && fresh[fresh.length - 1] === guard) fresh.pop()

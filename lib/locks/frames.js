@@ -105,18 +105,21 @@ function closeFlow(flow) {
  */
 function putAncestors() {
   let count = 0
-  /** @param {number} token */
-  const put = (token) => {
-    if (count < MOST_ANCESTORS) scratch[ANCESTORS_AT + count++] = token
-  }
   for (let at = /** @type {any} */ (nesting.context()); at !== undefined; at = at.outer) {
     if (!at.hold.open) continue
-    if (at.hold.key === SEND) put(-at.hold.token)
+    if (at.hold.key === SEND) count = put(-at.hold.token, count)
     else if (at.hold.key !== KEY) continue
-    else if (at.guard !== null) put(at.guard.token)
-    else for (let index = at.guards.length - 1; index >= 0; index -= 1) put(at.guards[index].token)
+    else if (at.guard !== null) count = put(at.guard.token, count)
+    else for (const { token } of [...at.guards].reverse()) count = put(token, count)
   }
   return count
+}
+
+/** @param {number} token @param {number} count @returns {number} How many there are now. */
+function put(token, count) {
+  if (count === MOST_ANCESTORS) return count
+  scratch[ANCESTORS_AT + count] = token
+  return count + 1
 }
 
 /** The label of the flow around the caller, for requests without one. */

@@ -14,9 +14,33 @@ const waiters = require('./waiters')
 const DISPOSE = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 const ASYNC_DISPOSE = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')
 
+/** Of `#tracking`. */
+const UNTRACKED = 0
+const TRACKED = 1
+const REGISTERED = 2
+
 /** @typedef {import('./targets').Target} Target */
 
-class HoldGuard {
+/**
+ * What other modules do with a guard, and users do not.
+ * @type {{
+ *   end(guard: LockGuard, failed: 0 | 1): boolean,
+ *   track(guard: LockGuard): void,
+ *   untrack(guard: LockGuard): void,
+ *   isOne(value: any): value is LockGuard,
+ *   facts(guard: LockGuard): { target: Target, weight: number, slot: number },
+ *   setWeight(guard: LockGuard, weight: number): void,
+ *   setUpgrade(guard: LockGuard, upgrade: import('./upgrade').Upgrade | null): void,
+ *   words(guard: LockGuard): string,
+ * }}
+ */
+let guards
+/** @type {import('./collected').Tracker<LockGuard>} */
+let tracker
+
+// One class without a parent, whose methods are not private ones: both would make a guard three times as
+// expensive.
+class LockGuard {
   /** @type {Target} */
   #target
   /** @type {number} */
@@ -27,9 +51,8 @@ class HoldGuard {
   #at
   /** Neither released nor known to be taken away. */
   #isOpen = true
-  /** Whether its being garbage-collected is looked out for, and by the registry already. */
-  #isTracked = false
-  #isRegistered = false
+  /** Whether its being garbage-collected is looked out for. @type {0 | 1 | 2} */
+  #tracking = UNTRACKED
   /** @type {AbortController | null} */
   #controller = null
   /** The wait to become exclusive, which ends with the hold. @type {import('./upgrade').Upgrade | null} */
@@ -53,6 +76,15 @@ class HoldGuard {
     this.label = label === undefined ? null : label
   }
 
+  get names() {
+    const target = this.#target
+    return typeof target === 'object' && target.modes ? [...target.modes.keys()] : [this.name]
+  }
+
+  get mode() {
+    return modeOf(this.#weight)
+  }
+
   get acquiredAt() {
     return epochMs(this.#at)
   }
@@ -68,9 +100,9 @@ class HoldGuard {
       const weak = new WeakRef(this)
       // Open before looking: what happens after the look is told.
       waiters.open()
-      if (this.check()) waiters.watch(this.token, (how) => HoldGuard.#taken(weak.deref(), controller, how))
+      if (this.check()) waiters.watch(this.token, { taken: (how) => LockGuard.#taken(weak.deref(), controller, how) })
       // Taken away before anybody watched. What was released stays quiet.
-      else if (this.#isOpen) this.#lose(0)
+      else if (this.#isOpen) LockGuard.#lose(this, 0)
     }
     return this.#controller.signal
   }
@@ -80,11 +112,31 @@ class HoldGuard {
   }
 
   assertHeld() {
-    if (!this.check()) throw lost(this.#words(), this.token, 0, this.assertHeld)
+    if (!this.check()) throw lost(guards.words(this), this.token, 0, this.assertHeld)
   }
 
   release() {
-    return this.#isOpen && this.#end(0)
+    return this.#isOpen && LockGuard.#end(this, 0)
+  }
+
+  downgrade() {
+    if (this.#weight !== 0 || !isOfOne(this.#target) || !this.check()) return false
+    const answer = calls.downgrade(this.#slot, this.token)
+    if ((answer & RELEASED) !== 0) this.#weight = 1
+    if ((answer & FETCH) !== 0) waiters.fetch()
+    return (answer & RELEASED) !== 0
+  }
+
+  tryUpgrade() {
+    if (!isOfOne(this.#target) || !this.check()) return false
+    if (this.#weight !== 0 && !calls.tryUpgrade(this.#slot, this.token)) return false
+    this.#weight = 0
+    return true
+  }
+
+  /** @param {unknown} [given] */
+  async upgrade(given) {
+    await waitToUpgrade(this, guards, given)
   }
 
   [DISPOSE]() {
@@ -95,143 +147,72 @@ class HoldGuard {
     this.release()
   }
 
-  #words() {
-    return wanted(this.#target, this.#weight)
-  }
-
-  /** @param {0 | 1} failed Whether its callback threw. */
-  #end(failed) {
-    this.#isOpen = false
-    if (this.#isTracked) tracker.forget(this, this.#isRegistered)
-    if (this.#upgrade !== null) this.#upgrade.ended(givenBack(this.#words(), this.token))
-    if (this.#controller !== null) waiters.unwatch(this.token)
-    const answer = calls.release(this.#slot, this.token, failed)
+  /** @param {LockGuard} guard @param {0 | 1} failed Whether its callback threw. */
+  static #end(guard, failed) {
+    guard.#isOpen = false
+    if (guard.#tracking !== UNTRACKED) tracker.forget(guard, guard.#tracking === REGISTERED)
+    if (guard.#upgrade !== null) guard.#upgrade.ended(givenBack(guards.words(guard), guard.token))
+    if (guard.#controller !== null) waiters.unwatch(guard.token)
+    const answer = calls.release(guard.#slot, guard.token, failed)
     // The next in line is of this thread: it goes on without a trip through the event loop.
     if ((answer & FETCH) !== 0) waiters.fetch()
     if ((answer & RELEASED) !== 0) return true
     // Taken away, and the word of it is still on its way, or nobody has asked for it yet.
-    this.#controller?.abort(lost(this.#words(), this.token, 0))
+    guard.#controller?.abort(lost(guards.words(guard), guard.token, 0))
     return false
   }
 
-  /** @param {number} how */
-  #lose(how) {
-    this.#isOpen = false
-    if (this.#isTracked) tracker.forget(this, this.#isRegistered)
-    const error = lost(this.#words(), this.token, how)
-    this.#upgrade?.ended(error)
-    this.#controller?.abort(error)
+  /** @param {LockGuard} guard @param {number} how */
+  static #lose(guard, how) {
+    guard.#isOpen = false
+    if (guard.#tracking !== UNTRACKED) tracker.forget(guard, guard.#tracking === REGISTERED)
+    const error = lost(guards.words(guard), guard.token, how)
+    guard.#upgrade?.ended(error)
+    guard.#controller?.abort(error)
   }
 
-  // What the other modules do with a guard, and users do not.
-
-  /** A release of the one for whom it was made. @param {HoldGuard} guard @param {0 | 1} failed */
-  static end(guard, failed) {
-    return guard.#isOpen && guard.#end(failed)
-  }
-
-  /** @param {HoldGuard | undefined} guard @param {AbortController} controller @param {number} how */
+  /** @param {LockGuard | undefined} guard @param {AbortController} controller @param {number} how */
   static #taken(guard, controller, how) {
     if (guard === undefined) controller.abort()
-    else if (guard.#isOpen) guard.#lose(how)
+    else if (guard.#isOpen) LockGuard.#lose(guard, how)
   }
 
-  /** Looks out for its being garbage-collected. @param {HoldGuard} guard */
-  static track(guard) {
-    guard.#isTracked = true
-    tracker.track(guard)
-  }
-
-  /** Held by a call from now on, which gives it back: however long that takes. @param {HoldGuard} guard */
-  static untrack(guard) {
-    if (!guard.#isTracked) return
-    guard.#isTracked = false
-    tracker.forget(guard, guard.#isRegistered)
-  }
-
-  /** @param {HoldGuard} guard */
-  static isTracked(guard) {
-    return guard.#isOpen && guard.#isTracked
-  }
-
-  /** @param {HoldGuard} guard @returns {import('./collected').Rest} */
-  static register(guard) {
-    guard.#isRegistered = true
-    return { what: guard.#words(), label: guard.label, slot: guard.#slot, token: guard.token }
-  }
-
-  /** @param {any} guard @returns {guard is HoldGuard} Whether it is one of this copy of the package. */
-  static isOne(guard) {
-    return #slot in guard
-  }
-
-  /** @param {HoldGuard} guard */
-  static facts(guard) {
-    return { target: guard.#target, weight: guard.#weight, slot: guard.#slot, isOpen: guard.#isOpen }
-  }
-
-  /** @param {HoldGuard} guard @param {number} weight */
-  static setWeight(guard, weight) {
-    guard.#weight = weight
-  }
-
-  /** @param {HoldGuard} guard @param {import('./upgrade').Upgrade | null} upgrade */
-  static setUpgrade(guard, upgrade) {
-    guard.#upgrade = upgrade
-  }
-
-  /** @param {HoldGuard} guard */
-  static words(guard) {
-    return guard.#words()
+  static {
+    guards = {
+      // The release of a call for which it was made.
+      end: (guard, failed) => guard.#isOpen && LockGuard.#end(guard, failed),
+      track(guard) {
+        guard.#tracking = TRACKED
+        tracker.track(guard)
+      },
+      // Held by a call from now on, which gives it back: however long that takes.
+      untrack(guard) {
+        if (guard.#tracking === UNTRACKED) return
+        tracker.forget(guard, guard.#tracking === REGISTERED)
+        guard.#tracking = UNTRACKED
+      },
+      isOne: (value) => #slot in value,
+      facts: (guard) => ({ target: guard.#target, weight: guard.#weight, slot: guard.#slot }),
+      setWeight(guard, weight) {
+        guard.#weight = weight
+      },
+      setUpgrade(guard, upgrade) {
+        guard.#upgrade = upgrade
+      },
+      words: (guard) => wanted(guard.#target, guard.#weight),
+    }
+    tracker = createTracker({
+      isHeld: (guard) => guard.#isOpen && guard.#tracking !== UNTRACKED,
+      register(guard) {
+        guard.#tracking = REGISTERED
+        return { what: guards.words(guard), label: guard.label, slot: guard.#slot, token: guard.token }
+      },
+    })
   }
 }
 
-const tracker = createTracker({ isHeld: HoldGuard.isTracked, register: HoldGuard.register })
-
-class LockGuard extends HoldGuard {
-  /**
-   * @param {Target} target
-   * @param {number} weight
-   * @param {string | undefined} label
-   * @param {number} slot
-   * @param {number} token
-   * @param {number} at
-   */
-  constructor(target, weight, label, slot, token, at) {
-    super(target, weight, label, slot, token, at)
-    /** @type {import('../../index').LockMode} */
-    this.mode = weight === 0 ? 'exclusive' : 'shared'
-  }
-
-  get names() {
-    const { target } = HoldGuard.facts(this)
-    return typeof target === 'object' && target.modes ? [...target.modes.keys()] : [this.name]
-  }
-
-  downgrade() {
-    const { target, weight, slot } = HoldGuard.facts(this)
-    if (weight !== 0 || !isOfOne(target) || !this.check()) return false
-    const answer = calls.downgrade(slot, this.token)
-    if ((answer & RELEASED) !== 0) become(this, 1)
-    if ((answer & FETCH) !== 0) waiters.fetch()
-    return (answer & RELEASED) !== 0
-  }
-
-  tryUpgrade() {
-    const { target, weight, slot } = HoldGuard.facts(this)
-    if (!isOfOne(target) || !this.check()) return false
-    if (weight !== 0 && !calls.tryUpgrade(slot, this.token)) return false
-    become(this, 0)
-    return true
-  }
-
-  /** @param {unknown} [given] */
-  async upgrade(given) {
-    await waitToUpgrade(this, HoldGuard, given, () => become(this, 0))
-  }
-}
-
-class SemaphoreGuard extends HoldGuard {
+/** A hold of a semaphore has no mode that could change. */
+class SemaphoreGuard extends LockGuard {
   /**
    * @param {Target} target
    * @param {number} weight
@@ -245,15 +226,12 @@ class SemaphoreGuard extends HoldGuard {
     this.weight = weight
   }
 }
+for (const name of ['names', 'mode', 'downgrade', 'tryUpgrade', 'upgrade']) {
+  Object.defineProperty(SemaphoreGuard.prototype, name, { value: undefined })
+}
 
 /** @param {Target} target */
 const isOfOne = (target) => typeof target === 'string' || target.modes === undefined
-
-/** @param {LockGuard} guard @param {0 | 1} weight */
-function become(guard, weight) {
-  HoldGuard.setWeight(guard, weight)
-  guard.mode = modeOf(weight)
-}
 
 /**
  * The mode in which a guard holds the read/write lock of that name; undefined when it does not.
@@ -263,8 +241,8 @@ function become(guard, weight) {
  */
 function modeHeld(guard, name) {
   if (!guard.check()) return undefined
-  if (!HoldGuard.isOne(guard)) return guard.names?.length === 1 && guard.names[0] === name ? guard.mode : undefined
-  const { target, weight } = HoldGuard.facts(guard)
+  if (!guards.isOne(guard)) return guard.names?.length === 1 && guard.names[0] === name ? guard.mode : undefined
+  const { target, weight } = guards.facts(guard)
   if (typeof target === 'string') return target === name ? modeOf(weight) : undefined
   if (target.modes) return target.modes.get(name)
   return target.kind === 'lock' && target.isNamed && target.name === name ? modeOf(weight) : undefined
@@ -281,7 +259,7 @@ function modeHeld(guard, name) {
  */
 function makeGuard(target, weight, label, slot, token, at) {
   if (typeof target === 'string' || target.kind === 'lock') return new LockGuard(target, weight, label, slot, token, at)
-  return /** @type {any} */ (new SemaphoreGuard(target, weight, label, slot, token, at))
+  return new SemaphoreGuard(target, weight, label, slot, token, at)
 }
 
-module.exports = { HoldGuard, LockGuard, SemaphoreGuard, makeGuard, modeHeld }
+module.exports = { guards, LockGuard, makeGuard, modeHeld }

@@ -7,7 +7,7 @@
 
 const SMALLEST = 64
 /** Above this many places an empty table gives its memory back. */
-const LARGE = 4_096
+const LARGE = 65_536
 /** No key. */
 const FREE = 0
 /** 2^32 by the golden ratio: spreads keys that follow each other, so that no long run of full places comes about. */

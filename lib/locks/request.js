@@ -8,7 +8,7 @@ const aborts = require('./aborts')
 const { Answer, Flag, calls, scratch } = require('./face')
 const { wanted, timedOut, deadlock, refused } = require('./errors')
 const frames = require('./frames')
-const { HoldGuard, LockGuard } = require('./guard')
+const { guards, LockGuard } = require('./guard')
 const options = require('./options')
 const order = require('./order')
 const waiters = require('./waiters')
@@ -167,11 +167,13 @@ class Request {
   #hold(token, slot, at) {
     this.#state = GRANTED
     this.#guard = new LockGuard(this.#name, this.#asked.weight, this.wait.label, slot, token, at)
-    waiters.watch(token, this.#lost)
+    waiters.watch(token, this)
   }
 
   /** Stolen, or force-released. */
-  #lost = () => this.#settle(new DOMException('The lock was taken away from this request', 'AbortError'))
+  taken() {
+    this.#settle(new DOMException('The lock was taken away from this request', 'AbortError'))
+  }
 
   #run() {
     // Given up before it began.
@@ -227,7 +229,7 @@ class Request {
     if (this.#frame !== null) this.#frame.open = false
     if (this.#guard === null) return
     waiters.unwatch(this.#guard.token)
-    HoldGuard.end(this.#guard, wasRunning ? failed : 0)
+    guards.end(this.#guard, wasRunning ? failed : 0)
   }
 
   #words() {
@@ -262,7 +264,7 @@ function ask(name, weight, wait, steal) {
   const { timeoutMs, priority, flags, label } = wait
   const all = steal ? flags | Flag.STEAL : flags
   const answer = calls.request(name, weight, timeoutMs, priority, all, count, label ?? frames.flowLabel())
-  order.hear()
+  if (count > 0) order.hear()
   return answer
 }
 

@@ -4,7 +4,7 @@
 
 const { E_CANCELED } = require('./class-errors')
 const { onlookersWait, syncWait } = require('./class-options')
-const { HoldGuard, makeGuard } = require('./guard')
+const { guards, makeGuard } = require('./guard')
 const { callback } = require('./options')
 const { Line } = require('./unnamed')
 
@@ -31,13 +31,13 @@ class ReadWriteLine extends Line {
 
   /** @override @param {import('./guard').LockGuard} guard @param {0 | 1} failed */
   end(guard, failed) {
-    HoldGuard.end(guard, failed)
+    guards.end(guard, failed)
   }
 }
 
 /** The user's guards are looked out for. @param {import('./guard').LockGuard} guard */
 function toUser(guard) {
-  HoldGuard.track(guard)
+  guards.track(guard)
   return guard
 }
 

@@ -8,7 +8,7 @@ const { ChainlockError } = require('../errors')
 const { Answer, Flag, calls, scratch, takeText } = require('./face')
 const { wanted, timedOut, deadlock, refused } = require('./errors')
 const { currentFlow, flowLabel, putAncestors } = require('./frames')
-const { HoldGuard, makeGuard } = require('./guard')
+const { guards, makeGuard } = require('./guard')
 const waiters = require('./waiters')
 
 /** The first slice and the longest. */
@@ -67,7 +67,7 @@ function sleepUntilTold(ticket) {
  */
 function held(name, weight, label, slot, token, at) {
   const guard = makeGuard(name, weight, label, slot, token, at)
-  HoldGuard.track(guard)
+  guards.track(guard)
   currentFlow()?.keep(guard)
   return guard
 }

@@ -79,12 +79,11 @@ class Upgrade {
 
 /**
  * @param {import('./guard').LockGuard} guard
- * @param {typeof import('./guard').HoldGuard} inside What may look into a guard.
+ * @param {typeof import('./guard').guards} inside What may look into a guard.
  * @param {unknown} given
- * @param {() => void} done The hold is exclusive now.
  * @returns {Promise<void>}
  */
-function waitToUpgrade(guard, inside, given, done) {
+function waitToUpgrade(guard, inside, given) {
   const wait = options.upgradeWait('upgrade', given)
   const { target, weight, slot } = inside.facts(guard)
   if (wait.signal?.aborted) return Promise.reject(wait.signal.reason)
@@ -97,7 +96,7 @@ function waitToUpgrade(guard, inside, given, done) {
   waiters.open()
   const answer = calls.upgrade(slot, guard.token, wait.timeoutMs, putAncestors())
   if (answer > 0) {
-    done()
+    inside.setWeight(guard, 0)
     return Promise.resolve()
   }
   const words = `${inside.words(guard)}, to become exclusive,`
@@ -112,7 +111,7 @@ function waitToUpgrade(guard, inside, given, done) {
       () => lost(inside.words(guard), guard.token, 0),
       (isExclusive) => {
         inside.setUpgrade(guard, null)
-        if (isExclusive) done()
+        if (isExclusive) inside.setWeight(guard, 0)
       },
       resolve,
     )

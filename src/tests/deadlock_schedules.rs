@@ -4,6 +4,7 @@
 
 use super::deadlock_world::{Dice, NEVER, Refusal, State, Task, World, stuck};
 use super::locks_audit::audit;
+use super::sized;
 use std::fmt;
 
 /// How the flows of a schedule behave.
@@ -159,7 +160,7 @@ const ORDERED: Habits = Habits {
 
 #[test]
 fn what_is_taken_in_one_order_is_never_called_a_deadlock() {
-    let schedules = if std::env::var_os("CHAINLOCK_DEEP").is_some() { 20_000_000 } else { 1_000_000 };
+    let schedules = sized(1_000_000, 20_000_000);
     let (schedules, waits) = ordered(schedules, ORDERED);
     println!("deadlocks: {schedules} schedules in order, 0 reports, {waits} waits");
 }
@@ -200,7 +201,7 @@ impl fmt::Display for Why<'_> {
 /// A reported cycle is one: each waits for a hold (or behind a request) that waits for the next.
 fn check_cycle(
     tasks: &[Task],
-    world: &World,
+    capacity: &[u64],
     cycle: &[(usize, Option<usize>, Option<usize>)],
     why: &Why<'_>,
 ) {
@@ -210,7 +211,7 @@ fn check_cycle(
     let shares = |one: usize, other: usize| {
         tasks[one].parts.iter().any(|part| tasks[other].parts.iter().any(|another| another.0 == part.0))
     };
-    let nobody = stuck(tasks, world);
+    let nobody = stuck(tasks, capacity);
     for (place, &(asker, hold, behind)) in cycle.iter().enumerate() {
         let next = cycle[(place + 1) % cycle.len()].0;
         assert!(nobody.contains(&asker), "{why}: {asker} could be served");
@@ -229,7 +230,7 @@ fn check_cycle(
                 assert!(stands || behind == next, "{why}: {behind} does not wait for {next}");
             }
             // The send lock.
-            _ => assert!(tasks[asker].parts[0].0 == world.send(), "{why}: {asker} waits for nothing"),
+            _ => assert!(tasks[asker].parts[0].0 == capacity.len() - 1, "{why}: {asker} waits for nothing"),
         }
     }
 }
@@ -248,7 +249,7 @@ fn check_refusals(world: &mut World, why: &Why<'_>, asked: usize) -> bool {
         match refusal {
             Refusal::Deadlock(refused, own, report) => {
                 let cycle = edges(&report, &tasks);
-                check_cycle(&tasks, world, &cycle, why);
+                check_cycle(&tasks, &world.capacity, &cycle, why);
                 assert!(!own || cycle.len() == 1, "{why}: {report}");
                 let may_be_refused = cycle.iter().map(|edge| edge.0).filter(|&one| !tasks[one].web);
                 assert_eq!(may_be_refused.max(), Some(refused), "{why}: the youngest is refused");
@@ -256,7 +257,7 @@ fn check_refusals(world: &mut World, why: &Why<'_>, asked: usize) -> bool {
             }
             Refusal::Warned(asker, report) => {
                 let cycle = edges(&report, &tasks);
-                check_cycle(&tasks, world, &cycle, why);
+                check_cycle(&tasks, &world.capacity, &cycle, why);
                 assert!(cycle.iter().all(|edge| tasks[edge.0].web), "{why}: one could be refused");
                 assert_eq!(asker, asked);
                 return true;
@@ -275,7 +276,7 @@ fn disordered(schedules: u64, habits: Habits) -> (u64, u64) {
         let mut dice = Dice::new(seed);
         begin(&mut world, &habits);
         loop {
-            let before = world.tasks.clone();
+            let before = world.picture();
             let Some(asked) = step(&mut world, &habits, &mut dice) else { break };
             let why = Why { seed, before: &before };
             refused += world.refused.len() as u64;
@@ -283,7 +284,7 @@ fn disordered(schedules: u64, habits: Habits) -> (u64, u64) {
                 hung += 1;
                 break;
             }
-            let forgotten = stuck(&world.tasks, &world);
+            let forgotten = stuck(&world.picture(), &world.capacity);
             assert!(
                 forgotten.is_empty(),
                 "{forgotten:?} wait for ever, and nobody was told: {why}\n{:?}",
@@ -296,7 +297,7 @@ fn disordered(schedules: u64, habits: Habits) -> (u64, u64) {
 
 #[test]
 fn what_is_called_a_deadlock_is_one_and_none_is_overlooked() {
-    let schedules = if std::env::var_os("CHAINLOCK_DEEP").is_some() { 1_000_000 } else { 10_000 };
+    let schedules = sized(8_000, 1_000_000);
     let all = Habits {
         ordered: false,
         flows: 4,
@@ -312,10 +313,11 @@ fn what_is_called_a_deadlock_is_one_and_none_is_overlooked() {
     for (name, habits) in [
         ("locks and semaphores", all),
         ("upgrades", Habits { upgrade: 3, ..all }),
-        ("web requests", Habits { web: 2, ..all }),
+        ("web requests", Habits { web: 6, ..all }),
         ("the send lock", Habits { send: 3, ..all }),
         ("priorities", Habits { priority: 2, ..all }),
         ("threads that stand still", Habits { sync: 2, ..all }),
+        ("all of these", Habits { sync: 4, priority: 4, upgrade: 8, web: 12, ..all }),
     ] {
         let (refused, hung) = disordered(schedules, habits);
         println!("deadlocks: {schedules} schedules with {name}, {refused} refused, {hung} hung");

@@ -57,6 +57,8 @@ pub struct Task {
     pub sync: bool,
     pub web: bool,
     pub upgrades: Option<usize>,
+    /// Where it stands in line, in a picture of the world.
+    pub rank: Option<Rank>,
     pub state: State,
     /// Those of its own requests that are not over, and all that it has made.
     pub children: usize,
@@ -66,8 +68,8 @@ pub struct Task {
 impl Task {
     pub fn new(row: u64, outer: Option<usize>, parts: Vec<(usize, u64)>) -> Self {
         let state = State::Over;
-        let (priority, sync, web, upgrades, children, made) = (0, false, false, None, 0, 0);
-        Self { row, outer, parts, priority, sync, web, upgrades, state, children, made }
+        let (priority, sync, web, upgrades, rank, children, made) = (0, false, false, None, None, 0, 0);
+        Self { row, outer, parts, priority, sync, web, upgrades, rank, state, children, made }
     }
 }
 
@@ -289,12 +291,16 @@ impl World {
         self.give_send_lock(next);
     }
 
-    /// Where somebody stands in line; for the send lock, in the order of the tickets.
-    fn rank(&self, ticket: u64) -> Option<Rank> {
-        self.locks.peek(|book| {
-            let claim = book.claims.get(book.claims.waiting(ticket)?)?;
-            Some(claim.rank())
-        })
+    /// All tasks, with their places in line.
+    pub fn picture(&self) -> Vec<Task> {
+        let rank = |task: &Task| match task.state {
+            State::Waiting(ticket) => self.locks.peek(|book| {
+                let claim = book.claims.get(book.claims.waiting(ticket)?)?;
+                Some(claim.rank())
+            }),
+            State::Root | State::Holding(_) | State::Over => None,
+        };
+        self.tasks.iter().map(|task| Task { rank: rank(task), ..task.clone() }).collect()
     }
 
     /// Whether the locks' book is as it must be.
@@ -312,12 +318,12 @@ impl World {
 
 /// Those who could never be served, if nobody asked for anything more, and everybody gave back as soon as
 /// nothing inside of its callback waits.
-pub fn stuck(tasks: &[Task], world: &World) -> Vec<usize> {
-    let mut model = Model { capacity: world.capacity.clone(), ..Model::default() };
+pub fn stuck(tasks: &[Task], capacity: &[u64]) -> Vec<usize> {
+    let mut model = Model { capacity: capacity.to_vec(), ..Model::default() };
     for (id, task) in tasks.iter().enumerate() {
         let (held, rank) = match task.state {
             State::Holding(_) => (true, (0, 0, 0)),
-            State::Waiting(ticket) => (false, world.rank(ticket).unwrap_or_else(|| last_rank(task))),
+            State::Waiting(_) => (false, task.rank.unwrap_or_else(|| last_rank(task))),
             State::Root | State::Over => continue,
         };
         let upgrade = task.upgrades.map(|_| vec![(task.parts[0].0, ALL - 1)]);

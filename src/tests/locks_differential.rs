@@ -7,6 +7,7 @@ use super::locks_model::{Model, Word};
 use super::locks_programs::{
     Answer, NAMES, Op, PERMITS, RESOURCES, SEMAPHORES, deadline, op, predict, target,
 };
+use super::sized;
 use crate::local::claim::{ALL, Ask, Delivery, Done, Grant, How, Outcome, Told};
 use crate::local::departures::{Caller, RowId};
 use crate::local::locks::Locks;
@@ -239,7 +240,7 @@ fn agree(program: Program) -> Result<(), TestCaseError> {
 
 #[test]
 fn the_named_locks_do_what_the_plain_model_does() {
-    let programs = if std::env::var_os("CHAINLOCK_DEEP").is_some() { 2_000_000 } else { 50_000 };
+    let programs = sized(50_000, 2_000_000) as u32;
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(programs) };
     let pause = prop_oneof![3 => Just(0u64), 2 => 1..15u64, 1 => 20..60u64];
     let program = proptest::collection::vec((op(), pause), 1..60);

@@ -43,3 +43,14 @@ mod model;
 mod tidy;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod vectors;
+
+/// How much of a proof to run: CHAINLOCK_DEEP takes the larger figure, CHAINLOCK_SMALL a tenth of the
+/// smaller, for runs that repeat it for every mutant.
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+fn sized(push: u64, deep: u64) -> u64 {
+    match (std::env::var_os("CHAINLOCK_DEEP"), std::env::var_os("CHAINLOCK_SMALL")) {
+        (Some(_), _) => deep,
+        (None, Some(_)) => push / 10,
+        (None, None) => push,
+    }
+}
