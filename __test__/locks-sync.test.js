@@ -108,14 +108,14 @@ describe('acquireSync', () => {
       const guard = await waiting
       port.postMessage(guard.release())
     }, [name, other])
-    assert.equal(await message(worker), 'asked')
-    await until(() => standing(name).waiters === 1)
+    const told = []
+    worker.on('message', (value) => told.push(value))
+    await until(() => standing(name).waiters === 1, 'it stands still')
     second.release()
     await turn()
-    const had = message(worker)
     guard.release()
-    assert.equal(await had, 'had the lock')
-    assert.equal(await message(worker), true)
+    await once(worker, 'exit')
+    assert.deepEqual(told, ['asked', 'had the lock', true])
   })
 
   test('bad input throws in the caller, as of acquire', async () => {

@@ -836,6 +836,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.adopt = nativeBinding.adopt
+module.exports.clockMs = nativeBinding.clockMs
 module.exports.closeResource = nativeBinding.closeResource
 module.exports.configure = nativeBinding.configure
 module.exports.configureLocks = nativeBinding.configureLocks

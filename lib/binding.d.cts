@@ -15,6 +15,9 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
  */
 export declare function adopt(): typeof import('./binding.cjs') | null
 
+/** Now, on the clock in which raw calls tell when a hold began, in ms. */
+export declare function clockMs(): number
+
 export declare function closeResource(number: number, resource: number): void
 
 export declare function configure(number: number, change: SettingsChange): void

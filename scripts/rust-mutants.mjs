@@ -1,6 +1,9 @@
 #!/usr/bin/env node
-// One weakened ordering at a time, in a copy of the sources: loom must notice each (F4, for orderings).
-// Prints which test killed which mutant; one that survives is a failure.
+// What would the tests notice (F4)? In a copy of the sources:
+//   1. one weakened ordering at a time: loom must notice each;
+//   2. one changed expression at a time in src/raw and src/local, by cargo-mutants if that is installed: at
+//      least 90 % must be noticed. An eighth of them, another one every day; `--all` takes all (hours).
+// Prints what was noticed by which test, and what by none.
 
 import { spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -49,6 +52,45 @@ function firstFailure(copy) {
   })
 }
 
+const SHARDS = 8
+const LEAST = 90
+
+/** Runs a program in the copy; answers its exit code and its output. */
+function run(copy, program, args, env) {
+  const child = spawn(program, args, { cwd: copy, env: { ...process.env, ...env } })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
+  return new Promise((resolve) => {
+    child.on('error', () => resolve({ status: -1, output }))
+    child.on('close', (status) => resolve({ status, output }))
+  })
+}
+
+/** Changes expressions one by one; answers whether enough of the mutants were noticed. */
+async function expressions(copy) {
+  const { status } = await run(copy, 'cargo', ['mutants', '--version'])
+  if (status !== 0) {
+    console.log('skip the changed expressions: cargo-mutants is not installed (cargo install cargo-mutants --locked)')
+    return true
+  }
+  const today = Math.floor(Date.now() / 86_400_000) % SHARDS
+  const shard = process.argv.includes('--all') ? [] : ['--shard', `${today}/${SHARDS}`, '--sharding', 'round-robin']
+  const args = ['mutants', '--in-place', '--no-default-features', '--timeout', '120', ...shard]
+  args.push('-f', 'src/raw/*.rs', '-f', 'src/local/*.rs', '-o', join(copy, 'mutants'))
+  args.push('--', '--lib', '--', 'local::', 'raw::', 'send::', 'locks_', 'deadlock', 'differential', 'vectors')
+  // Light builds and a part of each proof: what is noticed at all is noticed early.
+  const env = { CARGO_TARGET_DIR: join(copy, 'target'), CARGO_PROFILE_TEST_OPT_LEVEL: '1', CARGO_PROFILE_TEST_DEBUG: '0' }
+  const { output } = await run(copy, 'cargo', args, { ...env, CHAINLOCK_SMALL: '1' })
+  for (const [, mutant] of output.matchAll(/^MISSED\s+(.*)$/gm)) console.log(`MISSED ${mutant}`)
+  const count = (word) => Number(new RegExp(`(\\d+) ${word}`).exec(output.slice(output.lastIndexOf('mutants tested')))?.[1] ?? 0)
+  const noticed = count('caught') + count('timeout')
+  const all = noticed + count('missed')
+  const share = all === 0 ? 0 : (100 * noticed) / all
+  console.log(`mutants noticed: ${noticed} of ${all}, ${share.toFixed(1)} % (bar: ${LEAST} %)`)
+  if (all === 0) console.log(output)
+  return share >= LEAST
+}
+
 const copy = mkdtempSync(join(tmpdir(), 'chainlock-mutants-'))
 let survivors = 0
 try {
@@ -62,6 +104,7 @@ try {
     survivors += killer === undefined ? 1 : 0
     writeFileSync(join(copy, file), lines.join('\n'))
   }
+  if (!(await expressions(copy))) process.exitCode = 1
 } finally {
   rmSync(copy, { recursive: true, force: true })
 }

@@ -3,20 +3,12 @@
 // @ts-check
 'use strict'
 
-const { native, face, calls, scratch } = require('./face')
+const { native } = require('./face')
 
 const { performance } = globalThis
 
-/** What the native clock shows less than ours: both are monotonic. Read off a lock that nobody else can reach. */
-const offset = (() => {
-  const ref = native.openResource(face, 0, null, 0)
-  const token = calls.tryAcquire(ref, 0)
-  const now = performance.now()
-  const [slot, at] = scratch
-  calls.release(slot, token, 0)
-  native.closeResource(face, ref)
-  return now - at
-})()
+/** What the native clock shows less than ours: both are monotonic. */
+const offset = performance.now() - native.clockMs()
 
 /** A larger change of the lead is a wall clock that was set. */
 const SET_MS = 20

@@ -4,7 +4,7 @@
 
 const { ChainlockError, DeadlockError } = require('../errors')
 const { native, Answer, scratch, takeText } = require('./face')
-const { shown, whole, thing, heldBy, deadlockReport, orderReport } = require('./report')
+const { together, whole, thing, heldBy, deadlockReport, orderReport } = require('./report')
 
 /**
  * What a request is for, in words.
@@ -13,7 +13,7 @@ const { shown, whole, thing, heldBy, deadlockReport, orderReport } = require('./
  */
 function wanted(target, weight) {
   if (typeof target === 'string') return thing({ name: target, kind: 'lock', mode: modeOf(weight), weight })
-  if (target.modes) return `${whole(target.modes.size)} locks together (${[...target.modes.keys()].slice(0, 8).map(shown).join(', ')})`
+  if (target.modes) return together([...target.modes.keys()])
   const name = target.isNamed ? target.name : null
   return thing({ name, kind: target.kind, mode: modeOf(weight), weight })
 }

@@ -12,6 +12,7 @@ const { quote } = require('../errors')
 
 /** Names can be long; a message is for people. */
 const LONGEST_SHOWN = 80
+const MOST_NAMES = 8
 
 /** @param {string} text */
 function shown(text) {
@@ -33,20 +34,28 @@ const onThread = (threadId) => (threadId === 0 ? 'the main thread' : `worker ${t
 
 /**
  * What is asked for or held: `lock 'skills' (exclusive)`.
- * @param {{ name: string | null, kind: string, mode: string | null, weight: number }} what
+ * @param {{ name: string | null, names?: readonly (string | null)[], kind: string, mode: string | null, weight: number }} what
  */
-function thing({ name, kind, mode, weight }) {
+function thing({ name, names, kind, mode, weight }) {
   if (kind === 'send') return 'the send lock'
+  if (names && names.length > 1) return together(names)
   const named = name === null ? `a ${kind} without a name` : `${kind} ${shown(name)}`
   return kind === 'semaphore' ? `${named} (${whole(weight)} permits)` : `${named} (${mode})`
 }
 
+/** @param {readonly (string | null)[]} names */
+function together(names) {
+  const rest = names.length - MOST_NAMES
+  const more = rest > 0 ? ` and ${whole(rest)} more` : ''
+  return `${whole(names.length)} locks together (${names.slice(0, MOST_NAMES).map((name) => shown(name ?? '')).join(', ')}${more})`
+}
+
 /** @param {Holder} holder */
 function holding({ label, threadId, token, heldMs }) {
-  const who = label === null ? '' : `${shown(label)} `
+  const who = label === null ? 'somebody' : shown(label)
   // Of the send lock no more is known here than its token.
-  if (threadId === null || heldMs === null) return `token ${token}`
-  return `${who}on ${onThread(threadId)}, token ${token}, for ${lasting(heldMs)}`
+  if (threadId === null || heldMs === null) return `${who}, token ${token}`
+  return `${who} on ${onThread(threadId)}, token ${token}, for ${lasting(heldMs)}`
 }
 
 /** @param {{ holders: Holder[], holderCount: number }} report */
@@ -106,4 +115,4 @@ function warnDisorder(report) {
   process.emitWarning(orderReport(report), { code: 'ERR_LOCK_ORDER' })
 }
 
-module.exports = { shown, whole, thing, heldBy, deadlockReport, orderReport, warnDeadlock, warnDisorder }
+module.exports = { shown, thing, together, whole, heldBy, deadlockReport, orderReport, warnDeadlock, warnDisorder }

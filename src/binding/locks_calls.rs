@@ -206,6 +206,12 @@ pub fn locks_settings(number: u32) -> Result<LocksSettingsInForce> {
     })
 }
 
+/// Now, on the clock in which raw calls tell when a hold began, in ms.
+#[napi(catch_unwind)]
+pub fn clock_ms() -> f64 {
+    time::now().as_ms()
+}
+
 /// Ends every hold of a name; how many. The reason may be empty.
 #[napi(catch_unwind)]
 pub fn force_release_name(number: u32, name: Utf16String, reason: String) -> Result<f64> {

@@ -66,7 +66,7 @@ fn next_wish(world: &World, habits: &Habits, dice: &mut Dice, outer: usize) -> O
     };
     let mut task = Task::new(row, Some(outer), parts);
     task.priority = if dice.one_in(habits.priority) { dice.below(3) as i32 - 1 } else { 0 };
-    task.sync = row % 2 == 0 && dice.one_in(habits.sync);
+    task.sync = is_sequential(row) && dice.one_in(habits.sync);
     task.web = !task.sync && dice.one_in(habits.web);
     if dice.one_in(habits.send) {
         task.parts = vec![(world.send(), 1)];
@@ -74,6 +74,11 @@ fn next_wish(world: &World, habits: &Habits, dice: &mut Dice, outer: usize) -> O
         (task.parts, task.upgrades, task.web) = (world.tasks[outer].parts.clone(), Some(outer), false);
     }
     Some(task)
+}
+
+/// Threads that may stand still do one thing after the other; in the others, callbacks run side by side.
+fn is_sequential(row: u64) -> bool {
+    row.is_multiple_of(2)
 }
 
 fn may_upgrade(world: &World, outer: usize) -> bool {
@@ -92,8 +97,7 @@ fn step(world: &mut World, habits: &Habits, dice: &mut Dice) -> Option<Option<us
             State::Holding(_) => true,
             State::Waiting(_) | State::Over => false,
         };
-        // Threads that may stand still do one thing after the other; in the others, callbacks run side by side.
-        let is_free = if task.row % 2 == 0 { task.children == 0 } else { task.children < 2 };
+        let is_free = if is_sequential(task.row) { task.children == 0 } else { task.children < 2 };
         if is_open && is_free && !world.is_blocked(task.row) {
             ready[count] = number;
             count += 1;

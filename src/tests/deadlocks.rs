@@ -63,8 +63,8 @@ fn asks(world: &mut World, task: Task) -> usize {
 /// Flows that hold one lock each, of which each asks for the next one's, save the last.
 fn chain(world: &mut World, length: usize) -> Vec<usize> {
     let held: Vec<usize> = (0..length).map(|at| take(world, task(at as u64, None, at, EXCLUSIVE))).collect();
-    for at in 0..length - 1 {
-        stand(world, task(at as u64, Some(held[at]), at + 1, EXCLUSIVE));
+    for (at, &hold) in held[..length - 1].iter().enumerate() {
+        stand(world, task(at as u64, Some(hold), at + 1, EXCLUSIVE));
     }
     held
 }

@@ -111,7 +111,7 @@ impl Real {
     fn target(&self, at: usize, id: usize) -> Target<'static> {
         // Every other time by its handle.
         match NAMES.get(at) {
-            Some(name) if id % 2 == 0 => Target::Name(name),
+            Some(name) if id.is_multiple_of(2) => Target::Name(name),
             _ => Target::Ref(self.refs[at]),
         }
     }
@@ -231,7 +231,8 @@ fn agree(program: Program) -> Result<(), TestCaseError> {
         model.told.sort_unstable();
         real.told.sort_unstable();
         prop_assert_eq!(&real.told, &model.told, "told in step {}: {:?}", id, op);
-        (model.told.clear(), real.told.clear());
+        model.told.clear();
+        real.told.clear();
         compare(&model, &real);
         real.newest_token = real.grants.values().map(|grant| grant.token).max().unwrap_or(0);
     }
