@@ -184,7 +184,7 @@ describe('F9: worker deaths', () => {
   test('a crowd: workers that die at random points among living ones that count', async (t) => {
     const [name, second] = [freshName(), freshName()]
     const counter = new Int32Array(new SharedArrayBuffer(8))
-    const PER_WORKER = deep(40_000, 10_000)
+    const [PER_WORKER, FEWEST] = deep([40_000, 2_000], [10_000, 80])
     const living = Array.from({ length: 2 }, () => startWorker(async ({ chainlock, data: { counter, rounds, name } }) => {
       for (let round = 0; round < rounds; round++) {
         await chainlock.locks.withLock(name, { timeoutMs: Infinity }, async () => {
@@ -218,7 +218,7 @@ describe('F9: worker deaths', () => {
         for (let turns = Math.floor(Math.random() * 200); turns > 0; turns--) await turn()
         await worker.terminate()
         killed++
-      } while (running)
+      } while (running || killed < FEWEST)
     })
     await done
     await Promise.all(killers)

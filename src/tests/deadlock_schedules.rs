@@ -108,20 +108,25 @@ fn step(world: &mut World, habits: &Habits, dice: &mut Dice) -> Option<Option<us
     }
     let number = ready[dice.below(count)];
     if let Some(task) = next_wish(world, habits, dice, number) {
+        world.idle = 0;
         return Some(Some(world.ask(task)));
     }
     let task = &mut world.tasks[number];
+    world.idle += 1;
     if task.state == State::Root {
         task.made = habits.most;
     } else if task.children == 0 {
         world.end(number);
+        world.idle = 0;
     }
-    Some(None)
+    // Where nobody does anything any more, somebody waits for ever.
+    (world.idle < 1_000).then_some(None)
 }
 
 fn begin(world: &mut World, habits: &Habits) {
     world.tasks.clear();
     world.refused.clear();
+    world.idle = 0;
     for row in 0..habits.flows as u64 {
         let root = Task { state: State::Root, ..Task::new(row, None, Vec::new()) };
         world.tasks.push(root);

@@ -99,6 +99,8 @@ pub struct World {
     pub capacity: Vec<u64>,
     pub tasks: Vec<Task>,
     pub refused: Vec<Refusal>,
+    /// Steps since anybody did anything.
+    pub idle: usize,
     send_queue: Vec<usize>,
 }
 
@@ -121,7 +123,15 @@ impl World {
         refs.extend(permits.iter().map(semaphore));
         let mut capacity = vec![ALL; locks];
         capacity.extend(permits.iter().chain([&1]));
-        Self { locks: real, refs, capacity, tasks: Vec::new(), refused: Vec::new(), send_queue: Vec::new() }
+        Self {
+            locks: real,
+            refs,
+            capacity,
+            tasks: Vec::new(),
+            refused: Vec::new(),
+            idle: 0,
+            send_queue: Vec::new(),
+        }
     }
 
     /// The number of the send lock among the resources.
