@@ -8,6 +8,7 @@
 use crate::local::claim::{
     ALL, Claim, Claims, Delivery, Grant, How, IN_TURN, Part, Parts, State, Told, UPGRADE,
 };
+use crate::local::deadlines::Deadlines;
 use crate::local::deadlock::Graph;
 use crate::local::departures::Caller;
 use crate::local::lock_order::LockOrder;
@@ -15,14 +16,13 @@ use crate::local::names::{Names, Ref};
 use crate::local::resource::Resource;
 use crate::local::statistics::{Mode, Operation, Record};
 use crate::time::Nanos;
-use std::collections::BTreeSet;
 
 #[derive(Debug)]
 pub struct Book {
     pub names: Names,
     pub claims: Claims,
-    /// Waiting claims that do not wait for ever, the next to give up first.
-    pub deadlines: BTreeSet<(Nanos, u32)>,
+    /// Waiting claims that do not wait for ever.
+    pub deadlines: Deadlines,
     pub graph: Graph,
     pub order: LockOrder,
     pub last_token: u64,
@@ -46,7 +46,7 @@ impl Book {
         Self {
             names: Names::default(),
             claims: Claims::default(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::default(),
             graph: Graph::new(send_token),
             order: LockOrder::default(),
             last_token: 0,
@@ -156,7 +156,7 @@ impl Book {
             resource.statistics.mode(Mode::of(part.weight)).contended += 1;
         }
         if deadline < Nanos::FOREVER {
-            self.deadlines.insert((deadline, slot));
+            self.deadlines.add(deadline, self.claims.ticket(slot));
         }
         if let Some(claim) = self.claims.get(slot) {
             self.graph.add(slot, claim);
@@ -171,7 +171,7 @@ impl Book {
         self.graph.remove(slot, &claim);
         self.out_of_queues(&claim);
         if claim.deadline < Nanos::FOREVER {
-            self.deadlines.remove(&(claim.deadline, slot));
+            self.deadlines.left(&self.claims);
         }
         Some(claim)
     }
@@ -317,7 +317,6 @@ impl Book {
             let (what, mode, thread_id) = (Operation::Acquired, Mode::of(part.weight), caller.thread_id);
             self.take(slot, *part, Record { at: now, what, mode, thread_id, token, span: waited });
         }
-        self.deadlines.remove(&(deadline, slot));
         if let Some(claim) = self.claims.get_mut(slot) {
             claim.state = State::Held;
             claim.token = token;
@@ -326,6 +325,9 @@ impl Book {
             if let Some(extra) = &mut claim.extra {
                 extra.ancestors = Box::default();
             }
+        }
+        if deadline < Nanos::FOREVER {
+            self.deadlines.left(&self.claims);
         }
         self.tell(caller, Told::Granted { ticket, token, slot, waited, at: now });
     }
@@ -360,7 +362,8 @@ impl Book {
         }
     }
 
+    #[inline]
     pub fn next_due(&self) -> Nanos {
-        self.deadlines.first().map_or(Nanos::FOREVER, |(deadline, _)| *deadline)
+        self.deadlines.next()
     }
 }
