@@ -106,8 +106,7 @@ class HoldGuard {
     if (this.#upgrade !== null) this.#upgrade.ended(givenBack(this.#words(), this.token))
     if (this.#controller !== null) waiters.unwatch(this.token)
     const answer = calls.release(this.#slot, this.token, failed)
-    // The next in line is of this thread: it goes on without a trip through the event loop.
-    if ((answer & FETCH) !== 0) waiters.fetch()
+    if (answer !== RELEASED) waiters.goOn(answer)
     if ((answer & RELEASED) !== 0) return true
     // Taken away, and the word of it is still on its way, or nobody has asked for it yet.
     this.#controller?.abort(lost(this.#words(), this.token, 0))
