@@ -68,7 +68,8 @@ class HoldGuard {
       const weak = new WeakRef(this)
       // Open before looking: what happens after the look is told.
       waiters.open()
-      if (this.check()) waiters.watch(this.token, (how) => HoldGuard.#taken(weak.deref(), controller, how))
+      const lost = (/** @type {number} */ how) => HoldGuard.#taken(weak.deref(), controller, how)
+      if (this.check()) waiters.watch(this.token, { lost })
       // Taken away before anybody watched. What was released stays quiet.
       else if (this.#isOpen) this.#lose(0)
     }

@@ -167,11 +167,13 @@ class Request {
   #hold(token, slot, at) {
     this.#state = GRANTED
     this.#guard = new LockGuard(this.#name, this.#asked.weight, this.wait.label, slot, token, at)
-    waiters.watch(token, this.#lost)
+    waiters.watch(token, this)
   }
 
   /** Stolen, or force-released. */
-  #lost = () => this.#settle(new DOMException('The lock was taken away from this request', 'AbortError'))
+  lost() {
+    this.#settle(new DOMException('The lock was taken away from this request', 'AbortError'))
+  }
 
   #run() {
     // Given up before it began.

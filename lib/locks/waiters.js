@@ -29,7 +29,7 @@ const DEADLOCK = 1
  *   timedOut(position: number, report: any, waitedMs: number): void,
  *   deadlocked(report: any): void,
  * }} Waiter
- * @typedef {(how: number) => void} Watcher Wants to know when its hold is taken away.
+ * @typedef {{ lost(how: number): void }} Watcher Wants to know when its hold is taken away.
  */
 
 /** By ticket. @type {NumberTable<Waiter>} */
@@ -160,7 +160,7 @@ function take(at) {
   } else if (kind === LOST) {
     const watcher = watched.take(scratch[at + 2])
     const how = scratch[at + 3]
-    if (watcher) return () => watcher(how)
+    if (watcher) return () => watcher.lost(how)
   } else if (kind === WARNED) {
     const warn = scratch[at + 2] === DEADLOCK ? warnDeadlock : warnDisorder
     warn(takeText(scratch[at + 1]))
