@@ -16,6 +16,7 @@ use crate::local::names::{Names, Ref};
 use crate::local::resource::Resource;
 use crate::local::statistics::{Mode, Operation, Record};
 use crate::time::Nanos;
+use std::collections::VecDeque;
 
 #[derive(Debug)]
 pub struct Book {
@@ -206,7 +207,7 @@ impl Book {
             let (mode, thread_id, token) = (Mode::of(part.weight), claim.caller.thread_id, claim.token);
             let span = now.since(claim.since);
             resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
-            resource.give_back(slot, units(part.weight));
+            resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
             claims.clear(slot);
             names.settle(part.resource);
             return true;
@@ -219,7 +220,8 @@ impl Book {
         self.note(&claim, what, now);
         for part in claim.parts.as_slice() {
             let Some(resource) = self.names.resource_mut(part.resource) else { continue };
-            resource.give_back(slot, units(part.weight));
+            let (claims, token) = (&self.claims, claim.token);
+            resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
             self.answer_upgrades_of(slot, part.resource, now);
         }
         self.serve_all(&claim.parts, now);
@@ -335,7 +337,7 @@ impl Book {
     /// Takes a resource away from all of its holders, and tells them. Answers how many they were. Nobody is
     /// served yet, here or in what they held besides (`touched`): a thief goes before the queue.
     pub fn evict(&mut self, at: Ref, how: How, now: Nanos, touched: &mut Vec<Ref>) -> u64 {
-        let holds = self.names.resource(at).map_or_else(Vec::new, |resource| resource.holds.clone());
+        let holds = self.names.resource(at).map_or_else(VecDeque::new, |resource| resource.holds.clone());
         let what = match how {
             How::Stolen => Operation::Stolen,
             How::Forced => Operation::Forced,
@@ -345,7 +347,8 @@ impl Book {
             self.note(&claim, what, now);
             for part in claim.parts.as_slice() {
                 let Some(resource) = self.names.resource_mut(part.resource) else { continue };
-                resource.give_back(slot, units(part.weight));
+                let (claims, token) = (&self.claims, claim.token);
+                resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
                 self.answer_upgrades_of(slot, part.resource, now);
                 touched.push(part.resource);
             }
