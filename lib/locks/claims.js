@@ -154,8 +154,35 @@ function ask(target, weight, wait) {
   return native.requestAll(face, names, weights, timeoutMs, priority, flags, count, label)
 }
 
-/** Whether the last request of this thread had to wait: then the next one is not tried in vain by the short call. */
-let isBusy = false
+/**
+ * Whether there is nothing to say but how long it waits: no hold or flow is around it, either.
+ * @param {Target} target
+ * @param {Wait} wait
+ * @returns {target is Exclude<Target, import('./targets').Several>}
+ */
+function isPlain(target, wait) {
+  return (
+    wait.priority === 0 &&
+    wait.flags === 0 &&
+    wait.label === undefined &&
+    wait.className === undefined &&
+    (typeof target === 'string' || target.modes === undefined) &&
+    nesting.context() === undefined
+  )
+}
+
+/**
+ * @param {Exclude<Target, import('./targets').Several>} target
+ * @param {number} weight
+ * @param {Wait} wait
+ */
+function askPlainly(target, weight, wait) {
+  // An answer to a mailbox that is not open would be lost.
+  waiters.open()
+  const answer = calls.request(typeof target === 'string' ? target : target.ref, weight, wait.timeoutMs)
+  if (answer < 0) order.hear()
+  return answer
+}
 
 /**
  * @param {Target} target
@@ -167,13 +194,7 @@ let isBusy = false
 function take(target, weight, wait, home) {
   const { signal, label } = wait
   if (signal !== undefined && signal.aborted) return Promise.reject(signal.reason)
-  // Inside of a hold, and for a class, there is more to say than the short call can.
-  if (!isBusy && nesting.context() === undefined && wait.className === undefined && isOne(target)) {
-    const token = attemptRaw(target, weight, label)
-    if (token > 0) return hand(target, weight, label, scratch[0], token, scratch[1], home)
-  }
-  const answer = ask(target, weight, wait)
-  isBusy = answer === Answer.WAITING
+  const answer = isPlain(target, wait) ? askPlainly(target, weight, wait) : ask(target, weight, wait)
   if (answer > 0) return hand(target, weight, label, scratch[0], answer, scratch[1], home)
   if (answer !== Answer.WAITING) return Promise.reject(refused(answer, () => wanted(target, weight)))
   const ticket = scratch[0]
@@ -188,9 +209,6 @@ function take(target, weight, wait, home) {
   if (isAnswered) waiters.fetch()
   return promise
 }
-
-/** @param {Target} target */
-const isOne = (target) => typeof target === 'string' || target.modes === undefined
 
 /**
  * @param {Target} target

@@ -26,6 +26,9 @@ const Flag = Object.freeze({ STEAL: 1, WEB: 2, SYNC: 4 })
 /** Bits of a release's answer. */
 const RELEASED = 1
 const FETCH = 2
+/** A grant to a request of this thread lies in the scratch array, and there is nothing else to fetch. */
+const HANDED = 4
+const HANDED_AT = TOLD_SIZE
 
 /** What a report says when it was dropped because hundreds of thousands had not been taken. */
 const NO_REPORT = '{"holders":[],"holderCount":0,"cycle":[]}'
@@ -47,4 +50,6 @@ module.exports = {
   Flag,
   RELEASED,
   FETCH,
+  HANDED,
+  HANDED_AT,
 }

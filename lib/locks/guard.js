@@ -3,7 +3,7 @@
 // @ts-check
 'use strict'
 
-const { calls, RELEASED, FETCH } = require('./face')
+const { calls, RELEASED } = require('./face')
 const { epochMs } = require('./clock')
 const { createTracker } = require('./collected')
 const { wanted, modeOf, lost, givenBack } = require('./errors')
@@ -123,7 +123,7 @@ class LockGuard {
     if (this.#weight !== 0 || !isOfOne(this.#target) || !this.check()) return false
     const answer = calls.downgrade(this.#slot, this.token)
     if ((answer & RELEASED) !== 0) this.#weight = 1
-    if ((answer & FETCH) !== 0) waiters.fetch()
+    if (answer !== RELEASED) waiters.goOn(answer)
     return (answer & RELEASED) !== 0
   }
 
@@ -154,8 +154,7 @@ class LockGuard {
     if (guard.#upgrade !== null) guard.#upgrade.ended(givenBack(guards.words(guard), guard.token))
     if (guard.#controller !== null) waiters.unwatch(guard.token)
     const answer = calls.release(guard.#slot, guard.token, failed)
-    // The next in line is of this thread: it goes on without a trip through the event loop.
-    if ((answer & FETCH) !== 0) waiters.fetch()
+    if (answer !== RELEASED) waiters.goOn(answer)
     if ((answer & RELEASED) !== 0) return true
     // Taken away, and the word of it is still on its way, or nobody has asked for it yet.
     guard.#controller?.abort(lost(guards.words(guard), guard.token, 0))

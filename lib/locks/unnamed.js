@@ -181,15 +181,14 @@ class Line {
   #take(weight, wait) {
     const asked = this.nativeWeight(weight)
     const label = wait.label ?? flowLabel()
-    // Inside of a hold there is more to say than the short call can.
-    if (label === undefined && nesting.context() === undefined) {
-      const token = calls.tryAcquire(this.target.ref, asked)
-      if (token > 0) return this.hold(weight, undefined, scratch[0], token, scratch[1])
-    }
     // An answer to a mailbox that is not open would be lost.
     waiters.open()
     const { timeoutMs, priority, flags } = wait
-    const answer = calls.request(this.target.ref, asked, timeoutMs, priority, flags, putAncestors(), label)
+    // Inside of a hold there is more to say than the short call can.
+    const isPlain = label === undefined && priority === 0 && flags === 0 && nesting.context() === undefined
+    const answer = isPlain
+      ? calls.request(this.target.ref, asked, timeoutMs)
+      : calls.request(this.target.ref, asked, timeoutMs, priority, flags, putAncestors(), label)
     return answer > 0 ? this.hold(weight, label, scratch[0], answer, scratch[1]) : answer
   }
 

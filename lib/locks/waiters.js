@@ -3,7 +3,8 @@
 // @ts-check
 'use strict'
 
-const { native, face, calls, scratch, takeText, TOLD_SIZE, MOST_TOLD, RELEASED, FETCH } = require('./face')
+const { native, face, calls, scratch, takeText, TOLD_SIZE, MOST_TOLD } = require('./face')
+const { RELEASED, FETCH, HANDED, HANDED_AT } = require('./face')
 const { NumberTable } = require('./number-table')
 const { warnDeadlock, warnDisorder } = require('./report')
 
@@ -115,9 +116,17 @@ function unwatch(token) {
  */
 function release(slot, token, failed) {
   const answer = calls.release(slot, token, failed)
-  // The next in line is of this thread: it goes on without a trip through the event loop.
-  if (answer & FETCH) fetch()
+  goOn(answer)
   return (answer & RELEASED) !== 0
+}
+
+/**
+ * The next in line may be of this very thread: it goes on without a trip through the event loop.
+ * @param {number} answer Of the native release, which was called just now.
+ */
+function goOn(answer) {
+  if ((answer & HANDED) !== 0) take(HANDED_AT)?.()
+  else if ((answer & FETCH) !== 0) fetch()
 }
 
 /** Takes everything out of the mailbox. What runs code of users waits until nothing is left in the array. */
@@ -159,4 +168,4 @@ function take(at) {
   return null
 }
 
-module.exports = { open, add, remove, cancel, watch, unwatch, release, fetch, keep, letGo }
+module.exports = { open, add, remove, cancel, watch, unwatch, release, goOn, fetch, keep, letGo }

@@ -1,7 +1,7 @@
 //! A thread's view of the named locks: what it has opened, the texts that JavaScript has yet to take, and how
 //! answers and deliveries look in the scratch array.
 
-use crate::binding::process::PROCESS;
+use crate::binding::process::{Next, PROCESS};
 use crate::binding::thread::{Seat, TOLD_SIZE};
 use crate::local::claim::{Grant, How, Outcome, Told, Warning};
 use crate::local::names::Ref;
@@ -24,6 +24,9 @@ pub const DISORDER: f64 = -6.0;
 pub const RELEASED: f64 = 1.0;
 /// A request of this very thread was granted: fetch it now.
 pub const FETCH: f64 = 2.0;
+/// One was, and that is all: the delivery lies in the scratch array already, in the second one's place.
+pub const HANDED: f64 = 4.0;
+const HANDED_INDEX: usize = 1;
 
 /// The bits of a request's flags.
 pub const STEAL: u32 = 1;
@@ -169,6 +172,20 @@ impl LocksFace {
         let last = if came { 0 } else { (2 * last).clamp(FIRST_PAUSE, LONGEST_PAUSE) };
         self.attention.set(Attention { pause: last, last });
         came
+    }
+
+    /// The answer to a release.
+    #[inline]
+    pub fn put_next(&self, (released, next): (bool, Next)) -> f64 {
+        let released = if released { RELEASED } else { 0.0 };
+        match next {
+            Next::Nothing => released,
+            Next::Fetch => released + FETCH,
+            Next::Granted(told) => {
+                self.put_told(HANDED_INDEX, &told);
+                released + HANDED
+            }
+        }
     }
 
     /// Writes a delivery: its kind, then what it says.

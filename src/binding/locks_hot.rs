@@ -6,7 +6,7 @@ use crate::binding::args::{Args, LabelRoom, NameRoom};
 use crate::binding::entry::{self, Answer, Call, put};
 use crate::binding::locks_face::{self, LocksFace, MOST_ANCESTORS, ticket_of};
 use crate::binding::mailbox::Told;
-use crate::binding::process::{PROCESS, tell_named};
+use crate::binding::process::{PROCESS, tell_named, tell_next};
 use crate::binding::thread::MOST_TOLD;
 use crate::local::claim::{Ask, Done};
 use crate::time::{self, Nanos};
@@ -61,7 +61,8 @@ impl Call for TryAcquire {
 }
 
 /// `request(target, weight, timeoutMs, priority, flags, ancestors, label?, class?)`: as `tryAcquire`, or
-/// waiting: then the ticket and whether the answer can be fetched already are in the scratch array.
+/// waiting: then the ticket and whether the answer can be fetched already are in the scratch array. Without what
+/// comes after `timeoutMs` it is one that is made outside of all holds, and costs little more than `tryAcquire`.
 struct Request;
 impl Call for Request {
     type Face = LocksFace;
@@ -72,6 +73,11 @@ impl Call for Request {
         let mut name = NameRoom::default();
         let Some(target) = args.target(0, &mut name) else { return Answer::Number(locks_face::UNAVAILABLE) };
         let weight = args.count(1).unwrap_or(0);
+        if args.count <= 3 {
+            let give_up = || deadline(args.number(2), now);
+            let done = PROCESS.named.request_plainly(face.seat.caller, target, weight, give_up, now);
+            return Answer::Number(face.put_outcome(tell_named(done, None).0, now));
+        }
         let (mut label, mut class) = (LabelRoom::default(), LabelRoom::default());
         let label = if args.count > 6 { args.label(6, &mut label) } else { None };
         let class = if args.count > 7 { args.label(7, &mut class) } else { None };
@@ -94,7 +100,7 @@ impl Call for Request {
     }
 }
 
-/// `release(slot, token, failed)`: whether it was held, and whether there is something to fetch.
+/// `release(slot, token, failed)`: whether it was held, and whether there is something to fetch, or handed over.
 struct Release;
 impl Call for Release {
     type Face = LocksFace;
@@ -103,7 +109,8 @@ impl Call for Release {
     fn run(face: &LocksFace, args: &Args) -> Answer {
         let (slot, token) = slot_and_token(args);
         let failed = args.count > 2 && args.whole(2) != 0;
-        Answer::Number(given_back(face, PROCESS.named.release(slot, token, failed, time::now())))
+        let done = PROCESS.named.release(slot, token, failed, time::now());
+        Answer::Number(face.put_next(tell_next(done, &face.seat.mailbox)))
     }
 }
 

@@ -36,8 +36,9 @@ static CORES: Lazy<usize> = Lazy::new(|| std::thread::available_parallelism().ma
 pub struct Mailbox {
     pub id: u64,
     inside: Mutex<Inside>,
-    /// Deliveries ever laid in, for a thread that looks on without the mutex.
+    /// Deliveries ever laid in, for a thread that looks on without the mutex; and those taken out.
     laid: StaticU64,
+    taken: StaticU64,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +61,8 @@ unsafe impl Send for Waker {}
 impl Mailbox {
     pub fn register() -> Arc<Mailbox> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let mailbox = Arc::new(Mailbox { id, inside: Mutex::default(), laid: StaticU64::new(0) });
+        let (laid, taken) = (StaticU64::new(0), StaticU64::new(0));
+        let mailbox = Arc::new(Mailbox { id, inside: Mutex::default(), laid, taken });
         MAILBOXES.lock().insert(id, mailbox.clone());
         mailbox
     }
@@ -126,17 +128,33 @@ impl Mailbox {
         for index in 0..most {
             let Some(told) = inside.queue.pop_front() else {
                 inside.woken = false;
+                self.count_taken(index);
                 return index;
             };
             each(index, told);
         }
+        self.count_taken(most);
         most
+    }
+
+    /// Whether nothing is in it, for its own thread, which alone takes something out. What another thread is
+    /// about to lay in comes after this look.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        // Relaxed: only a count is compared; who takes a delivery out holds the mutex.
+        self.laid.load(Ordering::Relaxed) == self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Under the mutex.
+    fn count_taken(&self, count: usize) {
+        self.taken.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// Takes the first delivery that is the one looked for, past all others.
     pub fn take_where(&self, is_it: impl Fn(&Told) -> bool) -> Option<Told> {
         let mut inside = self.inside.lock();
         let at = inside.queue.iter().position(is_it)?;
+        self.count_taken(1);
         inside.queue.remove(at)
     }
 

@@ -97,6 +97,39 @@ pub fn tell_named<T>(done: claim::Done<T>, here: Option<&Mailbox>) -> (T, bool) 
     (done.answer, to_fetch)
 }
 
+/// What a release leads to in its own thread.
+#[derive(Debug)]
+pub enum Next {
+    Nothing,
+    /// It has to fetch.
+    Fetch,
+    /// A request of its own was granted, and that is all: it needs no mailbox.
+    Granted(claim::Told),
+}
+
+/// As `tell_named`, for what is likely to grant one request of the thread itself.
+#[inline(always)]
+pub fn tell_next(mut done: claim::Done<bool>, here: &Mailbox) -> (bool, Next) {
+    timer::arm(done.wake_at);
+    if done.tell.is_empty() {
+        return (done.answer, Next::Nothing);
+    }
+    // Past nothing that was told before.
+    let is_only = |one: &claim::Delivery| one.mailbox == here.id && is_grant(&one.what) && here.is_empty();
+    let next = match done.tell.pop_if(|last| is_only(last)) {
+        Some(only) if done.tell.is_empty() => Next::Granted(only.what),
+        last => {
+            done.tell.extend(last);
+            if deliver_named(done.tell, Some(here)) { Next::Fetch } else { Next::Nothing }
+        }
+    };
+    (done.answer, next)
+}
+
+fn is_grant(told: &claim::Told) -> bool {
+    matches!(told, claim::Told::Granted { .. })
+}
+
 /// The telling without the arming: what the clock's own thread does, which arms itself.
 #[inline(always)]
 fn deliver<T>(done: &Done<T>, here: Option<&Mailbox>) -> bool {

@@ -158,7 +158,7 @@ pub(super) fn refuse_inside(book: &mut Book, hold: u32, now: Nanos) {
 fn is_next(book: &Book, slot: u32, caller: Caller) -> bool {
     let Some(Parts::One(part)) = book.claims.get(slot).map(|claim| &claim.parts) else { return false };
     let Some(resource) = book.names.resource(part.resource) else { return false };
-    let holder = resource.holds.first().and_then(|&hold| book.claims.get(hold));
+    let holder = resource.holds.front().and_then(|&hold| book.claims.get(hold));
     resource.first() == Some(slot)
         && resource.holds.len() == 1
         && holder.is_some_and(|holder| holder.caller.row != caller.row)

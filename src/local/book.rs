@@ -8,6 +8,7 @@
 use crate::local::claim::{
     ALL, Claim, Claims, Delivery, Grant, How, IN_TURN, Part, Parts, State, Told, UPGRADE,
 };
+use crate::local::deadlines::Deadlines;
 use crate::local::deadlock::Graph;
 use crate::local::departures::Caller;
 use crate::local::lock_order::LockOrder;
@@ -15,14 +16,14 @@ use crate::local::names::{Names, Ref};
 use crate::local::resource::Resource;
 use crate::local::statistics::{Mode, Operation, Record};
 use crate::time::Nanos;
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 #[derive(Debug)]
 pub struct Book {
     pub names: Names,
     pub claims: Claims,
-    /// Waiting claims that do not wait for ever, the next to give up first.
-    pub deadlines: BTreeSet<(Nanos, u32)>,
+    /// Waiting claims that do not wait for ever.
+    pub deadlines: Deadlines,
     pub graph: Graph,
     pub order: LockOrder,
     pub last_token: u64,
@@ -46,7 +47,7 @@ impl Book {
         Self {
             names: Names::default(),
             claims: Claims::default(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::default(),
             graph: Graph::new(send_token),
             order: LockOrder::default(),
             last_token: 0,
@@ -156,7 +157,7 @@ impl Book {
             resource.statistics.mode(Mode::of(part.weight)).contended += 1;
         }
         if deadline < Nanos::FOREVER {
-            self.deadlines.insert((deadline, slot));
+            self.deadlines.add(deadline, self.claims.ticket(slot));
         }
         if let Some(claim) = self.claims.get(slot) {
             self.graph.add(slot, claim);
@@ -171,7 +172,7 @@ impl Book {
         self.graph.remove(slot, &claim);
         self.out_of_queues(&claim);
         if claim.deadline < Nanos::FOREVER {
-            self.deadlines.remove(&(claim.deadline, slot));
+            self.deadlines.left(&self.claims);
         }
         Some(claim)
     }
@@ -206,7 +207,7 @@ impl Book {
             let (mode, thread_id, token) = (Mode::of(part.weight), claim.caller.thread_id, claim.token);
             let span = now.since(claim.since);
             resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
-            resource.give_back(slot, units(part.weight));
+            resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
             claims.clear(slot);
             names.settle(part.resource);
             return true;
@@ -219,7 +220,8 @@ impl Book {
         self.note(&claim, what, now);
         for part in claim.parts.as_slice() {
             let Some(resource) = self.names.resource_mut(part.resource) else { continue };
-            resource.give_back(slot, units(part.weight));
+            let (claims, token) = (&self.claims, claim.token);
+            resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
             self.answer_upgrades_of(slot, part.resource, now);
         }
         self.serve_all(&claim.parts, now);
@@ -317,7 +319,6 @@ impl Book {
             let (what, mode, thread_id) = (Operation::Acquired, Mode::of(part.weight), caller.thread_id);
             self.take(slot, *part, Record { at: now, what, mode, thread_id, token, span: waited });
         }
-        self.deadlines.remove(&(deadline, slot));
         if let Some(claim) = self.claims.get_mut(slot) {
             claim.state = State::Held;
             claim.token = token;
@@ -327,13 +328,16 @@ impl Book {
                 extra.ancestors = Box::default();
             }
         }
+        if deadline < Nanos::FOREVER {
+            self.deadlines.left(&self.claims);
+        }
         self.tell(caller, Told::Granted { ticket, token, slot, waited, at: now });
     }
 
     /// Takes a resource away from all of its holders, and tells them. Answers how many they were. Nobody is
     /// served yet, here or in what they held besides (`touched`): a thief goes before the queue.
     pub fn evict(&mut self, at: Ref, how: How, now: Nanos, touched: &mut Vec<Ref>) -> u64 {
-        let holds = self.names.resource(at).map_or_else(Vec::new, |resource| resource.holds.clone());
+        let holds = self.names.resource(at).map_or_else(VecDeque::new, |resource| resource.holds.clone());
         let what = match how {
             How::Stolen => Operation::Stolen,
             How::Forced => Operation::Forced,
@@ -343,7 +347,8 @@ impl Book {
             self.note(&claim, what, now);
             for part in claim.parts.as_slice() {
                 let Some(resource) = self.names.resource_mut(part.resource) else { continue };
-                resource.give_back(slot, units(part.weight));
+                let (claims, token) = (&self.claims, claim.token);
+                resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
                 self.answer_upgrades_of(slot, part.resource, now);
                 touched.push(part.resource);
             }
@@ -360,7 +365,8 @@ impl Book {
         }
     }
 
+    #[inline]
     pub fn next_due(&self) -> Nanos {
-        self.deadlines.first().map_or(Nanos::FOREVER, |(deadline, _)| *deadline)
+        self.deadlines.next()
     }
 }

@@ -330,6 +330,11 @@ impl Claims {
         self.get(slot).filter(|claim| claim.state == State::Held && claim.token == token)
     }
 
+    /// Whether the hold in that place was granted before the one with that token.
+    pub fn is_older(&self, slot: u32, token: u64) -> bool {
+        self.get(slot).is_some_and(|claim| claim.token < token)
+    }
+
     pub fn ticket(&self, slot: u32) -> u64 {
         u64::from(self.places[slot as usize].generation) << PLACE_BITS | u64::from(slot)
     }

@@ -12,12 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 impl Book {
     /// Sends away everybody whose time is up.
     pub fn expire(&mut self, now: Nanos) {
-        let late: Vec<u32> = self
-            .deadlines
-            .iter()
-            .take_while(|(deadline, _)| *deadline <= now)
-            .map(|&(_, slot)| slot)
-            .collect();
+        let late: Vec<u32> = std::iter::from_fn(|| self.deadlines.pop_late(now, &self.claims)).collect();
         if late.is_empty() {
             return;
         }

@@ -106,7 +106,27 @@ impl Locks {
         })
     }
 
-    /// The same for several read/write locks: all of them or none.
+    /// The same outside of all holds, with nothing else to say; for what is free as cheap as not waiting.
+    #[inline]
+    pub fn request_plainly(
+        &self,
+        caller: Caller,
+        target: Target<'_>,
+        weight: u64,
+        deadline: impl FnOnce() -> Nanos,
+        now: Nanos,
+    ) -> Done<Outcome> {
+        self.change(now, |book, now| {
+            let Some(resource) = book.names.resolve(target) else { return Outcome::QueueFull };
+            let part = Part { resource, weight };
+            if let Some(grant) = book.try_hold(part, bare(caller, Parts::One(part), None, now), now) {
+                return Outcome::Granted(grant);
+            }
+            ask_for(book, caller, Parts::One(part), &Ask { deadline: deadline(), ..Ask::default() }, now)
+        })
+    }
+
+    /// For several read/write locks: all of them or none.
     pub fn request_all(
         &self,
         caller: Caller,

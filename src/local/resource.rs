@@ -4,7 +4,7 @@
 
 use crate::local::claim::{ALL, Rank};
 use crate::local::statistics::Statistics;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -18,8 +18,8 @@ pub struct Resource {
     pub capacity: u64,
     /// Units that holds use. May exceed the capacity after it was made smaller.
     pub used: u64,
-    /// The places of the holds, in the order of their grants.
-    pub holds: Vec<u32>,
+    /// The places of the holds, in the order of their grants, which is that of their tokens.
+    pub holds: VecDeque<u32>,
     /// The places of those who wait, in the order in which they are served.
     pub queue: BTreeMap<Rank, u32>,
     /// How many of them want several resources.
@@ -36,7 +36,7 @@ impl Resource {
         Self {
             capacity,
             used: 0,
-            holds: Vec::new(),
+            holds: VecDeque::new(),
             queue: BTreeMap::new(),
             many: 0,
             statistics: Statistics::default(),
@@ -57,15 +57,26 @@ impl Resource {
     #[inline]
     pub fn take(&mut self, slot: u32, units: u64) {
         self.used += units;
-        self.holds.push(slot);
+        self.holds.push_back(slot);
         self.heat = self.heat.saturating_add(1);
     }
 
     #[inline]
-    pub fn give_back(&mut self, slot: u32, units: u64) {
+    pub fn give_back(&mut self, slot: u32, units: u64, is_older: impl Fn(u32) -> bool) {
         self.used -= units;
-        // The last is the likeliest: holds are nested.
-        if let Some(at) = self.holds.iter().rposition(|&hold| hold == slot) {
+        // The last and the first are the likeliest: holds are nested, or wander from one to the next.
+        if self.holds.back() == Some(&slot) {
+            self.holds.pop_back();
+        } else if self.holds.front() == Some(&slot) {
+            self.holds.pop_front();
+        } else {
+            self.give_back_between(slot, is_older);
+        }
+    }
+
+    fn give_back_between(&mut self, slot: u32, is_older: impl Fn(u32) -> bool) {
+        let at = self.holds.partition_point(|&hold| hold != slot && is_older(hold));
+        if self.holds.get(at) == Some(&slot) {
             self.holds.remove(at);
         }
     }

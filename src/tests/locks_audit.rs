@@ -99,6 +99,9 @@ fn audit_claim(book: &Book, slot: u32, claim: &Claim) {
         assert_eq!((held, queued), expected, "a claim holds or waits, and does so once");
     }
     if claim.state == State::Waiting && claim.deadline < Nanos::FOREVER {
-        assert!(book.deadlines.contains(&(claim.deadline, slot)), "whoever gives up some time is listed");
+        assert!(
+            book.deadlines.has(claim.deadline, book.claims.ticket(slot)),
+            "whoever gives up some time is listed"
+        );
     }
 }

@@ -32,6 +32,8 @@ mod locks_audit;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod locks_differential;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod locks_facts;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod locks_memory;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod locks_model;

@@ -1,0 +1,98 @@
+// Named locks: answers that come when nobody wants them any more. A grant is made by another thread while this
+// one is busy, and before it is fetched its requester gives up; or it is fetched, and its callback has yet to run.
+'use strict'
+
+const { test, describe } = require('node:test')
+const assert = require('node:assert/strict')
+const { locks, freshName, standing, failure } = require('./helpers/locks')
+const { turn, until } = require('./helpers/waiting')
+const { startWorker, message } = require('./helpers/threads')
+
+/** A hold of another thread, and a call that ends it while this thread stands still. */
+async function heldElsewhere(name) {
+  const word = new Int32Array(new SharedArrayBuffer(4))
+  const worker = startWorker(({ chainlock, port, data: { name, word } }) => {
+    const guard = chainlock.locks.tryAcquire(name)
+    port.postMessage('holds')
+    Atomics.wait(word, 0, 0)
+    guard.release()
+    Atomics.store(word, 0, 2)
+    Atomics.notify(word, 0)
+  }, { name, word })
+  assert.equal(await message(worker), 'holds')
+  return () => {
+    Atomics.store(word, 0, 1)
+    Atomics.notify(word, 0)
+    Atomics.wait(word, 0, 1)
+  }
+}
+
+describe('a grant that comes after its requester gave up', () => {
+  test('of acquire is given back at once, to the next in line', async () => {
+    const name = freshName()
+    const end = await heldElsewhere(name)
+    const controller = new AbortController()
+    const given = failure(locks.acquire(name, { signal: controller.signal }))
+    const next = locks.acquire(name)
+    await turn()
+    end()
+    controller.abort('too late for me')
+    assert.equal(await given, 'too late for me')
+    assert.equal((await next).release(), true)
+    await until(() => standing(name).holders === 0)
+  })
+
+  test('of withLock does not run the function', async () => {
+    const name = freshName()
+    const end = await heldElsewhere(name)
+    const controller = new AbortController()
+    let ran = 0
+    const given = failure(locks.withLock(name, { signal: controller.signal }, () => ran++))
+    await turn()
+    end()
+    controller.abort('not any more')
+    assert.equal(await given, 'not any more')
+    await until(() => standing(name).holders === 0)
+    assert.equal(ran, 0)
+  })
+
+  test('of request does not run the callback', async () => {
+    const name = freshName()
+    const end = await heldElsewhere(name)
+    const controller = new AbortController()
+    let ran = 0
+    const given = failure(locks.request(name, { signal: controller.signal }, () => ran++))
+    await turn()
+    end()
+    controller.abort('not any more')
+    assert.equal(await given, 'not any more')
+    await until(() => standing(name).holders === 0)
+    assert.equal(ran, 0)
+  })
+})
+
+describe('between the grant of a request and its callback', () => {
+  test('an abort counts: the callback does not run, and the lock is free', async () => {
+    const name = freshName()
+    const controller = new AbortController()
+    let ran = 0
+    const given = failure(locks.request(name, { signal: controller.signal }, () => ran++))
+    assert.equal(standing(name).holders, 1)
+    controller.abort('in the same tick')
+    assert.equal(standing(name).holders, 0)
+    assert.equal(await given, 'in the same tick')
+    await turn()
+    assert.equal(ran, 0)
+  })
+
+  test('a steal counts: the callback does not run without the lock', async () => {
+    const name = freshName()
+    let ran = 0
+    const given = failure(locks.request(name, () => ran++))
+    const stolen = locks.request(name, { steal: true }, (lock) => lock.mode)
+    assert.equal((await given).name, 'AbortError')
+    assert.equal(await stolen, 'exclusive')
+    await turn()
+    assert.equal(ran, 0)
+  })
+})
