@@ -35,7 +35,7 @@ pub const SYNC: u32 = 1 << 2;
 
 /// Where in the scratch array the ancestors of a request lie, and the most that are looked at.
 const ANCESTORS_AT: usize = 16;
-pub const MOST_ANCESTORS: usize = 32;
+pub const MOST_ANCESTORS: usize = 64;
 /// The texts that are kept until somebody takes them: more than can wait for one lock.
 const MOST_TEXTS: usize = 250_000;
 /// After a request has looked on for nothing, so many go to the event loop at once; twice as many after

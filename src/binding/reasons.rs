@@ -8,7 +8,10 @@ use std::collections::VecDeque;
 /// How many are kept.
 const MOST: usize = 1_000;
 
-static REASONS: Lazy<Mutex<VecDeque<(u64, Arc<str>)>>> = Lazy::new(Mutex::default);
+/// A token and why its hold was taken away.
+type Reason = (u64, Arc<str>);
+
+static REASONS: Lazy<Mutex<VecDeque<Reason>>> = Lazy::new(Mutex::default);
 
 pub fn keep(token: u64, reason: &Arc<str>) {
     let mut reasons = REASONS.lock();

@@ -56,7 +56,10 @@ pub(super) fn claim_for(book: &mut Book, caller: Caller, parts: Parts, ask: &Ask
 }
 
 pub(super) fn ask_for(book: &mut Book, caller: Caller, parts: Parts, ask: &Ask<'_>, now: Nanos) -> Outcome {
-    if book.order.level != Level::Off
+    // Who does not wait cannot deadlock.
+    let may_wait = !ask.steal && ask.deadline > now;
+    if may_wait
+        && book.order.level != Level::Off
         && let Some(report) = lock_order::look_at(book, caller, &parts, ask)
     {
         if book.order.level == Level::Error {

@@ -80,15 +80,7 @@ impl Book {
         })
     }
 
-    /// Whether a newcomer would go past nobody.
-    #[inline]
-    pub fn nobody_waits(&self, parts: &[Part]) -> bool {
-        parts
-            .iter()
-            .all(|part| self.names.resource(part.resource).is_none_or(|resource| resource.queue.is_empty()))
-    }
-
-    /// The same for one who goes past those of lower priority.
+    /// Whether a newcomer would go past nobody but those of lower priority.
     #[inline]
     pub fn would_be_first(&self, parts: &[Part], priority: i32) -> bool {
         parts.iter().all(|part| {
@@ -124,7 +116,9 @@ impl Book {
     pub fn try_hold(&mut self, part: Part, claim: Claim, now: Nanos) -> Option<Grant> {
         let Self { names, claims, last_token, .. } = self;
         let resource = names.live(part.resource)?;
-        if !resource.queue.is_empty() || !resource.fits(units(part.weight)) {
+        // Who does not wait goes past those only who said that they are less urgent than usual.
+        let goes_past = resource.queue.first_key_value().is_some_and(|((negated, ..), _)| *negated <= 0);
+        if goes_past || !resource.fits(units(part.weight)) {
             return None;
         }
         *last_token += 1;

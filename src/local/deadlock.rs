@@ -111,29 +111,35 @@ pub fn may_close_a_cycle(book: &Book, slot: u32) -> bool {
         || !book.graph.is_empty() && claim.parts.as_slice().iter().any(|part| goes_past(part.resource))
 }
 
-/// Everybody among those reachable from a claim who can never be granted.
+/// Everybody among those reachable from a claim who can never be granted. Whoever is found to be grantable makes
+/// those be looked at again that wait for it, and nobody else: a chain costs its length.
 fn stuck_with(book: &Book, from: u32) -> HashSet<u32> {
     let mut stuck = HashSet::from([from]);
+    let mut waits_for_it: HashMap<u32, Vec<u32>> = HashMap::new();
     let mut work = vec![from];
     while let Some(slot) = work.pop() {
+        // What an upgrade waits for does not hang under its own hold, but whether it fits does.
+        let base = book.claims.get(slot).and_then(Claim::upgrades).map(Blocker::Hold);
+        for next in base.into_iter().flat_map(|base| waits_of(book, base)) {
+            waits_for_it.entry(next).or_default().push(slot);
+        }
         for blocker in blockers(book, slot) {
             for next in waits_of(book, blocker) {
+                waits_for_it.entry(next).or_default().push(slot);
                 if stuck.insert(next) {
                     work.push(next);
                 }
             }
         }
     }
-    loop {
-        let free: Vec<u32> =
-            stuck.iter().copied().filter(|&slot| can_be_granted(book, slot, &stuck)).collect();
-        if free.is_empty() {
-            return stuck;
-        }
-        for slot in free {
+    let mut work: Vec<u32> = stuck.iter().copied().collect();
+    while let Some(slot) = work.pop() {
+        if stuck.contains(&slot) && can_be_granted(book, slot, &stuck) {
             stuck.remove(&slot);
+            work.extend(waits_for_it.get(&slot).into_iter().flatten());
         }
     }
+    stuck
 }
 
 /// The claims that must be granted before a blocker can go away.

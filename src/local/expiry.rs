@@ -16,7 +16,13 @@ impl Book {
         if late.is_empty() {
             return;
         }
-        let told = self.last_words(&late, now);
+        let mut words = self.last_words(&late, now);
+        // In the order in which their times were up.
+        let told = late.iter().filter_map(|slot| {
+            let (position, report) = words.remove(slot)?;
+            Some((*slot, position, report))
+        });
+        let told: Vec<_> = told.collect();
         let mut touched = Vec::new();
         for (slot, position, report) in told {
             let ticket = self.claims.ticket(slot);
@@ -33,7 +39,7 @@ impl Book {
     }
 
     /// The places in line of those who are late, and who holds: one pass over each queue.
-    fn last_words(&self, late: &[u32], now: Nanos) -> Vec<(u32, usize, Arc<str>)> {
+    fn last_words(&self, late: &[u32], now: Nanos) -> HashMap<u32, (usize, Arc<str>)> {
         let mut by_resource: HashMap<Ref, Vec<u32>> = HashMap::new();
         for &slot in late {
             let parts = self.claims.get(slot).map_or(&[][..], |claim| claim.parts.as_slice());
@@ -45,14 +51,14 @@ impl Book {
                 by_resource.entry(part.resource).or_default().push(slot);
             }
         }
-        let mut told = Vec::with_capacity(late.len());
+        let mut told = HashMap::with_capacity(late.len());
         for (at, slots) in by_resource {
             let Some(resource) = self.names.resource(at) else { continue };
             let report = report::in_the_way(self, at, now);
             let late: BTreeSet<u32> = slots.into_iter().collect();
             for (index, (_, slot)) in resource.queue.iter().enumerate() {
                 if late.contains(slot) {
-                    told.push((*slot, index + 1, report.clone()));
+                    told.insert(*slot, (index + 1, report.clone()));
                 }
             }
         }

@@ -70,6 +70,7 @@ impl Book {
             let Some(resource) = self.names.resource_mut(part.resource) else { continue };
             let mode = Mode::of(part.weight);
             resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
+            resource.statistics.begin_other_mode(Mode::of(weight));
             resource.used = resource.used - units(part.weight) + units(weight);
             part.weight = weight;
         }

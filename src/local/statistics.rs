@@ -99,6 +99,11 @@ impl Statistics {
         self.modes[mode as usize].as_deref()
     }
 
+    /// A hold of another mode became one of this one.
+    pub fn begin_other_mode(&mut self, mode: Mode) {
+        self.mode(mode).acquisitions += 1;
+    }
+
     /// Counts and remembers an operation.
     #[inline]
     pub fn note(&mut self, record: Record) {
@@ -118,7 +123,8 @@ impl Statistics {
             Operation::Stolen | Operation::Forced => mode.steals += 1,
             Operation::Died => mode.deaths += 1,
             Operation::Deadlocked => mode.deadlocks += 1,
-            Operation::Downgraded | Operation::Upgraded => {}
+            // The hold of one mode ends, and one of the other begins (`begin_other_mode`).
+            Operation::Downgraded | Operation::Upgraded => mode.releases += 1,
         }
         if record.ends_hold() {
             mode.hold.record(record.span);

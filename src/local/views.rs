@@ -1,7 +1,7 @@
 //! The named locks for those who look: snapshots, statistics, status and present deadlocks, as JSON.
 
 use crate::local::book::Book;
-use crate::local::claim::State;
+use crate::local::claim::{Claim, State};
 use crate::local::deadlock;
 use crate::local::locks::Locks;
 use crate::local::names::{Entry, Ref};
@@ -86,10 +86,12 @@ impl Locks {
                     .iter()
                     .map(|cycle| format!(r#"{{"cycle":{}}}"#, report::cycle(book, cycle, moment.now))),
             );
-            let old = book.claims.iter().filter(|(_, claim)| {
+            let is_old = |(_, claim): &(u32, &Claim)| {
                 claim.state == State::Waiting && moment.now.since(claim.since) >= older_than
-            });
-            let waits = list(old.map(|(slot, claim)| {
+            };
+            let mut old: Vec<(u32, &Claim)> = book.claims.iter().filter(is_old).collect();
+            old.sort_by_key(|(_, claim)| (claim.since, claim.sequence));
+            let waits = list(old.into_iter().map(|(slot, claim)| {
                 let at = claim.parts.as_slice().first().map(|part| part.resource);
                 let holders = at.map_or_else(|| "null".into(), |at| report::in_the_way(book, at, moment.now));
                 format!(r#"{{"request":{},"inTheWay":{holders}}}"#, report::waiting(book, slot, moment.now))

@@ -66,12 +66,11 @@ pub fn predict(model: &mut Model, op: &Op, id: usize, target: Option<usize>, now
     };
     let answer = match op {
         Op::Try { who, at, weight } => {
-            let parts = vec![(*at, *weight)];
-            let free = model.queue(*at).is_empty() && model.fits(&parts);
-            if free {
-                model.ask(new(*who, parts, 0, u64::MAX), false);
+            let granted = model.ask(new(*who, vec![(*at, *weight)], 0, u64::MAX), false);
+            if !granted {
+                model.asked.pop();
             }
-            if free { Answer::Granted } else { Answer::No }
+            if granted { Answer::Granted } else { Answer::No }
         }
         Op::Ask { who, at, weight, priority, patience, steal } => {
             if *steal {

@@ -151,14 +151,13 @@ impl<'a> LocksActor<'a> {
     }
 
     fn try_acquire(&mut self, at: usize, weight: u64) {
-        let target = self.world.target(at);
-        let grant = self.world.locks.try_acquire(self.caller, target, weight, None, self.world.now());
+        let (locks, target) = (&self.world.locks, self.world.target(at));
+        let grant = locks.try_acquire(self.caller, target, weight, None, self.world.now());
         grant.into_iter().for_each(|grant| self.take(grant, 1 << at, weight));
     }
 
     fn request(&mut self, at: usize, weight: u64, ask: Ask<'_>) -> Option<u64> {
-        let called = self.world.count();
-        let target = self.world.target(at);
+        let (called, target) = (self.world.count(), self.world.target(at));
         let done = self.world.locks.request(self.caller, target, weight, ask, self.world.now());
         self.asked(done, called, (Some(at), 1 << at, weight))
     }
@@ -179,10 +178,8 @@ impl<'a> LocksActor<'a> {
             }
             Outcome::Waiting(ticket, _) => {
                 let (returned, thread) = (self.world.count(), self.caller.thread_id);
-                self.world.see(|seen| {
-                    seen.waits.push(Wait { ticket, thread, at, called, returned });
-                    seen.wishes.insert(ticket, (of, weight));
-                });
+                self.world.see(|seen| seen.wishes.insert(ticket, (of, weight)));
+                self.world.see(|seen| seen.waits.push(Wait { ticket, thread, at, called, returned }));
                 self.waiting.push(ticket);
                 Some(ticket)
             }
@@ -235,7 +232,6 @@ impl<'a> LocksActor<'a> {
 
     /// An exclusive hold becomes shared and, if it can, exclusive again.
     fn change_mode(&mut self) {
-        self.collect();
         let Some(Grant { slot, token }) = self.holds.last().copied() else { return };
         let Some(span) = self.world.ends(token) else { return };
         let done = self.world.locks.downgrade(slot, token, self.world.now());
@@ -306,10 +302,16 @@ impl LocksWorld {
         self.see(|seen| {
             let known: HashSet<u64> = seen.spans.iter().map(|span| span.grant.token).collect();
             let open = seen.spans.iter().filter(|span| span.to.is_none()).map(|span| span.grant);
-            let unseen = seen.answers.values().flatten().filter_map(|told| match *told {
-                Told::Granted { slot, token, .. } if !known.contains(&token) => Some(Grant { slot, token }),
-                _ => None,
-            });
+            let unseen =
+                seen.waits.iter().filter_map(|wait| match *seen.answers.get(&wait.ticket)?.first()? {
+                    Told::Granted { slot, token, .. } if !known.contains(&token) => {
+                        let to_the_dead =
+                            seen.departed.contains(&wait.thread) && self.locks.holds(slot, token);
+                        assert!(!to_the_dead, "{wait:?} was granted");
+                        Some(Grant { slot, token })
+                    }
+                    _ => None,
+                });
             open.chain(unseen).filter(|grant| self.locks.holds(grant.slot, grant.token)).collect()
         })
     }
