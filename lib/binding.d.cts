@@ -156,7 +156,7 @@ export declare function openMailbox(face: number, wake: () => void): void
 export declare function openResource(number: number, kind: number, name: string | undefined | null, permits: number): number
 
 /** The raw `request` for several read/write locks: all of them or none. */
-export declare function requestAll(number: number, targets: Array<string>, weights: Array<number>, timeoutMs: number, priority: number, flags: number, ancestors: number, label?: string | undefined | null, class?: string | undefined | null): number
+export declare function requestAll(number: number, targets: Array<string>, weights: Array<number>, timeoutMs: number, priority: number, flags: number, ancestors: number, label?: string | undefined | null, className?: string | undefined | null): number
 
 export declare function resetLockStatistics(number: number, name?: string | undefined | null): void
 

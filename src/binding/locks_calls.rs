@@ -82,7 +82,7 @@ pub fn request_all(
     flags: u32,
     ancestors: u32,
     label: Option<String>,
-    class: Option<String>,
+    class_name: Option<String>,
 ) -> Result<f64> {
     let face = face(number)?;
     let now = time::now();
@@ -97,7 +97,7 @@ pub fn request_all(
         sync: flags & locks_face::SYNC != 0,
         ancestors: face.ancestors(u64::from(ancestors), &mut tokens),
         label: label.as_deref(),
-        class: class.as_deref(),
+        class: class_name.as_deref(),
         site: site.as_deref(),
         ..Ask::default()
     };
