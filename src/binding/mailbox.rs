@@ -155,7 +155,12 @@ impl Mailbox {
         let mut inside = self.inside.lock();
         let at = inside.queue.iter().position(is_it)?;
         self.count_taken(1);
-        inside.queue.remove(at)
+        let told = inside.queue.remove(at);
+        // What came while its thread looked on has woken nobody.
+        if !inside.queue.is_empty() {
+            Self::wake(&mut inside);
+        }
+        told
     }
 
     /// Lays a delivery in, and wakes its thread if asked to. A box that nobody opened, or that is closed,
