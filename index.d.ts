@@ -646,7 +646,11 @@ export interface LockRunOptions extends LockAcquireOptions {
   /**
    * Inside a callback that holds the same lock already, in this mode or exclusively: true grants the inner
    * call at once, as a part of that hold; its end leaves the hold alone. Siblings that are started side by side
-   * inside an exclusive hold still go one at a time. Default false: `ERR_LOCK_SELF_DEADLOCK`.
+   * inside an exclusive hold still go one at a time; deadlock detection does not see a sibling's wait for its turn,
+   * its timeout ends it. The hold ends, and its call settles, when its last part has ended; whoever releases the
+   * hold's guard by hand ends it at once, and the signals of the parts' guards abort. A part becomes exclusive only
+   * while no other part runs beside it: `tryUpgrade` answers false, `upgrade` rejects with `ERR_LOCK_UNAVAILABLE`.
+   * Default false: `ERR_LOCK_SELF_DEADLOCK`.
    */
   reentrant?: boolean
 }
@@ -891,6 +895,18 @@ export class LockManager {
   flow<T>(label: string | undefined, fn: () => T): Promise<Awaited<T>>
 
   /**
+   * Calls `fn` outside of all holds and flows around the caller: what is asked for inside counts as awaited by
+   * nobody. For work that a callback starts and does not wait for (a queue, a timer, a connection): otherwise it
+   * counts as a part of what the hold waits for, and may be refused. Whoever does await it inside of the hold
+   * hides a deadlock.
+   *
+   * @returns What `fn` returns.
+   * @example
+   * await locks.withLock('skills', async () => { locks.detached(() => void refreshLater()) })
+   */
+  detached<T>(fn: () => T): T
+
+  /**
    * Changes the settings of named locks, for the whole process. Either everything is applied, or an error says what is
    * wrong and nothing is.
    * @returns The settings now in force.
@@ -1096,6 +1112,8 @@ export interface LockStatistics {
 export interface LockStatus {
   readonly name: string | null
   readonly kind: 'lock' | 'semaphore'
+  /** In which mode it is held; null when nobody holds it, and of a semaphore. */
+  readonly mode: LockMode | null
   /** Of a semaphore: how many permits there are, and how many of them are free. */
   readonly permits?: number
   readonly available?: number
@@ -1203,6 +1221,10 @@ export declare namespace SemaphoreInterface {
 /**
  * A lock without a name, for one object; with the methods of async-mutex. It belongs to the thread that made it.
  *
+ * As in async-mutex anybody may release it, so no wait for it is known to be for ever: deadlock detection does not
+ * look at it. A deadlock through it lasts until a timeout, a signal or `cancel()` ends it. {@link RWLock} and
+ * {@link LockManager.withLock} are looked at.
+ *
  * @example
  * const mutex = new Mutex()
  * await mutex.runExclusive(async () => save(await load()))
@@ -1214,7 +1236,7 @@ export class Mutex implements MutexInterface {
   acquire(priority?: number | SyncWaitOptions): Promise<Releaser>
   /** Takes the lock if it is free. @returns What releases it, or null. */
   tryAcquire(): Releaser | null
-  /** Waits for the lock, runs `fn`, releases. Deadlocks are found, as inside {@link LockManager.withLock}. */
+  /** Waits for the lock, runs `fn`, releases. */
   runExclusive<T>(fn: MutexInterface.Worker<T>, priority?: number | SyncWaitOptions): Promise<T>
   /** Waits until the lock could be had, and takes nothing. */
   waitForUnlock(priority?: number | SyncWaitOptions): Promise<void>
@@ -1225,7 +1247,10 @@ export class Mutex implements MutexInterface {
   cancel(): void
 }
 
-/** A semaphore without a name, with the methods of async-mutex. It belongs to the thread that made it. */
+/**
+ * A semaphore without a name, with the methods of async-mutex. It belongs to the thread that made it. Deadlock
+ * detection does not look at it, as with {@link Mutex}; it does at {@link LockManager.semaphore}.
+ */
 export class Semaphore implements SemaphoreInterface {
   /**
    * @param value How many units there are at first.
@@ -1254,7 +1279,7 @@ export class Semaphore implements SemaphoreInterface {
 
 /**
  * A read/write lock without a name. It belongs to the thread that made it. Waits take as long as they take, unless
- * `timeoutMs` is given.
+ * `timeoutMs` is given. Deadlocks are found, as inside {@link LockManager.withLock}.
  */
 export class RWLock {
   /** @param cancelError What the waits that {@link RWLock.cancel} ends reject with. Default {@link E_CANCELED}. */

@@ -107,6 +107,8 @@ describe('names that are none', () => {
       await assert.rejects(locks.acquireAll(names), invalid('acquireAll', 'names'))
       await assert.rejects(locks.withAll(names, NEVER), invalid('withAll', 'names'))
     }
+    const many = Array.from({ length: 1_001 }, (_, index) => `many-${index}`)
+    await assert.rejects(locks.acquireAll(many), invalid('acquireAll', 'names', 'an array of 1 to 1,000 names', 'got an array of 1,001'))
     await assert.rejects(locks.acquireAll([{ name: 'a', mode: 'both' }]), invalid('names[0]', "'shared'", "'both'"))
     assert.equal(standing('a').holders, 0)
   })

@@ -1,5 +1,5 @@
-// `RWLock`, `withTimeout` and `tryAcquire`; and what all locks without a name have in common: deadlocks are found, and
-// nothing is kept of what nobody can reach.
+// `RWLock`, `withTimeout` and `tryAcquire`; and of the locks without a name: where deadlocks are found and where
+// not, and that nothing is kept of what nobody can reach.
 'use strict'
 
 const { test, describe } = require('node:test')
@@ -196,22 +196,23 @@ describe('withTimeout and tryAcquire', () => {
   })
 })
 
-describe('deadlocks', () => {
-  test('a mutex that is wanted inside of itself', async () => {
-    const mutex = new Mutex()
-    const error = await failure(mutex.runExclusive(() => mutex.acquire()))
+describe('deadlocks of read/write locks', () => {
+  test('one that is wanted inside of itself', async () => {
+    const lock = new RWLock()
+    const error = await failure(lock.withWrite(() => lock.acquireRead()))
     assert.ok(error instanceof DeadlockError)
     assert.equal(error.code, 'ERR_LOCK_SELF_DEADLOCK')
-    assert.equal(mutex.isLocked(), false)
+    assert.equal(lock.isLocked(), false)
   })
 
-  test('across a mutex, a semaphore, a read/write lock and a name', async () => {
-    const [mutex, semaphore, lock] = [new Mutex(), new Semaphore(1), new RWLock()]
-    const name = `across-${process.pid}`
+  test('across two of them, a named semaphore and a name', async () => {
+    const [one, two] = [new RWLock(), new RWLock()]
+    const name = freshName()
+    const semaphore = locks.semaphore(name, 1)
     const ring = [
-      (fn) => mutex.runExclusive(fn),
-      (fn) => semaphore.runExclusive(fn),
-      (fn) => lock.withWrite(fn),
+      (fn) => one.withWrite(fn),
+      (fn) => semaphore.run(fn),
+      (fn) => two.withWrite(fn),
       (fn) => locks.withLock(name, fn),
     ]
     const { opened, open } = gate()
@@ -230,33 +231,84 @@ describe('deadlocks', () => {
     assert.ok(refused[0].reason instanceof DeadlockError)
     assert.equal(refused[0].reason.cycle.length, ring.length)
     assert.deepEqual(refused[0].reason.cycle.map(({ heldBy }) => heldBy.kind).sort(), ['lock', 'lock', 'lock', 'semaphore'])
-    assert.equal(mutex.isLocked() || semaphore.isLocked() || lock.isLocked(), false)
+    assert.equal(one.isLocked() || two.isLocked(), false)
   })
 
   test('also after a long line of holds that are over', async () => {
-    const outer = new Mutex()
+    const outer = new RWLock()
     const start = async (left) => {
-      if (left === 0) return failure(outer.acquire())
+      if (left === 0) return failure(outer.acquireWrite())
       let next
-      await new Mutex().runExclusive(() => {
+      await new RWLock().withWrite(() => {
         next = turn().then(() => start(left - 1))
       })
       return next
     }
-    const error = await outer.runExclusive(() => start(50))
+    const error = await outer.withWrite(() => start(50))
     assert.equal(error.code, 'ERR_LOCK_SELF_DEADLOCK')
   })
 
-  test('none where units are left, or somebody outside gives back', async () => {
-    const semaphore = new Semaphore(2)
-    assert.equal(await semaphore.runExclusive(() => semaphore.runExclusive((value) => value)), 1)
-    const full = new Semaphore(1)
-    const [, release] = await full.acquire()
-    const mutex = new Mutex()
-    const inside = mutex.runExclusive(() => full.runExclusive(() => 'done'))
+  test('none where somebody outside gives back', async () => {
+    const full = new RWLock()
+    const reader = await full.acquireRead()
+    const inside = new RWLock().withWrite(() => full.withWrite(() => 'done'))
     assert.equal(await stateOf(inside), 'pending')
-    release()
+    reader.release()
     assert.equal(await inside, 'done')
+  })
+})
+
+describe('no deadlock of a mutex or a semaphore, because anybody may release', () => {
+  test('a call inside that is not waited for', async () => {
+    const mutex = new Mutex()
+    let later
+    await mutex.runExclusive(async () => {
+      later = mutex.runExclusive(() => 'later')
+      await turn()
+    })
+    assert.equal(await later, 'later')
+  })
+
+  test('a hold that somebody else ends', async () => {
+    const mutex = new Mutex()
+    setImmediate(() => mutex.release())
+    assert.equal(await mutex.runExclusive(() => mutex.runExclusive(() => 'released')), 'released')
+    const semaphore = new Semaphore(1)
+    for (const more of [() => semaphore.release(), () => semaphore.setValue(5)]) {
+      const end = await semaphore.runExclusive(async () => {
+        setImmediate(more)
+        const [, release] = await semaphore.acquire()
+        release()
+        return 'had it'
+      })
+      assert.equal(end, 'had it')
+    }
+  })
+
+  test('a ring with a name in it waits, in flows, too, and none of its requests is refused', async () => {
+    const mutex = new Mutex()
+    const name = freshName()
+    const controller = new AbortController()
+    const { opened, open } = gate()
+    const first = locks.flow(() => mutex.runExclusive(async () => {
+      await opened
+      return locks.withLock(name, { timeoutMs: Infinity }, () => 'had the name')
+    }))
+    const second = locks.withLock(name, async () => {
+      open()
+      await turn()
+      return mutex.acquire({ signal: controller.signal })
+    })
+    assert.deepEqual([await stateOf(first), await stateOf(second)], ['pending', 'pending'])
+    controller.abort()
+    assert.equal((await failure(second)).name, 'AbortError')
+    assert.equal(await first, 'had the name')
+  })
+
+  test('the holds around it are known inside of it all the same', async () => {
+    const name = freshName()
+    const error = await locks.withLock(name, () => new Mutex().runExclusive(() => failure(locks.acquire(name))))
+    assert.equal(error.code, 'ERR_LOCK_SELF_DEADLOCK')
   })
 })
 

@@ -159,7 +159,7 @@ describe('Mutex', () => {
   test('wrong arguments reject and name themselves', async () => {
     const mutex = new Mutex()
     const wrong = [
-      ['high', /acquire: priority must be an integer from .1000 to 1000; got the string 'high'/],
+      ['high', /acquire: priority must be an integer from -1,000 to 1,000; got the string 'high'/],
       [1.5, /priority/],
       [{ timeoutMs: -1 }, /options\.timeoutMs must be/],
       [{ timeout: 1 }, /unknown option 'timeout' \(did you mean 'timeoutMs'\?\)/],

@@ -255,10 +255,10 @@ describe('a circle', () => {
   })
 
   test('of locks without a name', async () => {
-    const [one, two] = [new chainlock.Mutex(), new chainlock.Mutex()]
+    const [one, two] = [new chainlock.RWLock(), new chainlock.RWLock()]
     const ends = await Promise.allSettled([
-      one.runExclusive(async () => { await turn(); return two.runExclusive(() => 1) }),
-      two.runExclusive(async () => { await turn(); return one.runExclusive(() => 2) }),
+      one.withWrite(async () => { await turn(); return two.withRead(() => 1) }),
+      two.withWrite(async () => { await turn(); return one.withRead(() => 2) }),
     ])
     assert.deepEqual(ends.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
     assert.ok(ends.find(({ status }) => status === 'rejected').reason instanceof DeadlockError)

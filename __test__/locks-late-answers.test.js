@@ -9,16 +9,16 @@ const { turn, until } = require('./helpers/waiting')
 const { startWorker, message } = require('./helpers/threads')
 
 /** A hold of another thread, and a call that ends it while this thread stands still. */
-async function heldElsewhere(name) {
+async function heldElsewhere(name, mode = 'write') {
   const word = new Int32Array(new SharedArrayBuffer(4))
-  const worker = startWorker(({ chainlock, port, data: { name, word } }) => {
-    const guard = chainlock.locks.tryAcquire(name)
+  const worker = startWorker(({ chainlock, port, data: { name, mode, word } }) => {
+    const guard = chainlock.locks.tryAcquire(name, { mode })
     port.postMessage('holds')
     Atomics.wait(word, 0, 0)
     guard.release()
     Atomics.store(word, 0, 2)
     Atomics.notify(word, 0)
-  }, { name, word })
+  }, { name, mode, word })
   assert.equal(await message(worker), 'holds')
   return () => {
     Atomics.store(word, 0, 1)
@@ -103,5 +103,59 @@ describe('between the grant of a request and its callback', () => {
     assert.equal(await stolen, 'exclusive')
     await turn()
     assert.equal(ran, 0)
+  })
+})
+
+describe('an upgrade that was granted and not told yet', () => {
+  /** A shared hold that waits to be exclusive; another thread's, in its way, ends meanwhile. */
+  async function upgrading(...waits) {
+    const name = freshName()
+    const end = await heldElsewhere(name, 'read')
+    const guard = locks.tryAcquire(name, { mode: 'read' })
+    const upgrades = waits.map((wait) => guard.upgrade(wait))
+    return { name, guard, end, upgrades }
+  }
+
+  /** What others are told about the only hold. */
+  const modeOf = (name) => locks.getLockStatus(name).holders.map(({ mode }) => mode)
+
+  test('the mode is told as it is', async () => {
+    const { name, guard, end, upgrades } = await upgrading({})
+    assert.equal(guard.mode, 'shared')
+    end()
+    assert.equal(guard.mode, 'exclusive')
+    await Promise.all(upgrades)
+    assert.deepEqual(modeOf(name), ['exclusive'])
+    guard.release()
+  })
+
+  for (const [what, meanwhile] of Object.entries({
+    'tryUpgrade and downgrade': (guard) => guard.tryUpgrade() && guard.downgrade(),
+    'downgrade alone': (guard) => guard.downgrade(),
+  })) {
+    test(`${what} end it: the late answer changes nothing`, async () => {
+      const { name, guard, end, upgrades } = await upgrading({})
+      end()
+      assert.equal(meanwhile(guard), true)
+      assert.equal(guard.mode, 'shared')
+      await Promise.all(upgrades)
+      await turn()
+      assert.equal(guard.mode, 'shared')
+      assert.deepEqual(modeOf(name), ['shared'])
+      assert.equal(guard.release(), true)
+    })
+  }
+
+  test('so it is for each of two', async () => {
+    const { name, guard, end, upgrades } = await upgrading({ timeoutMs: 1 }, {})
+    assert.equal((await failure(upgrades[0])).code, 'ERR_LOCK_TIMEOUT')
+    end()
+    assert.equal(guard.mode, 'exclusive')
+    assert.equal(guard.downgrade(), true)
+    await upgrades[1]
+    await turn()
+    assert.equal(guard.mode, 'shared')
+    assert.deepEqual(modeOf(name), ['shared'])
+    assert.equal(guard.release(), true)
   })
 })

@@ -134,6 +134,32 @@ async function descents({ chainlock, data: { names, seed, count, mix, text }, po
   return told
 }
 
+describe('detached', () => {
+  test('what a callback starts and does not wait for is outside of its hold, and of its flow', async () => {
+    const name = freshName()
+    const log = []
+    let later
+    await locks.flow('a flow', () => locks.withLock(name, async () => {
+      const inside = await failure(locks.withLock(name, FOR_EVER, () => {}))
+      assert.equal(inside.code, 'ERR_LOCK_SELF_DEADLOCK')
+      later = locks.detached(() => locks.withLock(name, FOR_EVER, (guard) => log.push(guard.label)))
+      const outside = locks.detached(() => locks.tryAcquire(freshName('mine')))
+      assert.equal(outside.label, null)
+      assert.equal(outside.release(), true)
+      await turn()
+      log.push('hold over')
+    }))
+    await later
+    assert.deepEqual(log, ['hold over', null])
+  })
+
+  test('answers what its function does, and throws what it throws', () => {
+    assert.equal(locks.detached(() => 7), 7)
+    assert.throws(() => locks.detached(() => { throw new RangeError('own') }), RangeError)
+    assert.throws(() => locks.detached('fn'), { code: 'ERR_LOCK_INVALID_ARGUMENT', message: /detached: fn must be a function/ })
+  })
+})
+
 describe('reentrant: true', () => {
   const AGAIN = { reentrant: true, timeoutMs: Infinity }
 

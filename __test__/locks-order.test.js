@@ -54,6 +54,14 @@ describe("lockOrder: 'error'", () => {
     assert.equal(await nest(a, c), 'fine')
   })
 
+  test('goes by the class option of several locks, too', async () => {
+    const [a, b] = classes()
+    await locks.withAll([freshName(), freshName()], { class: a }, () => locks.withLock(freshName(), { class: b }, () => {}))
+    const error = await failure(locks.withLock(freshName(), { class: b }, () => locks.acquireAll([freshName(), freshName()], { class: a })))
+    assert.equal(error.code, 'ERR_LOCK_ORDER')
+    assert.deepEqual([error.now.held, error.now.then], [b, a])
+  })
+
   test('goes by the class option where there is one', async () => {
     const [a, b] = classes()
     const as = (name, group, fn) => locks.withLock(name, { class: group }, fn)

@@ -28,7 +28,8 @@ const { AsyncLocalStorage } = require('node:async_hooks')
  * @typedef {{ frame: Frame, turn: () => void }} Joiner A turn joins, or finds that the hold has ended.
  * @typedef {{ hold: { key: unknown, open: boolean, token?: number }, outer: Context | undefined }} Context What every
  *   frame is to the frames of other locks. Plain data, because copies of this package share the contexts.
- * @typedef {{ contexts: AsyncLocalStorage<any>, holds: Set<Hold> }} Shared
+ * @typedef {{ contexts: AsyncLocalStorage<any>, holds: Set<Hold>, flows: number }} Shared `flows`: how many flows
+ *   of named locks are open.
  */
 
 // One per thread, whatever copy of this module, module registry or vm context asks: Node's own class is
@@ -39,13 +40,14 @@ const KEY = Symbol.for('chainlock.nesting.2')
 function shared() {
   const home = /** @type {any} */ (AsyncLocalStorage)
   if (!home[KEY]) {
-    const value = { contexts: new AsyncLocalStorage(), holds: new Set() }
+    const value = { contexts: new AsyncLocalStorage(), holds: new Set(), flows: 0 }
     Object.defineProperty(home, KEY, { value })
   }
   return home[KEY]
 }
 
-const { contexts, holds } = shared()
+const home = shared()
+const { contexts, holds } = home
 
 /**
  * The frame in which the caller runs, of the hold of this lock; undefined outside.
@@ -116,14 +118,27 @@ function ended(key, token) {
 }
 
 /**
- * The context as far as it still means something: without the frames of holds that are over (a chain of
- * calls that each start the next would keep them all), and without those of this hold itself.
+ * A context as far as it still means something, for a frame that is opened in it: a chain of calls that each
+ * start the next would otherwise keep the frames of all of them.
+ * @param {Context | undefined} [innermost]
+ */
+function living(innermost = contexts.getStore()) {
+  while (innermost !== undefined && !innermost.hold.open) innermost = innermost.outer
+  for (let at = innermost; at !== undefined; at = at.outer) {
+    while (at.outer !== undefined && !at.outer.hold.open) at.outer = at.outer.outer
+  }
+  return innermost
+}
+
+/**
+ * The same without the frames of this hold itself.
  * @param {Frame | undefined} context
  * @param {Hold} hold
  */
 function around(context, hold) {
-  while (context && (!context.hold.open || context.hold === hold)) context = context.outer
-  return context
+  let at = /** @type {Frame | undefined} */ (living(context))
+  while (at && at.hold === hold) at = at.outer
+  return at
 }
 
 /**
@@ -221,13 +236,24 @@ function context() {
  */
 const enter = (frame, fn, argument) => contexts.run(frame, fn, argument)
 
+/**
+ * Calls `fn` outside of all frames and flows.
+ * @template T
+ * @param {() => T} fn
+ * @returns {T}
+ */
+const detached = (fn) => contexts.run(undefined, fn)
+
 /** Whether any `withSendLock` is open in this thread. */
 const anyOpen = () => holds.size !== 0
 
 module.exports = {
+  home,
   anyOpen,
   context,
+  living,
   enter,
+  detached,
   currentFrame,
   isOnTop,
   mayJoin,

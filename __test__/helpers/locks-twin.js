@@ -33,7 +33,8 @@ class LocksTwin {
   tryAcquire(name, id, mode) {
     const lock = this.lock(name)
     const request = { id, name, mode, priority: 0 }
-    if (lock.queue.length > 0 || !this.fits(lock, request)) return null
+    // Those who are less urgent than usual are gone past.
+    if (lock.queue.some(({ priority }) => priority >= 0) || !this.fits(lock, request)) return null
     lock.holds.push(request)
     return request
   }

@@ -155,7 +155,8 @@ async function named(): Promise<void> {
   const length: number = await locks.withWrite('inner', { reentrant: true }, async (inner) => inner.name.length)
   const sum: number = await locks.withAll(['x', 'y'], { label: 'usage' }, () => length + 1)
   const flowing: string = await locks.flow('usage', async () => (await locks.withRead('z', () => 'z')) + sum)
-  expect(flowing === 'z6', 'what runs under a lock answers')
+  const apart: Promise<number> = locks.detached(() => locks.withRead('z', () => 1))
+  expect(flowing === 'z6' && (await apart) === 1, 'what runs under a lock answers')
   const handle: LockHandle = locks.lock('handle', { mode: 'write' })
   expect((await handle.run('read', (inner) => inner.mode)) === 'shared' && !handle.isLocked, 'a handle takes its lock')
 }

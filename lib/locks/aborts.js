@@ -12,6 +12,8 @@
 const followed = new WeakMap()
 
 /**
+ * To be called when the request stands. A signal that is none, and throws, aborts it: nobody would give back
+ * what it is granted.
  * @param {AbortSignal} signal
  * @param {Abortable} request
  * @param {number} ticket
@@ -28,7 +30,12 @@ function follow(signal, request, ticket) {
     for (const [each, itsTicket] of requests) each.aborted(itsTicket, signal.reason)
   }
   followed.set(signal, { requests, listener })
-  signal.addEventListener('abort', listener, { once: true })
+  try {
+    signal.addEventListener('abort', listener, { once: true })
+  } catch (error) {
+    followed.delete(signal)
+    request.aborted(ticket, error)
+  }
 }
 
 /** @param {AbortSignal} signal @param {Abortable} request */
@@ -36,7 +43,12 @@ function unfollow(signal, request) {
   const known = followed.get(signal)
   if (!known?.requests.delete(request) || known.requests.size > 0) return
   followed.delete(signal)
-  signal.removeEventListener('abort', known.listener)
+  try {
+    signal.removeEventListener('abort', known.listener)
+  } catch (error) {
+    // Whoever is granted just now must not stumble over it.
+    process.emitWarning(error instanceof Error ? error : 'a signal threw when its listener was removed')
+  }
 }
 
 module.exports = { follow, unfollow }

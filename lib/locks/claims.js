@@ -14,6 +14,7 @@ const frames = require('./frames')
 const { guards, makeGuard } = require('./guard')
 const joined = require('./joined')
 const order = require('./order')
+const { partsEnd } = require('./parts')
 const { openTarget } = require('./targets')
 const waiters = require('./waiters')
 
@@ -135,8 +136,8 @@ const takeResolve = (resolve) => {
 function ask(target, weight, wait) {
   // An answer to a mailbox that is not open would be lost.
   waiters.open()
+  if (nesting.context() !== undefined) order.tellSite()
   const count = frames.putAncestors()
-  if (count > 0) order.tellSite()
   const label = wait.label ?? frames.flowLabel()
   const { timeoutMs, priority, flags, className } = wait
   if (typeof target === 'string' || target.modes === undefined) {
@@ -151,7 +152,9 @@ function ask(target, weight, wait) {
   }
   const names = [...target.modes.keys()]
   const weights = Array.from(target.modes.values(), (mode) => (mode === 'exclusive' ? 0 : 1))
-  return native.requestAll(face, names, weights, timeoutMs, priority, flags, count, label)
+  const answer = native.requestAll(face, names, weights, timeoutMs, priority, flags, count, label, className)
+  if (count > 0) order.hear()
+  return answer
 }
 
 /**
@@ -282,35 +285,40 @@ function runHeld(guard, fn) {
   try {
     result = nesting.enter(frame, fn, guard)
   } catch (error) {
-    end(frame, guard, 1)
-    return Promise.reject(error)
+    const parts = end(frame, guard, 1)
+    return parts === null ? Promise.reject(error) : parts.then(() => Promise.reject(error))
   }
   if (result === null || (typeof result !== 'object' && typeof result !== 'function')) {
-    end(frame, guard, 0)
-    return Promise.resolve(result)
+    const parts = end(frame, guard, 0)
+    return parts === null ? Promise.resolve(result) : parts.then(() => result)
   }
   // Any thenable is waited for. What is no promise is made one, which also reads its `then` no more than once.
   return Promise.resolve(result).then(
     (value) => {
-      end(frame, guard, 0)
-      return value
+      const parts = end(frame, guard, 0)
+      return parts === null ? value : parts.then(() => value)
     },
     (error) => {
-      end(frame, guard, 1)
-      throw error
+      const parts = end(frame, guard, 1)
+      if (parts === null) throw error
+      return parts.then(() => Promise.reject(error))
     },
   )
 }
 
 /**
+ * Gives the hold back; where re-entrant parts of it are still open, when they have ended.
  * @param {frames.Frame} frame
  * @param {LockGuard} guard
  * @param {0 | 1} failed
+ * @returns {Promise<void> | null} Null when it has been given back.
  */
 function end(frame, guard, failed) {
+  const parts = partsEnd(frame)
+  if (parts !== null) return parts.then(() => end(frame, guard, failed) ?? undefined)
   frame.open = false
   guards.end(guard, failed)
-  if (frame.turns !== null) joined.dismiss(frame)
+  return null
 }
 
 /**
@@ -330,4 +338,7 @@ function flow(label, fn) {
   return result.finally(() => frames.closeFlow(around))
 }
 
-module.exports = { CALL, openTarget, attempt, request, take, run, runIn, flow }
+/** Runs `fn` as if nothing was held around it. @param {(argument?: any) => any} fn */
+const detached = (fn) => nesting.detached(fn)
+
+module.exports = { CALL, openTarget, attempt, request, take, run, runIn, flow, detached }

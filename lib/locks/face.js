@@ -15,7 +15,7 @@ const MOST_TOLD = Math.floor(scratch.length / TOLD_SIZE)
 
 /** Where the tokens of the holds around a request lie, and how many are looked at. */
 const ANCESTORS_AT = 16
-const MOST_ANCESTORS = 32
+const MOST_ANCESTORS = 64
 
 /** Answers of a request that is not granted at once. */
 const Answer = Object.freeze({ QUEUE_FULL: -2, WAITING: -3, DEADLOCK: -4, SELF_DEADLOCK: -5, DISORDER: -6 })

@@ -33,7 +33,7 @@ class Frame {
     this.base = this
     /** @type {Frame | null} */
     this.parent = null
-    /** Of a base: who has its turn and who waits for one; see `joined.js`. @type {import('./joined').Turns | null} */
+    /** Of a base: who has its turn and who waits for one; see `parts.js`. @type {import('./parts').Turns | null} */
     this.turns = null
   }
 }
@@ -67,64 +67,76 @@ class Flow {
   }
 }
 
-/** Flows that are open in this thread. */
-let flows = 0
-
 /**
  * The innermost flow around the caller, as far as guards acquired now belong to it.
  * @returns {Flow | null}
  */
 function currentFlow() {
-  if (flows === 0) return null
+  if (nesting.home.flows === 0) return null
   for (let at = /** @type {any} */ (nesting.context()); at !== undefined; at = at.outer) {
-    if (at instanceof Flow && at.open) return at
+    // By its shape: it may be of another copy of this package.
+    if (at.hold.key === KEY && at.guard === null && at.hold.open) return at
   }
   return null
 }
 
 /** @param {any} guard */
-const openFrame = (guard) => new Frame(guard, nesting.context())
+const openFrame = (guard) => new Frame(guard, nesting.living())
 
 /** @param {string | undefined} label */
 function openFlow(label) {
-  flows += 1
-  return new Flow(label, nesting.context())
+  nesting.home.flows += 1
+  return new Flow(label, nesting.living())
 }
 
 /** @param {Flow} flow */
 function closeFlow(flow) {
   flow.open = false
   flow.guards = []
-  flows -= 1
+  nesting.home.flows -= 1
 }
 
 /**
  * Writes the tokens of all holds around the caller into the scratch array, innermost first; those of the send
- * lock are negative.
+ * lock are negative. Nothing that might run code of users comes between this and the request.
  * @returns {number} How many.
  */
 function putAncestors() {
+  const count = put(false)
+  // To ask each whether it is over takes its time, and does no good as long as there is room for all.
+  return count <= MOST_ANCESTORS ? count : Math.min(put(true), MOST_ANCESTORS)
+}
+
+/** @param {boolean} isPicky Whether guards that are over are left out. @returns {number} How many, or too many. */
+function put(isPicky) {
   let count = 0
   for (let at = /** @type {any} */ (nesting.context()); at !== undefined; at = at.outer) {
     if (!at.hold.open) continue
-    if (at.hold.key === SEND) count = put(-at.hold.token, count)
+    if (at.hold.key === SEND) scratch[ANCESTORS_AT + count++] = -at.hold.token
     else if (at.hold.key !== KEY) continue
-    else if (at.guard !== null) count = put(at.guard.token, count)
-    else for (const { token } of [...at.guards].reverse()) count = put(token, count)
+    else if (at.guard === null) count = putAll(at.guards, count, isPicky)
+    else if (!isPicky || !at.guard.released) scratch[ANCESTORS_AT + count++] = at.guard.token
+    if (count > MOST_ANCESTORS) break
   }
   return count
 }
 
-/** @param {number} token @param {number} count @returns {number} How many there are now. */
-function put(token, count) {
-  if (count === MOST_ANCESTORS) return count
-  scratch[ANCESTORS_AT + count] = token
-  return count + 1
+/**
+ * @param {Held[]} held
+ * @param {number} count
+ * @param {boolean} isPicky
+ */
+function putAll(held, count, isPicky) {
+  for (let index = held.length - 1; index >= 0 && count <= MOST_ANCESTORS; index -= 1) {
+    const guard = held[index]
+    if (!isPicky || !guard.released) scratch[ANCESTORS_AT + count++] = guard.token
+  }
+  return count
 }
 
 /** The label of the flow around the caller, for requests without one. */
 function flowLabel() {
-  return flows === 0 ? undefined : currentFlow()?.label
+  return nesting.home.flows === 0 ? undefined : currentFlow()?.label
 }
 
 module.exports = { KEY, Frame, Flow, currentFlow, openFrame, openFlow, closeFlow, putAncestors, flowLabel }

@@ -30,7 +30,8 @@ const REGISTERED = 2
  *   isOne(value: any): value is LockGuard,
  *   facts(guard: LockGuard): { target: Target, weight: number, slot: number },
  *   setWeight(guard: LockGuard, weight: number): void,
- *   setUpgrade(guard: LockGuard, upgrade: import('./upgrade').Upgrade | null): void,
+ *   upgrades(guard: LockGuard): Set<import('./upgrade').Upgrade>,
+ *   setParts(guard: LockGuard, parts: { ended(error: Error): void }): void,
  *   words(guard: LockGuard): string,
  * }}
  */
@@ -55,8 +56,10 @@ class LockGuard {
   #tracking = UNTRACKED
   /** @type {AbortController | null} */
   #controller = null
-  /** The wait to become exclusive, which ends with the hold. @type {import('./upgrade').Upgrade | null} */
-  #upgrade = null
+  /** The waits to become exclusive, which end with the hold. @type {Set<import('./upgrade').Upgrade> | null} */
+  #upgrades = null
+  /** Its re-entrant parts, which end with the hold. @type {{ ended(error: Error): void } | null} */
+  #parts = null
 
   /**
    * @param {Target} target
@@ -82,7 +85,7 @@ class LockGuard {
   }
 
   get mode() {
-    return modeOf(this.#weight)
+    return modeOf(LockGuard.#weightNow(this))
   }
 
   get acquiredAt() {
@@ -120,7 +123,8 @@ class LockGuard {
   }
 
   downgrade() {
-    if (this.#weight !== 0 || !isOfOne(this.#target) || !this.check()) return false
+    if (LockGuard.#weightNow(this) !== 0 || !isOfOne(this.#target) || !this.check()) return false
+    LockGuard.#overtake(this)
     const answer = calls.downgrade(this.#slot, this.token)
     if ((answer & RELEASED) !== 0) this.#weight = 1
     if (answer !== RELEASED) waiters.goOn(answer)
@@ -131,6 +135,7 @@ class LockGuard {
     if (!isOfOne(this.#target) || !this.check()) return false
     if (this.#weight !== 0 && !calls.tryUpgrade(this.#slot, this.token)) return false
     this.#weight = 0
+    LockGuard.#overtake(this)
     return true
   }
 
@@ -151,10 +156,11 @@ class LockGuard {
   static #end(guard, failed) {
     guard.#isOpen = false
     if (guard.#tracking !== UNTRACKED) tracker.forget(guard, guard.#tracking === REGISTERED)
-    if (guard.#upgrade !== null) guard.#upgrade.ended(givenBack(guards.words(guard), guard.token))
+    if (guard.#upgrades !== null) LockGuard.#endUpgrades(guard, givenBack(guards.words(guard), guard.token))
     if (guard.#controller !== null) waiters.unwatch(guard.token)
     const answer = calls.release(guard.#slot, guard.token, failed)
     if (answer !== RELEASED) waiters.goOn(answer)
+    if (guard.#parts !== null) guard.#parts.ended(givenBack(guards.words(guard), guard.token))
     if ((answer & RELEASED) !== 0) return true
     // Taken away, and the word of it is still on its way, or nobody has asked for it yet.
     guard.#controller?.abort(lost(guards.words(guard), guard.token, 0))
@@ -166,7 +172,8 @@ class LockGuard {
     guard.#isOpen = false
     if (guard.#tracking !== UNTRACKED) tracker.forget(guard, guard.#tracking === REGISTERED)
     const error = lost(guards.words(guard), guard.token, how)
-    guard.#upgrade?.ended(error)
+    LockGuard.#endUpgrades(guard, error)
+    guard.#parts?.ended(error)
     guard.#controller?.abort(error)
   }
 
@@ -174,6 +181,27 @@ class LockGuard {
   static #taken(guard, controller, how) {
     if (guard === undefined) controller.abort()
     else if (guard.#isOpen) LockGuard.#lose(guard, how)
+  }
+
+  /**
+   * An upgrade is done before the answer to it is here.
+   * @param {LockGuard} guard
+   */
+  static #weightNow(guard) {
+    const target = guard.#target
+    if (guard.#upgrades === null || guard.#upgrades.size === 0) return guard.#weight
+    const isExclusive = calls.state(typeof target === 'string' ? target : target.ref) === -1
+    return isExclusive && guard.check() ? 0 : guard.#weight
+  }
+
+  /** The hold is exclusive: so are the waits for that over. @param {LockGuard} guard */
+  static #overtake(guard) {
+    if (guard.#upgrades !== null) for (const upgrade of guard.#upgrades) upgrade.overtaken()
+  }
+
+  /** @param {LockGuard} guard @param {Error} error */
+  static #endUpgrades(guard, error) {
+    if (guard.#upgrades !== null) for (const upgrade of guard.#upgrades) upgrade.ended(error)
   }
 
   static {
@@ -191,12 +219,13 @@ class LockGuard {
         guard.#tracking = UNTRACKED
       },
       isOne: (value) => #slot in value,
-      facts: (guard) => ({ target: guard.#target, weight: guard.#weight, slot: guard.#slot }),
+      facts: (guard) => ({ target: guard.#target, weight: LockGuard.#weightNow(guard), slot: guard.#slot }),
       setWeight(guard, weight) {
         guard.#weight = weight
       },
-      setUpgrade(guard, upgrade) {
-        guard.#upgrade = upgrade
+      upgrades: (guard) => (guard.#upgrades ??= new Set()),
+      setParts(guard, parts) {
+        guard.#parts = parts
       },
       words: (guard) => wanted(guard.#target, guard.#weight),
     }

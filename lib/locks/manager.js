@@ -125,6 +125,11 @@ class LockManager {
     }
   }
 
+  /** @param {unknown} fn */
+  detached(fn) {
+    return claims.detached(options.callback('detached', fn))
+  }
+
   /** @param {unknown} settings */
   configure(settings) {
     return status.configure(settings)

@@ -3,7 +3,7 @@
 'use strict'
 
 const { native, face } = require('./face')
-const { invalidArgument } = require('../errors')
+const { invalidArgument, typeError } = require('../errors')
 const { copyOptions, oneOf, isAbortSignal, cleanLayerId, milliseconds, limits } = require('../options')
 
 const TRY = ['mode', 'label']
@@ -106,11 +106,14 @@ function timeout(call, value, otherwise, argument = 'options.timeoutMs') {
   return milliseconds(call, argument, value)
 }
 
+/** @param {number} number */
+const few = (number) => number.toLocaleString('en-US')
+
 /** @param {string} call @param {unknown} value */
 function priority(call, value, argument = 'options.priority') {
   if (value === undefined) return 0
   if (!Number.isInteger(value) || Math.abs(Number(value)) > MOST_PRIORITY) {
-    throw invalidArgument(`${call}: ${argument}`, `an integer from −${MOST_PRIORITY} to ${MOST_PRIORITY}`, value)
+    throw invalidArgument(`${call}: ${argument}`, `an integer from -${few(MOST_PRIORITY)} to ${few(MOST_PRIORITY)}`, value)
   }
   return Number(value)
 }
@@ -203,8 +206,12 @@ function upgradeWait(call, options) {
  * @returns {{ modes: Map<string, import('../../index').LockMode>, wait: Wait }} Each name once, in the stronger mode.
  */
 function severalRequest(call, names, options) {
-  if (!Array.isArray(names) || names.length === 0 || names.length > MOST_NAMES) {
-    throw invalidArgument(`${call}: names`, `an array of 1 to ${MOST_NAMES} names`, names)
+  const allowed = `an array of 1 to ${few(MOST_NAMES)} names`
+  if (!Array.isArray(names)) throw invalidArgument(`${call}: names`, allowed, names)
+  const { length } = names
+  if (length === 0 || length > MOST_NAMES) {
+    const message = `${call}: names must be ${allowed}; got an array of ${few(length)}`
+    throw typeError('ERR_LOCK_INVALID_ARGUMENT', message)
   }
   const copy = copyOptions(call, options, ACQUIRE)
   const usual = modeWeight(call, copy.mode)

@@ -11,6 +11,7 @@ const frames = require('./frames')
 const { guards, LockGuard } = require('./guard')
 const options = require('./options')
 const order = require('./order')
+const { partsEnd } = require('./parts')
 const waiters = require('./waiters')
 
 const { DOMException } = globalThis
@@ -192,7 +193,7 @@ class Request {
         result = nesting.enter(this.#frame, this.#callback, new Lock(OURS, this.#name, guard.mode))
       }
     } catch (error) {
-      this.#settle(error)
+      this.#failWith(error)
       return
     }
     if (result === null || (typeof result !== 'object' && typeof result !== 'function')) {
@@ -201,12 +202,28 @@ class Request {
     }
     Promise.resolve(result).then(
       (value) => this.#settleWith(value),
-      (error) => this.#settle(error),
+      (error) => this.#failWith(error),
     )
   }
 
-  /** @param {unknown} value */
+  /** The callback has failed: the lock is given back when the re-entrant parts of the hold have ended. @param {unknown} error */
+  #failWith(error) {
+    const parts = this.#parts()
+    if (parts !== null) parts.then(() => this.#failWith(error))
+    else this.#settle(error)
+  }
+
+  #parts() {
+    return this.#frame === null || this.#state === SETTLED ? null : partsEnd(this.#frame)
+  }
+
+  /** The callback has ended; as above. @param {unknown} value */
   #settleWith(value) {
+    const parts = this.#parts()
+    if (parts !== null) {
+      parts.then(() => this.#settleWith(value))
+      return
+    }
     if (this.#state === SETTLED) return
     this.#giveBack(0)
     this.#publishEnd(undefined)
@@ -259,8 +276,8 @@ function ask(name, weight, wait, steal) {
     const token = calls.tryAcquire(name, weight)
     if (token > 0) return token
   }
+  if (nesting.context() !== undefined) order.tellSite()
   const count = frames.putAncestors()
-  if (count > 0) order.tellSite()
   const { timeoutMs, priority, flags, label } = wait
   const all = steal ? flags | Flag.STEAL : flags
   const answer = calls.request(name, weight, timeoutMs, priority, all, count, label ?? frames.flowLabel())

@@ -14,7 +14,7 @@ const WRITE = 0
 /** @extends {Line<import('./guard').LockGuard>} */
 class ReadWriteLine extends Line {
   constructor() {
-    super('lock', 0)
+    super('lock', 0, true)
   }
 
   /**

@@ -36,10 +36,9 @@ function getLockStatus(name) {
   return wanted === null ? all : (lockOf(all) ?? withMode({ name: wanted, kind: 'lock', holders: [], waiters: [] }))
 }
 
-/** All who hold a lock hold it in one mode. @param {any} status */
-function withMode({ name, kind, holders, waiters: line }) {
-  const mode = kind === 'lock' ? (holders[0]?.mode ?? null) : null
-  return { name, kind, mode, holders, waiters: line }
+/** All who hold a lock hold it in one mode; a semaphore has permits instead. @param {any} status */
+function withMode({ name, kind, ...rest }) {
+  return { name, kind, mode: kind === 'lock' ? (rest.holders[0]?.mode ?? null) : null, ...rest }
 }
 
 /** @param {unknown} [name] */

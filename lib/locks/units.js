@@ -3,7 +3,8 @@
 //
 // The units are the native side's permits. A hold is the native side's too; here is the list of those that this
 // object was granted, because a unit may also come back by hand (`release()`), without the releaser that its
-// holder got. Then the oldest hold that it is enough for ends.
+// holder got. Then the oldest hold that it is enough for ends. So what runs under a hold is not taken to be what the
+// hold waits for: as in async-mutex, deadlocks are not looked for.
 // @ts-check
 'use strict'
 
@@ -13,13 +14,9 @@ const { Chain, Item } = require('./chain')
 const { MOST_UNITS } = require('./class-options')
 const { native, face, calls, FETCH } = require('./face')
 const { whole } = require('./report')
+const { now, startTimer } = require('./timer')
 const { Line } = require('./unnamed')
 const waiters = require('./waiters')
-
-// Taken now: test frameworks replace the globals by clocks of their own.
-const { setTimeout, clearTimeout } = globalThis
-
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 // Node 20.0–20.3 and older engines have neither; the name is then an ordinary symbol of our own.
 const DISPOSE = Symbol.dispose ?? Symbol.for('nodejs.dispose')
@@ -58,9 +55,9 @@ class Onlooker {
   #wait
   #resolve
   #reject
-  #startedAt = performance.now()
-  /** @type {NodeJS.Timeout | undefined} */
-  #timer
+  #startedAt = now()
+  /** @type {(() => void) | undefined} */
+  #stopTimer
 
   /**
    * @param {Units} units
@@ -80,7 +77,7 @@ class Onlooker {
     this.#reject = reject
     const { signal, timeoutMs } = wait
     if (signal) aborts.follow(signal, this, 0)
-    if (timeoutMs >= 0) this.#timer = setTimeout(() => this.#timeUp(), Math.min(timeoutMs, LONGEST_TIMER_MS))
+    if (timeoutMs >= 0) this.#stopTimer = startTimer(timeoutMs, true, () => this.#timeUp())
   }
 
   admit() {
@@ -94,7 +91,7 @@ class Onlooker {
   }
 
   #timeUp() {
-    const waitedMs = performance.now() - this.#startedAt
+    const waitedMs = now() - this.#startedAt
     const message = `${this.#call}: waited ${whole(waitedMs)} ms for ${this.#units.words(this.weight)} to be free`
     this.#fail(this.#wait.timeoutError ?? new ChainlockError('ERR_LOCK_TIMEOUT', message, { waitedMs }))
   }
@@ -107,7 +104,7 @@ class Onlooker {
   }
 
   #end() {
-    clearTimeout(this.#timer)
+    this.#stopTimer?.()
     if (this.#wait.signal) aborts.unfollow(this.#wait.signal, this)
   }
 }
@@ -133,7 +130,7 @@ class Units extends Line {
 
   /** @param {number} all @param {boolean} isExclusive One unit, which is a whole lock. */
   constructor(all, isExclusive) {
-    super(isExclusive ? 'lock' : 'semaphore', permits(all))
+    super(isExclusive ? 'lock' : 'semaphore', permits(all), false)
     this.#all = all
     this.#isExclusive = isExclusive
     abandoned.register(this, this.#holds)

@@ -126,9 +126,16 @@ class Line {
   #usual = 0
   /** @type {Map<number, number>} */
   #unusual = new Map()
+  /** Whether it is known what its holders wait for, so that deadlocks are found. */
+  #isInGraph
 
-  /** @param {'lock' | 'semaphore'} kind @param {number} permits Of a semaphore. */
-  constructor(kind, permits) {
+  /**
+   * @param {'lock' | 'semaphore'} kind
+   * @param {number} permits Of a semaphore.
+   * @param {boolean} isInGraph Not where others than the holder may release: no wait is known to be for ever then.
+   */
+  constructor(kind, permits, isInGraph) {
+    this.#isInGraph = isInGraph
     // A lock without a name is a new one: it has no other permits.
     this.target = /** @type {import('./targets').Opened} */ (openTarget(kind, null, permits))
   }
@@ -185,10 +192,11 @@ class Line {
     waiters.open()
     const { timeoutMs, priority, flags } = wait
     // Inside of a hold there is more to say than the short call can.
-    const isPlain = label === undefined && priority === 0 && flags === 0 && nesting.context() === undefined
+    const isInside = this.#isInGraph && nesting.context() !== undefined
+    const isPlain = label === undefined && priority === 0 && flags === 0 && !isInside
     const answer = isPlain
       ? calls.request(this.target.ref, asked, timeoutMs)
-      : calls.request(this.target.ref, asked, timeoutMs, priority, flags, putAncestors(), label)
+      : calls.request(this.target.ref, asked, timeoutMs, priority, flags, isInside ? putAncestors() : 0, label)
     return answer > 0 ? this.hold(weight, label, scratch[0], answer, scratch[1]) : answer
   }
 
@@ -233,7 +241,7 @@ class Line {
    * @param {(hold: H) => T} hand
    */
   askFor(weight, wait, hand) {
-    const flow = currentFlow()
+    const flow = this.#isInGraph ? currentFlow() : null
     if (flow === null) return this.ask(weight, wait, hand)
     return this.ask(weight, wait, (hold) => {
       flow.keep(/** @type {any} */ (hold))
@@ -251,15 +259,15 @@ class Line {
    */
   async run(weight, wait, body) {
     const hold = /** @type {H} */ (await this.ask(weight, wait, itself))
-    const frame = openFrame(hold)
+    const frame = this.#isInGraph ? openFrame(hold) : null
     /** @type {0 | 1} */
     let failed = 1
     try {
-      const result = await nesting.enter(frame, body, hold)
+      const result = await (frame === null ? body(hold) : nesting.enter(frame, body, hold))
       failed = 0
       return result
     } finally {
-      frame.open = false
+      if (frame !== null) frame.open = false
       this.end(hold, failed)
     }
   }

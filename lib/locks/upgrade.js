@@ -19,6 +19,7 @@ class Upgrade {
   #done
   /** @type {number} */
   #ticket
+  #isOver = false
 
   /**
    * @param {import('./options').Wait} wait
@@ -35,8 +36,11 @@ class Upgrade {
     this.#gone = gone
     this.#done = done
     this.#resolve = resolve
-    waiters.add(ticket, this)
-    if (wait.signal) aborts.follow(wait.signal, this, ticket)
+  }
+
+  begin() {
+    waiters.add(this.#ticket, this)
+    if (this.wait.signal) aborts.follow(this.wait.signal, this, this.#ticket)
   }
 
   /** @param {number} token The hold's own; 0 when the hold was taken away. */
@@ -69,8 +73,16 @@ class Upgrade {
     this.#settle(false, error)
   }
 
+  /** The hold is exclusive already. An answer that is on the way changes nothing any more. */
+  overtaken() {
+    waiters.cancel(this.#ticket)
+    this.#settle(true, undefined)
+  }
+
   /** @param {boolean} isExclusive @param {unknown} error */
   #settle(isExclusive, error) {
+    if (this.#isOver) return
+    this.#isOver = true
     if (this.wait.signal) aborts.unfollow(this.wait.signal, this)
     this.#done(isExclusive)
     this.#resolve(isExclusive ? undefined : Promise.reject(error))
@@ -110,12 +122,13 @@ function waitToUpgrade(guard, inside, given) {
       words,
       () => lost(inside.words(guard), guard.token, 0),
       (isExclusive) => {
-        inside.setUpgrade(guard, null)
+        inside.upgrades(guard).delete(upgrade)
         if (isExclusive) inside.setWeight(guard, 0)
       },
       resolve,
     )
-    inside.setUpgrade(guard, upgrade)
+    inside.upgrades(guard).add(upgrade)
+    upgrade.begin()
     if (isAnswered) waiters.fetch()
   })
 }

@@ -21,8 +21,7 @@ const WARNED = 5
 const DEADLOCK = 1
 
 /**
- * A request that waits. `granted` answers false when nobody wants the lock any more. None of the three runs
- * code of users before it returns.
+ * A request that waits. `granted` answers false when nobody wants the lock any more.
  * @typedef {{
  *   wait: { ref?: boolean },
  *   granted(token: number, slot: number, at: number): boolean,
@@ -125,47 +124,66 @@ function release(slot, token, failed) {
  * @param {number} answer Of the native release, which was called just now.
  */
 function goOn(answer) {
-  if ((answer & HANDED) !== 0) take(HANDED_AT)?.()
-  else if ((answer & FETCH) !== 0) fetch()
+  if ((answer & HANDED) !== 0) {
+    if (isTelling) untold.push(scratch.slice(HANDED_AT, HANDED_AT + TOLD_SIZE))
+    else tell(scratch, HANDED_AT)
+  } else if ((answer & FETCH) !== 0) fetch()
 }
 
-/** Takes everything out of the mailbox. What runs code of users waits until nothing is left in the array. */
+/**
+ * Deliveries that are taken out of the mailbox and yet to be told. What is told may run code of users, and that may
+ * call locks: the scratch array is then another, and what they bring comes after what is there.
+ * @type {Float64Array[]}
+ */
+let untold = []
+let isTelling = false
+
+/** Takes everything out of the mailbox and tells it. */
 function fetch() {
-  /** @type {(() => void)[] | null} */
-  let later = null
-  let count
-  do {
-    count = calls.fetch()
-    for (let index = 0; index < count; index += 1) {
-      const after = take(index * TOLD_SIZE)
-      if (after !== null) (later ??= []).push(after)
-    }
-  } while (count === MOST_TOLD)
-  if (later !== null) for (const after of later) after()
+  let count = calls.fetch()
+  if (count === 1 && !isTelling) {
+    tell(scratch, 0)
+    return
+  }
+  while (count > 0) {
+    untold.push(scratch.slice(0, count * TOLD_SIZE))
+    count = count === MOST_TOLD ? calls.fetch() : 0
+  }
+  if (!isTelling && untold.length > 0) tellAll()
 }
 
-/** @param {number} at @returns {(() => void) | null} What is left to do when the mailbox is empty. */
-function take(at) {
-  const kind = scratch[at]
+function tellAll() {
+  isTelling = true
+  try {
+    for (const told of untold) for (let at = 0; at < told.length; at += TOLD_SIZE) tell(told, at)
+  } finally {
+    untold = []
+    isTelling = false
+  }
+}
+
+/** Reads all of a delivery before it calls anybody. @param {Float64Array} from @param {number} at */
+function tell(from, at) {
+  const kind = from[at]
+  const first = from[at + 1]
+  const second = from[at + 2]
+  const third = from[at + 3]
   if (kind === GRANTED) {
-    const token = scratch[at + 2]
-    const slot = scratch[at + 3]
-    const waiter = remove(scratch[at + 1])
-    return waiter?.granted(token, slot, scratch[at + 5]) ? null : () => void release(slot, token, 0)
-  }
-  if (kind === TIMED_OUT) {
-    remove(scratch[at + 1])?.timedOut(scratch[at + 2], takeText(scratch[at + 3]), scratch[at + 4])
+    const since = from[at + 5]
+    if (!remove(first)?.granted(second, third, since)) release(third, second, 0)
+  } else if (kind === TIMED_OUT) {
+    const waitedMs = from[at + 4]
+    const report = takeText(third)
+    remove(first)?.timedOut(second, report, waitedMs)
   } else if (kind === DEADLOCKED) {
-    remove(scratch[at + 1])?.deadlocked(takeText(scratch[at + 2]))
+    const report = takeText(second)
+    remove(first)?.deadlocked(report)
   } else if (kind === LOST) {
-    const watcher = watched.take(scratch[at + 2])
-    const how = scratch[at + 3]
-    if (watcher) return () => watcher.taken(how)
+    watched.take(second)?.taken(third)
   } else if (kind === WARNED) {
-    const warn = scratch[at + 2] === DEADLOCK ? warnDeadlock : warnDisorder
-    warn(takeText(scratch[at + 1]))
+    const warn = second === DEADLOCK ? warnDeadlock : warnDisorder
+    warn(takeText(first))
   }
-  return null
 }
 
 module.exports = { open, add, remove, cancel, watch, unwatch, release, goOn, fetch, keep, letGo }

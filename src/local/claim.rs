@@ -359,3 +359,30 @@ impl Claims {
         self.places.iter().enumerate().filter_map(|(slot, place)| Some((slot as u32, place.claim.as_ref()?)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::asking::bare;
+    use crate::local::departures::RowId;
+
+    #[test]
+    fn places_go_back_behind_the_last_claim_and_tickets_stay_unique() {
+        let caller = Caller { row: RowId { place: 0, generation: 1 }, thread_id: 0, mailbox: 0 };
+        let enter = |claims: &mut Claims| {
+            let slot = claims.insert(bare(caller, Parts::Many(Box::default()), None, Nanos(1)));
+            claims.ticket(slot)
+        };
+        let mut claims = Claims::default();
+        let old: Vec<u64> = (0..8_000).map(|_| enter(&mut claims)).collect();
+        assert!(claims.len() == 8_000 && !claims.is_empty());
+        (1..8_000)
+            .rev()
+            .for_each(|slot| assert!(claims.remove(slot).is_some() && claims.remove(slot).is_none()));
+        assert_eq!((claims.len(), claims.waiting(old[0])), (1, Some(0)));
+        assert!(claims.places.len() <= 1_000 && claims.free.len() == claims.places.len() - 1);
+        let new: Vec<u64> = (0..8_000).map(|_| enter(&mut claims)).collect();
+        assert!(old[1..].iter().all(|&ticket| claims.waiting(ticket).is_none() && !new.contains(&ticket)));
+        assert_eq!(claims.len(), 8_001);
+    }
+}

@@ -286,3 +286,77 @@ impl Entry {
         self.live.as_deref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn use_once(names: &mut Names, number: u16, times: usize) {
+        let at = names.find_or_make(Kind::ReadWrite, Some(&[number]), ALL);
+        for _ in 0..times {
+            let live = names.live(at).unwrap();
+            live.take(0, 1);
+            live.give_back(0, 1, |_| false);
+        }
+        names.settle(at);
+    }
+
+    fn knows(names: &Names, number: u16) -> bool {
+        names.find(Kind::ReadWrite, &[number]).is_some()
+    }
+
+    #[test]
+    fn the_coldest_of_a_sample_goes() {
+        let mut names = Names::default();
+        (0..KEPT as u16).for_each(|number| use_once(&mut names, number, if number == 5 { 3 } else { 9 }));
+        use_once(&mut names, 2_000, 4);
+        assert!(knows(&names, 2_000) && !knows(&names, 5) && knows(&names, 4) && knows(&names, 6));
+        // The next sample has nobody who is less busy.
+        use_once(&mut names, 2_001, 4);
+        assert!(!knows(&names, 2_001) && names.len() == KEPT);
+        // As busy as the coldest is busy enough: it was used later.
+        use_once(&mut names, 2_002, 9);
+        assert!(knows(&names, 2_002) && names.len() == KEPT);
+    }
+
+    #[test]
+    fn a_name_lives_as_long_as_its_last_handle() {
+        let mut names = Names::default();
+        assert!(names.is_empty());
+        let at = names.find_or_make(Kind::Semaphore, Some(&[1]), 3);
+        names.hold_open(at);
+        names.hold_open(at);
+        names.close(at);
+        assert!(!names.is_empty() && names.find(Kind::Semaphore, &[1]) == Some(at));
+        names.close(at);
+        assert!(names.is_empty() && names.find(Kind::Semaphore, &[1]).is_none());
+        // Without a name, what was counted stays with the handle.
+        let at = names.find_or_make(Kind::ReadWrite, None, ALL);
+        names.hold_open(at);
+        names.live(at).unwrap();
+        names.settle(at);
+        assert!(names.resource(at).is_some());
+        names.close(at);
+        assert!(names.is_empty());
+    }
+
+    #[test]
+    fn a_crowd_goes_and_the_kept_ones_move_to_the_front() {
+        let mut names = Names::default();
+        let all: Vec<Ref> =
+            (0..20_000).map(|number| names.find_or_make(Kind::ReadWrite, Some(&[number]), ALL)).collect();
+        let bound = all[19_000];
+        names.hold_open(bound);
+        all.iter().for_each(|&at| {
+            names.live(at).unwrap();
+        });
+        all.iter().filter(|&&at| at != bound).for_each(|&at| names.settle(at));
+        assert_eq!(names.find(Kind::ReadWrite, &[19_000]), Some(bound), "a handle keeps its number");
+        (0..2_000).for_each(|number| use_once(&mut names, 30_000 + number, 1));
+        assert!(names.entries.len() <= 19_001 && names.len() == KEPT + 1);
+        let moved = names.kept.iter().filter(|at| at.0 < 2 * KEPT as u32).count();
+        assert_eq!(moved, KEPT, "all behind no more than there are");
+        names.close(bound);
+        assert!(names.kept.iter().all(|&at| names.resource(at).is_some()));
+    }
+}

@@ -158,3 +158,33 @@ fn a_semaphore_keeps_the_permits_that_it_was_opened_with() {
         "names of their own"
     );
 }
+
+#[test]
+fn a_face_that_goes_takes_its_own_with_it() {
+    let locks = Locks::new(|| 0);
+    let mine = caller(1);
+    // Two copies of the package in one thread.
+    let other = Caller { mailbox: 7, ..mine };
+    let name = |number| Target::Name(if number == 1 { &[1] } else { &[2] });
+    let first = locks.try_acquire(mine, name(1), 0, None, Nanos(1)).unwrap();
+    let second = locks.try_acquire(other, name(2), 0, None, Nanos(1)).unwrap();
+    let waiting = locks.request(other, name(1), 0, Ask::default(), Nanos(1)).answer;
+    assert!(matches!(waiting, Outcome::Waiting(..)));
+    assert!(locks.depart_face(7, Nanos(2)).tell.is_empty());
+    assert!(locks.holds(first.slot, first.token) && !locks.holds(second.slot, second.token));
+    assert_eq!(locks.release(first.slot, first.token, false, Nanos(3)).tell.len(), 0, "nobody waits");
+}
+
+#[test]
+fn several_at_once_are_counted_each_in_its_mode() {
+    let locks = Locks::new(|| 0);
+    let names = [(NAME.to_vec(), 1), (vec![0x62], 0)];
+    let Outcome::Granted(grant) = locks.request_all(caller(1), &names, Ask::default(), Nanos(MS)).answer
+    else {
+        panic!("they are free");
+    };
+    assert!(locks.release(grant.slot, grant.token, false, Nanos(2 * MS)).answer);
+    let (shared, exclusive) = (statistics(&locks, "shared"), statistics(&locks, "exclusive"));
+    assert_eq!((&shared["acquisitions"], &shared["releases"]), (&1.into(), &1.into()));
+    assert_eq!((&exclusive["acquisitions"], &exclusive["releases"]), (&0.into(), &0.into()));
+}
