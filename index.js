@@ -1,5 +1,5 @@
 // The package's one entry, for require and import alike. Node's ESM loader reads the names from this very
-// text, so they stand here as plain identifiers. What they mean is written in index.d.ts.
+// text, so they stand here as plain identifiers; what is seldom used is loaded when it is first asked for. What they mean is written in index.d.ts.
 'use strict'
 
 const { ChainlockError, DeadlockError } = require('./lib/errors')
@@ -8,17 +8,6 @@ const { SharedLock, sharedLock, processLock } = require('./lib/shared-lock')
 const { sendEvents } = require('./lib/events')
 const { Lock } = require('./lib/locks/request')
 const { LockManager, locks } = require('./lib/locks/manager')
-const {
-  Mutex,
-  Semaphore,
-  RWLock,
-  withTimeout,
-  tryAcquire,
-  E_TIMEOUT,
-  E_CANCELED,
-  E_ALREADY_LOCKED,
-} = require('./lib/locks/classes')
-const { readLock, writeLock } = require('./lib/locks/decorators')
 
 const {
   tryAcquireSendLock,
@@ -55,17 +44,47 @@ module.exports = {
   locks,
   LockManager,
   Lock,
-  Mutex,
-  Semaphore,
-  RWLock,
-  withTimeout,
-  tryAcquire,
-  E_TIMEOUT,
-  E_CANCELED,
-  E_ALREADY_LOCKED,
-  readLock,
-  writeLock,
   ChainlockError,
   DeadlockError,
   version,
 }
+
+/**
+ * What is loaded when somebody asks for it.
+ * @param {string[]} names
+ * @param {() => any} load
+ */
+function later(names, load) {
+  for (const name of names) {
+    const place = { enumerable: true, configurable: true }
+    const put = (/** @type {unknown} */ value) =>
+      Object.defineProperty(module.exports, name, { ...place, value, writable: true })
+    Object.defineProperty(module.exports, name, {
+      ...place,
+      get() {
+        put(load()[name])
+        return /** @type {any} */ (module.exports)[name]
+      },
+      set: put,
+    })
+  }
+}
+
+const CLASSES = [
+  'Mutex',
+  'Semaphore',
+  'RWLock',
+  'withTimeout',
+  'tryAcquire',
+  'E_TIMEOUT',
+  'E_CANCELED',
+  'E_ALREADY_LOCKED',
+]
+later(CLASSES, () => require('./lib/locks/classes'))
+later(['readLock', 'writeLock'], () => require('./lib/locks/decorators'))
+
+// Never run: for Node's ESM loader, which reads names off plain text only.
+0 && (module.exports = {
+  // @ts-ignore
+  Mutex, Semaphore, RWLock, withTimeout, tryAcquire, E_TIMEOUT, E_CANCELED, E_ALREADY_LOCKED, readLock, writeLock,
+})

@@ -9,7 +9,6 @@ const options = require('./options')
 const { OURS, request } = require('./request')
 const { openSemaphore } = require('./semaphore')
 const status = require('./status')
-const { acquireSync } = require('./sync')
 const { Several } = require('./targets')
 
 /** @type {(value: any) => boolean} */
@@ -63,7 +62,8 @@ class LockManager {
   acquireSync(name, given) {
     const checked = options.lockName('acquireSync', name)
     const { weight, wait } = options.request('acquireSync', given, options.SYNC)
-    return acquireSync(checked, weight, wait)
+    // Loaded when it is first asked for.
+    return require('./sync').acquireSync(checked, weight, wait)
   }
 
   /** @param {unknown} names @param {unknown} [given] @returns {Promise<any>} */
