@@ -1,5 +1,6 @@
 // The package's one entry, for require and import alike. Node's ESM loader reads the names from this very
-// text, so they stand here as plain identifiers; what is seldom used is loaded when it is first asked for. What they mean is written in index.d.ts.
+// text, so they stand here as plain identifiers; what is seldom used is loaded when it is first asked for. What
+// they mean is written in index.d.ts.
 'use strict'
 
 const { ChainlockError, DeadlockError } = require('./lib/errors')

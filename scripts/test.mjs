@@ -110,7 +110,7 @@ async function sanitized(how) {
 }
 
 async function benchmarks({ deep }) {
-  const { code } = await node(['benches/main.mjs', deep ? '--check' : '--smoke'], { deep })
+  const { code } = await node(['benches/main.mjs', ...(deep ? ['--check', '--deep'] : ['--smoke'])], { deep })
   return asOneTest(code)
 }
 

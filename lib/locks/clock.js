@@ -5,21 +5,16 @@
 
 const { native } = require('./face')
 
-const { performance } = globalThis
-
-/** What the native clock shows less than ours: both are monotonic. */
-const offset = performance.now() - native.clockMs()
-
 /** A larger change of the lead is a wall clock that was set. */
 const SET_MS = 20
-/** The wall clock's lead over ours; kept, so that an instant reads the same however often somebody looks. */
+/** The wall clock's lead over the native one; kept, so that an instant reads the same however often somebody looks. */
 let lead = NaN
 
 /** @param {number} at On the native clock. @returns {number} Milliseconds since 1970. */
 function epochMs(at) {
-  const seen = Date.now() - performance.now()
+  const seen = Date.now() - native.clockMs()
   if (!(Math.abs(seen - lead) < SET_MS)) lead = seen
-  return Math.floor(at + offset + lead)
+  return Math.floor(at + lead)
 }
 
 module.exports = { epochMs }
