@@ -61,17 +61,17 @@ const SCRIPTED = [
   },
   {
     name: 're-entrant siblings are inside at the same time',
-    file: 'lib/locks/joined.js',
-    from: 'return turns === null || turns.top === standing(frame)',
-    to: 'return turns === null || frame.base.open',
+    file: 'lib/locks/parts.js',
+    from: ' || isOnTop(frame)\n',
+    to: ' || frame.base.open\n',
     suite: 'locks-no-deadlock.test.js',
     test: 'siblings under Promise.all exclude each other: a counter over awaits is exact',
   },
   {
     name: 'a request does not say inside of which holds it is made',
     file: 'lib/locks/frames.js',
-    from: '  scratch[ANCESTORS_AT + count] = token\n  return count + 1',
-    to: '  scratch[ANCESTORS_AT + count] = token\n  return 0',
+    from: 'return count <= MOST_ANCESTORS ? count : Math.min(put(true), MOST_ANCESTORS)',
+    to: 'return 0 * count',
     suite: 'locks-deadlock.test.js',
     test: 'of two names: the youngest request is refused, the other goes on',
   },
@@ -170,7 +170,7 @@ const NATIVE = [
     file: 'src/local/locks.rs',
     from: '        let part = Part { resource, weight };\n        book.try_hold(',
     to: `        let part = Part { resource, weight };
-        if !book.nobody_waits(&[part]) || !book.fits(&[part]) {
+        if !book.would_be_first(&[part], 0) || !book.fits(&[part]) {
             return None;
         }
         drop(book);
@@ -208,7 +208,7 @@ const NATIVE = [
   {
     name: 'a reader overtakes a waiting writer',
     file: 'src/local/book.rs',
-    from: 'if !resource.queue.is_empty() || !resource.fits(units(part.weight)) {',
+    from: 'if would_overtake || !resource.fits(units(part.weight)) {',
     to: 'if !resource.fits(units(part.weight)) {',
     suite: 'locks-acquire.test.js',
     test: 'no reader overtakes a waiting writer, by whatever call',

@@ -117,8 +117,8 @@ impl Book {
         let Self { names, claims, last_token, .. } = self;
         let resource = names.live(part.resource)?;
         // Who does not wait goes past those only who said that they are less urgent than usual.
-        let goes_past = resource.queue.first_key_value().is_some_and(|((negated, ..), _)| *negated <= 0);
-        if goes_past || !resource.fits(units(part.weight)) {
+        let would_overtake = resource.queue.first_key_value().is_some_and(|((negated, ..), _)| *negated <= 0);
+        if would_overtake || !resource.fits(units(part.weight)) {
             return None;
         }
         *last_token += 1;
