@@ -71,11 +71,22 @@ export declare function listen(number: number, wanted: boolean): number
 /** The cycles there are, and the waits that are older than that, as JSON. */
 export declare function lockDeadlocks(number: number, olderThanMs: number): string
 
+export declare function locksLayout(): LocksLayout
+
+/** What lies where in the scratch array of the named locks, in doubles. */
+export interface LocksLayout {
+  scratchLength: number
+  /** How many one fetched delivery takes. */
+  toldLength: number
+  /** Where a release leaves the one grant that it hands over. */
+  handedAt: number
+  /** Where the tokens of the holds around a request lie, and how many are looked at. */
+  ancestorsAt: number
+  mostAncestors: number
+}
+
 /** The holds and the requests: the standard's snapshot, or all that is known, as JSON. */
 export declare function locksQuery(number: number, detail: boolean): string
-
-/** How many doubles the scratch array of the named locks has. */
-export declare function locksScratchLength(): number
 
 /** The settings of the process. */
 export declare function locksSettings(number: number): LocksSettingsInForce
@@ -104,9 +115,6 @@ export declare function lockStatus(number: number, name?: string | undefined | n
 
 /** A text whose number a call or a delivery gave, once. */
 export declare function locksText(number: number, text: number): string
-
-/** How many of them one fetched delivery takes. */
-export declare function locksToldLength(): number
 
 /** Why the hold with that token was taken away by force; nothing when it was not, or long ago. */
 export declare function lostReason(token: number): string | null

@@ -6,16 +6,16 @@
 const { threadId } = require('node:worker_threads')
 const { native } = require('../native')
 
-const scratch = new Float64Array(native.locksScratchLength())
+const layout = native.locksLayout()
+const scratch = new Float64Array(layout.scratchLength)
 const { face, calls } = native.openLocksFace(threadId, scratch)
 
 /** Doubles of one delivery, and how many fit: a fetch that brings fewer has emptied the mailbox. */
-const TOLD_SIZE = native.locksToldLength()
+const TOLD_SIZE = layout.toldLength
 const MOST_TOLD = Math.floor(scratch.length / TOLD_SIZE)
 
 /** Where the tokens of the holds around a request lie, and how many are looked at. */
-const ANCESTORS_AT = 16
-const MOST_ANCESTORS = 64
+const { ancestorsAt: ANCESTORS_AT, mostAncestors: MOST_ANCESTORS } = layout
 
 /** Answers of a request that is not granted at once. */
 const Answer = Object.freeze({ QUEUE_FULL: -2, WAITING: -3, DEADLOCK: -4, SELF_DEADLOCK: -5, DISORDER: -6 })
@@ -28,7 +28,7 @@ const RELEASED = 1
 const FETCH = 2
 /** A grant to a request of this thread lies in the scratch array, and there is nothing else to fetch. */
 const HANDED = 4
-const HANDED_AT = TOLD_SIZE
+const HANDED_AT = layout.handedAt
 
 /** What a report says when it was dropped because hundreds of thousands had not been taken. */
 const NO_REPORT = '{"holders":[],"holderCount":0,"cycle":[]}'

@@ -26,7 +26,7 @@ pub const RELEASED: f64 = 1.0;
 pub const FETCH: f64 = 2.0;
 /// One was, and that is all: the delivery lies in the scratch array already, in the second one's place.
 pub const HANDED: f64 = 4.0;
-const HANDED_INDEX: usize = 1;
+pub const HANDED_INDEX: usize = 1;
 
 /// The bits of a request's flags.
 pub const STEAL: u32 = 1;
@@ -34,7 +34,7 @@ pub const WEB: u32 = 1 << 1;
 pub const SYNC: u32 = 1 << 2;
 
 /// Where in the scratch array the ancestors of a request lie, and the most that are looked at.
-const ANCESTORS_AT: usize = 16;
+pub const ANCESTORS_AT: usize = 16;
 pub const MOST_ANCESTORS: usize = 64;
 /// The texts that are kept until somebody takes them: more than can wait for one lock.
 const MOST_TEXTS: usize = 250_000;

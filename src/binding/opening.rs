@@ -3,7 +3,7 @@
 
 use crate::binding::calls::failed;
 use crate::binding::face::Face;
-use crate::binding::locks_face::LocksFace;
+use crate::binding::locks_face::{ANCESTORS_AT, HANDED_INDEX, LocksFace, MOST_ANCESTORS};
 use crate::binding::process::PROCESS;
 use crate::binding::thread::{self, AnyFace, Seat};
 use crate::binding::{hot, locks_hot, log};
@@ -168,16 +168,28 @@ pub fn told_length() -> u32 {
     thread::TOLD_SIZE as u32
 }
 
-/// How many doubles the scratch array of the named locks has.
-#[napi(catch_unwind)]
-pub fn locks_scratch_length() -> u32 {
-    thread::SCRATCH as u32
+/// What lies where in the scratch array of the named locks, in doubles.
+#[napi(object)]
+pub struct LocksLayout {
+    pub scratch_length: u32,
+    /// How many one fetched delivery takes.
+    pub told_length: u32,
+    /// Where a release leaves the one grant that it hands over.
+    pub handed_at: u32,
+    /// Where the tokens of the holds around a request lie, and how many are looked at.
+    pub ancestors_at: u32,
+    pub most_ancestors: u32,
 }
 
-/// How many of them one fetched delivery takes.
 #[napi(catch_unwind)]
-pub fn locks_told_length() -> u32 {
-    thread::TOLD_SIZE as u32
+pub fn locks_layout() -> LocksLayout {
+    LocksLayout {
+        scratch_length: thread::SCRATCH as u32,
+        told_length: thread::TOLD_SIZE as u32,
+        handed_at: (HANDED_INDEX * thread::TOLD_SIZE) as u32,
+        ancestors_at: ANCESTORS_AT as u32,
+        most_ancestors: MOST_ANCESTORS as u32,
+    }
 }
 
 fn face(number: u32) -> Result<AnyFace> {

@@ -15,7 +15,6 @@ use crate::local::book::{Book, units};
 use crate::local::claim::{ALL, Ask, Claim, Done, Grant, How, Outcome, Part, Parts, State, UPGRADE};
 use crate::local::deadlock;
 use crate::local::departures::{Caller, RowId};
-use crate::local::lock_order::Level;
 use crate::local::names::{Ref, Target};
 use crate::local::resource::Kind;
 use crate::local::settings::{Change, Settings};
@@ -351,10 +350,6 @@ impl Locks {
         if let Some(level) = change.order {
             self.look(|book| book.order.set_level(level));
         }
-    }
-
-    pub fn set_lock_order(&self, level: Level) {
-        self.configure(&Change { order: Some(level), ..Change::default() });
     }
 }
 
