@@ -313,16 +313,3 @@ describe('detectDeadlocks', () => {
     assert.deepEqual(listed({ olderThanMs: 0 }), [])
   })
 })
-
-describe('who does not wait', () => {
-  test('is told who holds, also where waiting would be for ever', async () => {
-    const [outer, inner] = [freshName(), freshName()]
-    let after
-    await locks.withLock(outer, async () => {
-      after = locks.detached(() => locks.withLock(inner, () => locks.withLock(outer, () => 'after')))
-      await turn()
-      for (const name of [inner, outer]) await assert.rejects(locks.acquire(name, { timeoutMs: 0 }), { code: 'ERR_LOCK_TIMEOUT' })
-    })
-    assert.equal(await after, 'after')
-  })
-})

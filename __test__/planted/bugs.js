@@ -214,14 +214,6 @@ const NATIVE = [
     test: 'no reader overtakes a waiting writer, by whatever call',
   },
   {
-    name: 'a request that does not wait is refused for a deadlock',
-    file: 'src/local/asking.rs',
-    from: 'let may_close_a_cycle = may_stay && deadlock::',
-    to: 'let may_close_a_cycle = (may_stay || true) && deadlock::',
-    suite: 'locks-no-deadlock.test.js',
-    test: 'is told who holds, also where waiting would be for ever',
-  },
-  {
     name: 'a dead thread keeps its places in line',
     file: 'src/local/locks.rs',
     from: 'for &(slot, _) in gone.iter().filter(|(_, state)| *state != State::Held) {',

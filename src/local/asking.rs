@@ -95,11 +95,10 @@ fn is_full(book: &Book, parts: &Parts) -> bool {
 
 /// Joins the queue, unless that would be for ever.
 pub(super) fn wait(book: &mut Book, claim: Claim, now: Nanos) -> Outcome {
-    let (caller, may_stay) = (claim.caller, claim.deadline > now);
+    let caller = claim.caller;
     let slot = book.enqueue(claim);
     let ticket = book.claims.ticket(slot);
-    // Whose time is up already goes at the next tick, whatever it waits for.
-    let may_close_a_cycle = may_stay && deadlock::may_close_a_cycle(book, slot);
+    let may_close_a_cycle = deadlock::may_close_a_cycle(book, slot);
     let (mut moves, mut may_move) = (Vec::new(), true);
     while may_close_a_cycle && let Some(cycle) = cycle_after(book, ticket, &moves) {
         let in_the_way = deadlock::behind_several(book, &cycle).filter(|_| may_move);
