@@ -8,7 +8,7 @@ const diagnosticsChannel = require('node:diagnostics_channel')
 const { once } = require('node:events')
 const { Worker } = require('node:worker_threads')
 const { root, freshProcessLock, chainlock } = require('./helpers/package')
-const { startWorker, runWorker, message } = require('./helpers/threads')
+const { startWorker, runWorker, message, exited } = require('./helpers/threads')
 const { turn, until, block } = require('./helpers/waiting')
 
 const { sendEvents } = chainlock
@@ -114,7 +114,7 @@ describe('sendEvents', () => {
     const threadId = await message(worker)
     chainlock.trySend('e2e-executor')
     worker.postMessage('release')
-    await once(worker, 'exit')
+    await exited(worker)
     await until(() => seen.length >= 3)
     assert.deepEqual(seen.map(([name, event]) => [name, event.layerId, event.threadId]), [
       ['acquired', 'window-monitor', threadId],
@@ -148,7 +148,7 @@ describe('sendEvents', () => {
     assert.equal(event.token, guard.token)
     assert.equal(event.reason, 'from the main thread')
     worker.postMessage('enough')
-    await once(worker, 'exit')
+    await exited(worker)
   })
 
   test('says how many events were lost to a blocked event loop, and tells the rest', async () => {

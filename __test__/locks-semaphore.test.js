@@ -311,7 +311,7 @@ describe('threads', () => {
     assert.deepEqual([semaphore.available, semaphore.waiting], [1, 1])
     const waiting = semaphore.acquire({ weight: 2 })
     assert.equal(await stateOf(waiting), 'pending')
-    await Promise.all([worker.terminate(), once(worker, 'exit')])
+    await worker.terminate()
     ;(await waiting).release()
     await until(() => semaphore.available === 3 && semaphore.waiting === 0)
     assert.equal(semaphore.getStatistics().modes.shared.deaths, 2)

@@ -6,7 +6,7 @@ const { test, describe, before, after } = require('node:test')
 const assert = require('node:assert/strict')
 const { once } = require('node:events')
 const { locks, freshName, standing, failure } = require('./helpers/locks')
-const { startWorker, message, runWorker } = require('./helpers/threads')
+const { startWorker, message, runWorker, exited } = require('./helpers/threads')
 const { until, turn } = require('./helpers/waiting')
 const { chainlock } = require('./helpers/package')
 
@@ -114,7 +114,7 @@ describe('acquireSync', () => {
     second.release()
     await turn()
     guard.release()
-    await once(worker, 'exit')
+    await exited(worker)
     assert.deepEqual(told, ['asked', 'had the lock', true])
   })
 

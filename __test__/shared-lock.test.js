@@ -240,10 +240,11 @@ describe('a controller with its old module replaced', () => {
   test('a stale lock goes by itself at FORCE_RELEASE_THRESHOLD = 50', async () => {
     fresh()
     sharedLock.FORCE_RELEASE_THRESHOLD = 50
+    const started = performance.now()
     sharedLock.tryAcquireSendLock('e2e-executor')
     assert.equal(sharedLock.tryAcquireSendLock('window-monitor'), false)
-    const waited = await until(() => !sharedLock.isSendingToClaude)
-    assert.ok(waited >= 45)
+    await until(() => !sharedLock.isSendingToClaude)
+    assert.ok(performance.now() - started >= 50)
     assert.equal(sharedLock.lockHistory.at(-1).action, 'force_released_stale_timeout')
     assert.ok(sharedLock.lockHistory.at(-1).duration >= 50)
     assert.equal(sharedLock.tryAcquireSendLock('window-monitor'), true)

@@ -4,13 +4,12 @@
 
 const { test, describe, beforeEach, afterEach } = require('node:test')
 const assert = require('node:assert/strict')
-const { once } = require('node:events')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const vm = require('node:vm')
 const { root, freshProcessLock, chainlock, deep } = require('./helpers/package')
-const { startWorker, runWorker, message } = require('./helpers/threads')
+const { startWorker, runWorker, message, exited } = require('./helpers/threads')
 const { until } = require('./helpers/waiting')
 
 let keepAlive
@@ -117,7 +116,7 @@ describe('one lock for', () => {
     await until(() => chainlock.getLockStatus().waiters === 1, 'the copy is in line')
     guard.release()
     assert.equal(await message(worker), guard.token + 1)
-    await once(worker, 'exit')
+    await exited(worker)
   })
 
   test('nested calls through a second copy and through a registry that loaded it again', async (t) => {
@@ -167,7 +166,7 @@ describe('between threads', () => {
     assert.equal(chainlock.releaseSendLock('window-monitor', token), true)
     worker.postMessage('look')
     assert.deepEqual(await message(worker), [false, false, 0])
-    await once(worker, 'exit')
+    await exited(worker)
   })
 
   test('a force release aborts the signal of a holder in another thread', async () => {
@@ -184,7 +183,7 @@ describe('between threads', () => {
     const told = message(worker)
     assert.equal(chainlock.forceReleaseLock('main'), true)
     assert.deepEqual(await told, ['ERR_LOCK_LOST', false, false, 1])
-    await once(worker, 'exit')
+    await exited(worker)
   })
 
   test('the line is one: first come, first served over four threads', async () => {
@@ -217,7 +216,7 @@ describe('between threads', () => {
     await until(() => served === 200, 'all are served')
     assert.deepEqual([...order.subarray(1, 201)], asked)
     for (const worker of workers) worker.postMessage('end')
-    await Promise.all(workers.map((worker) => once(worker, 'exit')))
+    await Promise.all(workers.map(exited))
   })
 
   test('exclusion: an unprotected counter, through the fast path', async (t) => {

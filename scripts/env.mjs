@@ -67,18 +67,26 @@ export function npm(args, options) {
 }
 
 /**
- * Runs a program to its end, shows its output while it comes, and keeps what it wrote to standard output.
+ * Runs a program to its end, shows its output while it comes, and keeps what it wrote to standard output. One that
+ * has not ended after `timeout` milliseconds is killed, whatever it has started besides.
  * @returns {Promise<{ code: number, output: string }>}
  */
 export function tee(program, args, options = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], ...options })
+    const how = { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], killSignal: 'SIGKILL', ...options }
+    const child = spawn(program, args, how)
     let output = ''
     child.stdout.setEncoding('utf8').on('data', (text) => {
       output += text
       process.stdout.write(text)
     })
     child.on('error', reject)
+    child.on('exit', (code, signal) => {
+      if (signal === null) return
+      console.error(`\`${[program, ...args].join(' ')}\` was ended by ${signal}`)
+      // What it has started may hold the other end open for ever.
+      child.stdout.destroy()
+    })
     child.on('close', (code) => resolve({ code: code ?? 1, output }))
   })
 }

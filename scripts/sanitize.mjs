@@ -14,6 +14,9 @@ const TARGET = 'x86_64-unknown-linux-gnu'
 // These bound times or memory, which the sanitizer multiplies, count to a hundred million, or look at sources.
 const NOT_UNDER_SANITIZER = /\.(alone|deep)\.test\.|vectors|blocked-minute|collected|table-format|docs|examples|planted/
 
+// A file that hangs is a failure with a name, not a run without an end.
+const FILE_LIMIT_MS = 600_000
+
 await runScript(async () => {
   if (process.platform !== 'linux' || process.arch !== 'x64') throw new Failure('sanitize runs on Linux x64 only.')
   const addon = build()
@@ -60,7 +63,7 @@ async function test(stage, words) {
   const runtime = execFileSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).trim()
   const { code } = await tee(
     process.execPath,
-    ['--test', `--test-concurrency=${availableParallelism()}`, '--test-reporter=spec', ...files],
+    ['--test', `--test-concurrency=${availableParallelism()}`, `--test-timeout=${FILE_LIMIT_MS}`, '--test-reporter=spec', ...files],
     {
       cwd: stage,
       env: {

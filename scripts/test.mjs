@@ -25,6 +25,8 @@ const PARTS = {
 }
 const OWN_PART = ['install', 'types']
 const MINUTE = 60_000
+// What hangs fails by name, within the time that CI has for everything.
+const PROGRAM_LIMIT_MS = 30 * MINUTE
 
 await runScript(async () => {
   const { only, ...how } = readArguments()
@@ -152,7 +154,8 @@ function countsInTap(tap) {
 function node(args, { deep }) {
   // What would change the program under test, or tell it that it runs inside another test run.
   const { NODE_OPTIONS, NODE_TEST_CONTEXT, CHAINLOCK_LOG, CHAINLOCK_DEEP, ...env } = process.env
-  return tee(process.execPath, args, { env: deep ? { ...env, CHAINLOCK_DEEP: '1' } : env })
+  const timeout = deep ? 0 : PROGRAM_LIMIT_MS
+  return tee(process.execPath, args, { timeout, env: deep ? { ...env, CHAINLOCK_DEEP: '1' } : env })
 }
 
 /** A failure that no test has counted counts as one. */

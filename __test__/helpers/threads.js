@@ -18,8 +18,22 @@ function startWorker(program, data, { packagePath = root, ...options } = {}) {
     const { data, packagePath } = workerThreads.workerData
     const chainlock = require(packagePath)
     ;(${program})({ chainlock, port: workerThreads.parentPort, data, workerThreads, require })`
-  return new Worker(source, { eval: true, workerData: { data, packagePath }, ...options })
+  return watched(new Worker(source, { eval: true, workerData: { data, packagePath }, ...options }))
 }
+
+/** @type {WeakMap<Worker, Promise<number>>} Workers, and when each ended: its exit code. */
+const ends = new WeakMap()
+
+function watched(worker) {
+  ends.set(worker, new Promise((resolve) => worker.once('exit', resolve)))
+  return worker
+}
+
+/**
+ * The end of a worker that was started here, whenever one asks. Its last message and its end may come in one
+ * turn of the event loop, so whoever begins to listen after the message may have missed it.
+ */
+const exited = (worker) => ends.get(worker)
 
 /** The next message of a worker; an error or an early end of it rejects. */
 function message(worker) {
@@ -40,9 +54,10 @@ async function runWorker(program, data, options) {
   const worker = startWorker(program, data, options)
   const messages = []
   worker.on('message', (value) => messages.push(value))
-  const [code] = await once(worker, 'exit')
+  const failed = new Promise((_, reject) => worker.once('error', reject))
+  const code = await Promise.race([exited(worker), failed])
   if (code !== 0) throw new Error(`the worker ended with ${code}`)
   return messages
 }
 
-module.exports = { startWorker, runWorker, message }
+module.exports = { startWorker, runWorker, message, exited }
