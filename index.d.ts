@@ -484,8 +484,8 @@ export type LockMode = 'exclusive' | 'shared'
 /** A mode as an argument: `'write'` is `'exclusive'`, `'read'` is `'shared'`. */
 export type LockModeName = LockMode | 'write' | 'read'
 
-/** What is held or waited for: a read/write lock, a semaphore, or the send lock. */
-export type LockKind = 'lock' | 'semaphore' | 'send'
+/** What is held or waited for: a read/write lock, a semaphore, the send lock, or a lock between processes. */
+export type LockKind = 'lock' | 'semaphore' | 'send' | 'host'
 
 /** One hold, as it is told in errors, deadlock reports and statuses. */
 export interface LockHolder {
@@ -506,6 +506,8 @@ export interface LockHolder {
   readonly token: number
   /** How long it has been held. Null for the send lock. */
   readonly heldMs: number | null
+  /** Of a host lock: the process. */
+  readonly pid?: number
 }
 
 /** One waiting request, as it is told in errors, deadlock reports and statuses. */
@@ -516,11 +518,14 @@ export interface LockWaiter {
   readonly weight: number
   readonly names?: readonly (string | null)[]
   readonly label: string | null
-  readonly threadId: number
-  /** Its place in line, from 1; of several lines, in the first. 0 for the send lock. */
+  /** Null where it is of another process. */
+  readonly threadId: number | null
+  /** Its place in line, from 1; of several lines, in the first. 0 for the send lock and for another process. */
   readonly position: number
   readonly priority: number
   readonly waitedMs: number
+  /** Of a host lock: the process. */
+  readonly pid?: number
 }
 
 // ── Named locks: guards ──────────────────────────────────────────────────────────────────────────────
@@ -1326,6 +1331,216 @@ export const E_ALREADY_LOCKED: ChainlockError
 /** What waits that were cancelled reject with. Its `code` is `ERR_LOCK_CANCELED`. */
 export const E_CANCELED: ChainlockError
 
+// ── Host locks ───────────────────────────────────────────────────────────────────────────────────────
+
+/** Options of {@link hostLock}. */
+export interface HostLockOptions {
+  /**
+   * Allow a path on a network file system or FUSE, where a lock may hold on one machine only, or not at all. Default
+   * false: `ERR_LOCK_NETWORK_FS`.
+   */
+  allowNetworkFs?: boolean
+}
+
+/** Options of {@link HostLock.tryAcquire}. */
+export interface HostTryOptions {
+  /** Default `'exclusive'`. */
+  mode?: LockModeName
+  /** Who asks, in words for people; every process that may open the lock file can read it. Cut to 64 bytes of UTF-8. */
+  label?: string
+}
+
+/** Options of the host lock calls that stand still. */
+export interface HostSyncOptions extends HostTryOptions {
+  /** How long to wait at the most. Default 60,000. `Infinity`: as long as it takes. 0: not at all. */
+  timeoutMs?: number
+}
+
+/** Options of the host lock calls that wait. */
+export interface HostAcquireOptions extends HostSyncOptions {
+  /** Aborts the wait: the request leaves the line at once and the promise rejects with `signal.reason`. */
+  signal?: AbortSignal
+}
+
+/** Who holds a host lock. As far as it tells itself; for people, not to decide by. */
+export interface HostLockHolder extends LockHolder {
+  readonly kind: 'host'
+  readonly pid: number
+  /** What its process was started as. */
+  readonly command: string
+  /** Whether it is this process. */
+  readonly isOwn: boolean
+  /** Whether its process lives; null where that cannot be told. */
+  readonly isAlive: boolean | null
+  /** When the hold began, in milliseconds since 1970. */
+  readonly acquiredAt: number
+  /** The path of the host lock that it waits for meanwhile, or null. */
+  readonly waitsFor: string | null
+}
+
+/** Who held a host lock and died, or whose thread ended, without giving it back. */
+export interface PreviousHolder {
+  readonly pid: number
+  readonly threadId: number
+  readonly label: string | null
+  /** From the grant until now. */
+  readonly heldMs: number
+  readonly command: string
+}
+
+/** What {@link HostLock.status} answers. Plain data, as JSON has it. */
+export interface HostLockStatus {
+  readonly name: string
+  readonly path: string
+  /** In which mode it is held, as far as the holders tell; null when nobody says so. */
+  readonly mode: LockMode | null
+  /** The fencing token of the last grant; 0 before the first. */
+  readonly token: number
+  /** How many processes wait. */
+  readonly waiters: number
+  /** Those who hold it, each process once; at most 16 that share it. Who uses another program, as flock(1), is not here. */
+  readonly holders: readonly HostLockHolder[]
+}
+
+/**
+ * A hold of a host lock. A guard that is garbage-collected while it holds is released and reported as a process warning
+ * with the code `CHAINLOCK_GUARD_COLLECTED`. When the process dies, however it does, the kernel gives the lock back.
+ */
+export interface HostGuard extends HoldGuard {
+  /** What was given to {@link hostLock}. */
+  readonly name: string
+  /** Of the lock file: absolute, without symbolic links. */
+  readonly path: string
+  /** The fencing token: a safe integer, larger than that of every hold of this lock before, in all processes. */
+  readonly token: number
+  readonly mode: LockMode
+  /**
+   * Whoever held the lock exclusively before and died with it, or whose thread ended; null when it was given back as it
+   * should. What the lock guards may be half-written then.
+   */
+  readonly previousHolderDied: PreviousHolder | null
+  /** Aborts, with `ERR_LOCK_LOST`, when a call of this guard finds that the hold is gone. Nobody can take it away. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * A lock between processes, for all threads of each. See {@link hostLock}.
+ *
+ * First come, first served among the threads and requests of one process; between processes the kernel decides, and
+ * who has just given the lock back lets those go first who wait in others. The requests of a process take part in its
+ * deadlock detection, inside of the same `with…` calls and flows as named locks; circles over several processes are
+ * found within a second when their holds are of `withLock`, {@link withLocks} or flows.
+ *
+ * @throws All that acquire: {@link ChainlockError} `ERR_LOCK_TIMEOUT` (with `path`, `waitedMs`, `position` in the line of
+ * this process, and `holders`, as {@link HostLockHolder}), `ERR_LOCK_DEADLOCK`, `ERR_LOCK_SELF_DEADLOCK`
+ * ({@link DeadlockError}), the errors of {@link hostLock}, because the file is looked at again, and
+ * `ERR_LOCK_QUEUE_FULL`.
+ */
+export interface HostLock {
+  readonly name: string
+  /** Of the lock file: absolute, without symbolic links. The file is never removed; nobody may, while it is used. */
+  readonly path: string
+
+  /**
+   * Waits for the lock. A free lock costs no thread hop.
+   * @example
+   * using guard = await hostLock('deploy').acquire({ label: 'release script' })
+   */
+  acquire(options?: HostAcquireOptions): Promise<HostGuard>
+  /** Takes the lock if it can be had at once; never waits. @returns Its guard, or null. */
+  tryAcquire(options?: HostTryOptions): HostGuard | null
+  /** {@link HostLock.tryAcquire} by its other name. */
+  tryAcquireSync(options?: HostTryOptions): HostGuard | null
+  /**
+   * Stands still until it has the lock, on the main thread too: for scripts. Timers and I/O of the thread wait as well. A
+   * lock that this very thread holds, or is first in line for, could never be released meanwhile:
+   * {@link DeadlockError} at once.
+   */
+  acquireSync(options?: HostSyncOptions): HostGuard
+  /** Waits for the lock, runs `fn` and gives the lock back, however `fn` ends. @returns What `fn` returns. */
+  withLock<T>(fn: (guard: HostGuard) => T): Promise<Awaited<T>>
+  withLock<T>(options: HostAcquireOptions | undefined, fn: (guard: HostGuard) => T): Promise<Awaited<T>>
+  /**
+   * {@link HostLock.acquireSync}, `fn`, release.
+   * @throws {TypeError & ChainlockError} `ERR_LOCK_INVALID_ARGUMENT` when `fn` returns a promise: it would go on without
+   * the lock.
+   */
+  withLockSync<T>(fn: (guard: HostGuard) => T): T
+  withLockSync<T>(options: HostSyncOptions | undefined, fn: (guard: HostGuard) => T): T
+  /** Who holds it, in whichever process, as far as they tell. */
+  status(): HostLockStatus
+  /**
+   * Closes the lock file, once no hold and no wait needs it; the next call opens it again. A HostLock that nobody can
+   * reach is closed by itself, but later: for programs that use thousands of them.
+   */
+  close(): void
+  /** Closes; what `using` calls. */
+  [Symbol.dispose](): void
+}
+
+/**
+ * A lock between processes of this machine, also with shell scripts (`flock FILE command`). The kernel decides
+ * who holds it: it is free the moment its process is gone, SIGKILL included, and a stopped or busy process keeps
+ * it. Child processes do not inherit it.
+ *
+ * @param nameOrPath A name of 1 to 255 bytes without `/`: its file lies in a folder that only this user may look into
+ * (`$XDG_RUNTIME_DIR/chainlock`, else `<tmpdir>/chainlock-<uid>`). Or a path, which begins with `/`, `./` or `../`: the lock
+ * file itself, of its own for the lock (`data.json.lock`, not `data.json`); it is made if it is not there, its
+ * folder is not.
+ * @throws {ChainlockError} With `path`, and `errno` where the system refused: `ERR_LOCK_FILE_UNSAFE`,
+ * `ERR_LOCK_FILE_FOREIGN`, `ERR_LOCK_FILE_IO`, `ERR_LOCK_NETWORK_FS`, `ERR_LOCK_UNSUPPORTED`.
+ * @throws {TypeError & ChainlockError} `ERR_LOCK_INVALID_ARGUMENT`, `ERR_LOCK_UNKNOWN_OPTION`.
+ *
+ * @example
+ * const deploy = hostLock('deploy')
+ * await deploy.withLock({ timeoutMs: 5_000, label: 'release script' }, async (guard) => {
+ *   if (guard.previousHolderDied) await cleanUp()
+ *   await release()
+ * })
+ */
+export function hostLock(nameOrPath: string, options?: HostLockOptions): HostLock
+
+/** What {@link withLocks} takes: a name of a named lock, a named lock's handle, a host lock; or one of them with a mode. */
+export type LocksEntry =
+  | string
+  | LockHandle
+  | HostLock
+  | { readonly name: string; readonly mode?: LockModeName }
+  | { readonly lock: LockHandle | HostLock; readonly mode?: LockModeName }
+
+/** The guards of {@link withLocks}, one for each lock of the list. */
+export type LocksGuards<L extends readonly LocksEntry[]> = {
+  -readonly [I in keyof L]: L[I] extends HostLock | { readonly lock: HostLock } ? HostGuard : LockGuard
+}
+
+/** Options of {@link withLocks}. `mode` is that of the locks that do not say it; `timeoutMs` is for all together. */
+export type WithLocksOptions = HostAcquireOptions
+
+/**
+ * Takes named locks and host locks, all or none, runs `fn` and gives them back in reverse order. Whatever their order in
+ * the list, they are taken in one: named locks first, by their names, then host locks, by their paths (both by
+ * UTF-16 code units). So two programs that list them differently cannot deadlock. What is listed twice is taken
+ * once, in the stronger mode.
+ *
+ * @param list 1 to 64 locks. A string is the name of a named lock, of this process alone.
+ * @param options Default `timeoutMs`: 60,000, for all together.
+ * @returns What `fn` returns. It is given the guards in the order of the list.
+ * @example
+ * await withLocks(['index', hostLock('./repo.lock')], async ([index, repo]) => commit(repo.token))
+ */
+export function withLocks<const L extends readonly LocksEntry[], T>(
+  list: L,
+  fn: (guards: LocksGuards<L>) => T,
+): Promise<Awaited<T>>
+export function withLocks<const L extends readonly LocksEntry[], T>(
+  list: L,
+  options: WithLocksOptions | undefined,
+  fn: (guards: LocksGuards<L>) => T,
+): Promise<Awaited<T>>
+
+/** Options of {@link hostLocked}. */
+export interface HostLockedOptions extends HostLockOptions, HostAcquireOptions {}
+
 // ── Decorators ───────────────────────────────────────────────────────────────────────────────────────
 
 /** The name of the lock, or a function of the method's arguments, called with the method's `this`, that gives it. */
@@ -1377,6 +1592,22 @@ export function writeLock<This = unknown, Args extends unknown[] = []>(
   options?: LockModelessOptions,
 ): LockDecorator<This, Args>
 
+/**
+ * Runs a method or function under a {@link hostLock}. See {@link readLock}.
+ *
+ * @example
+ * class Deployment {
+ *   \@hostLocked('deploy', { timeoutMs: 5_000 })
+ *   async release() { … }
+ *   \@hostLocked((file) => `${file}.lock`)
+ *   async rewrite(file) { … }
+ * }
+ */
+export function hostLocked<This = unknown, Args extends unknown[] = []>(
+  nameOrPath: LockName<This, Args>,
+  options?: HostLockedOptions,
+): LockDecorator<This, Args>
+
 // ── Errors ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** The stable codes. */
@@ -1394,6 +1625,11 @@ export type ChainlockErrorCode =
   | 'ERR_LOCK_CANCELED'
   | 'ERR_LOCK_UNAVAILABLE'
   | 'ERR_LOCK_MAIN_THREAD'
+  | 'ERR_LOCK_FILE_UNSAFE'
+  | 'ERR_LOCK_FILE_FOREIGN'
+  | 'ERR_LOCK_FILE_IO'
+  | 'ERR_LOCK_NETWORK_FS'
+  | 'ERR_LOCK_UNSUPPORTED'
   | 'ERR_LOCK_NATIVE_MISSING'
   | 'ERR_LOCK_VERSION_MISMATCH'
   | 'ERR_LOCK_INTERNAL'
@@ -1407,7 +1643,7 @@ export class ChainlockError extends Error {
   readonly code: ChainlockErrorCode
   /** The send lock: who held it, where that is the cause. */
   readonly holder?: SendHolder | null
-  /** `ERR_LOCK_TIMEOUT` of a named lock: who held it when time ran out, at most 8 of them. */
+  /** `ERR_LOCK_TIMEOUT` of a named lock or a host lock: who held it when time ran out, at most 8 of them. */
   readonly holders?: readonly LockHolder[]
   /** `ERR_LOCK_TIMEOUT` of a named lock: how many held it. */
   readonly holderCount?: number
@@ -1415,6 +1651,9 @@ export class ChainlockError extends Error {
   readonly position?: number
   /** `ERR_LOCK_TIMEOUT`: how long the request had waited. */
   readonly waitedMs?: number
+  /** Errors of files: the file, and what the system said (`'EACCES'`), where it was the system. */
+  readonly path?: string
+  readonly errno?: string
   /** `ERR_LOCK_LOST`: the token that is no longer valid. */
   readonly token?: number
   /** `ERR_LOCK_DUPLICATE_MESSAGE`: when the dedup window ends. */

@@ -15,7 +15,7 @@ const { pause, until } = require('./helpers/waiting')
 
 const COOLDOWN_MS = 2_000
 const LATEST_MS = 50
-const ATTEMPTS = 3
+const ATTEMPTS = 6
 
 /** The library that gives a process another wall clock, which can be changed while it runs. */
 function fakeClockLibrary() {
@@ -65,19 +65,21 @@ async function lifeTimes(options, meanwhile = () => {}) {
   return Object.fromEntries(stdout.trim().split('\n').map((line) => JSON.parse(line)).map((line) => [line.what, line]))
 }
 
-/** Measures until all is within the bars, at most three times; a machine may be busy, a clock may not. */
+/** Measures until all is within the bars, a few times at most; a machine may be busy, a clock may not. */
 async function measure(t, name, options, meanwhile, check = () => {}) {
   const seen = []
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const lines = await lifeTimes(typeof options === 'function' ? options() : options, meanwhile)
     check(lines)
-    const after = (what) => lines[what].ms - lines.begun.ms
+    // Whose event loop was not served in time has seen nothing overdue: that is late, not early.
+    const after = (what) => (lines[what]?.ms ?? Infinity) - lines.begun.ms
     const times = { cooldown: after('granted'), overdue: after('overdue'), forced: after('forced') }
     assert.equal(lines.forced.action, 'force_released_stale_timeout')
     assert.ok(times.cooldown >= COOLDOWN_MS, `cooldown of ${times.cooldown} ms`)
     assert.ok(times.overdue >= TIMEOUT_MS && times.forced >= FORCE_MS, `early: ${JSON.stringify(times)}`)
     seen.push(`cooldown ${times.cooldown.toFixed(1)}, overdue ${times.overdue.toFixed(1)}, forced ${times.forced.toFixed(1)} ms`)
-    if (times.cooldown <= COOLDOWN_MS + LATEST_MS && times.forced <= FORCE_MS + LATEST_MS) break
+    const isInTime = times.cooldown <= COOLDOWN_MS + LATEST_MS && times.forced <= FORCE_MS + LATEST_MS
+    if (isInTime && times.overdue < Infinity) break
     assert.notEqual(attempt, ATTEMPTS, `${name}: late every time: ${seen.join('; ')}`)
   }
   t.diagnostic(`F14: ${name}: ${seen.join('; ')}`)

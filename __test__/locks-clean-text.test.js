@@ -147,7 +147,7 @@ describe('S5: names and labels of locks', () => {
         globalThis.gc()
         await new Promise((resolve) => setTimeout(resolve, 5))
       }
-    }, SEQUENCES.slice(0, 40), { nodeArgs: ['--expose-gc'], limitMs: 60_000 })
+    }, SEQUENCES.slice(0, 40), { nodeArgs: ['--expose-gc'] })
     assert.equal(code, 0, stderr)
     for (const word of ['ERR_LOCK_DEADLOCK', 'ERR_LOCK_ORDER', 'CHAINLOCK_GUARD_COLLECTED']) assert.ok(stderr.includes(word), word)
     assertClean([stderr], 'what reaches the terminal')

@@ -117,20 +117,17 @@ describe('S7: the line', () => {
       const refusedBy = await Promise.all([
         locks.withLock('full', () => {}), locks.acquireAll(['full', 'other']), locks.request('full', () => {}), locks.lock('full').run(() => {}),
       ].map((ask) => ask.then(() => 'granted', (error) => error.code)))
-      const growth = await require(figures).growthMb(5, () => refuse(excess / 5))
-      const pair = (rounds) => {
-        const started = performance.now()
-        for (let round = 0; round < rounds; round++) locks.tryAcquire('beside').release()
-        return ((performance.now() - started) / rounds) * 1_000
-      }
-      pair(20_000)
-      const besideUs = Math.min(pair(20_000), pair(20_000), pair(20_000))
+      const { growthMb, leastUs } = require(figures)
+      const growth = await growthMb(5, () => refuse(excess / 5))
+      const pairUs = () => leastUs(() => locks.tryAcquire('beside').release())
+      pairUs()
+      const besideUs = pairUs()
       const started = performance.now()
       guard.release()
       end(await first)
       await Promise.all(waits)
       const drainMs = performance.now() - started
-      const aloneUs = Math.min(pair(20_000), pair(20_000), pair(20_000))
+      const aloneUs = pairUs()
       const after = locks.getStatistics('full').waiters
       console.log(JSON.stringify({ waiters, answers: [...answers], refusedBy, growth, granted, besideUs, aloneUs, drainMs, after }))
     }, { most: MOST_WAITERS, excess: deep(1_000_000, 20_000), figures: require.resolve('./helpers/figures') }, { limitMs: 240_000 })

@@ -6,7 +6,7 @@ const { test, describe } = require('node:test')
 const assert = require('node:assert/strict')
 const { locks, freshName, standing } = require('./helpers/locks')
 const { deep } = require('./helpers/package')
-const { startWorker, message, runWorker } = require('./helpers/threads')
+const { startWorker, message, runWorker, exited } = require('./helpers/threads')
 const { turn, until } = require('./helpers/waiting')
 const { percentile } = require('./helpers/figures')
 
@@ -134,7 +134,7 @@ describe('the line is one', () => {
     }
     assert.equal(standing(name).waiters, next)
     guard.release()
-    const ends = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
+    const ends = workers.map(exited)
     for (const worker of workers) worker.postMessage(null)
     await Promise.all(ends)
     assert.equal(order[0], next)
@@ -193,7 +193,8 @@ async function crowd({ chainlock, port, data: { prefix, count, each, rounds, mem
 
 describe('F16: load', () => {
   const [LOCKS, WAITERS, THREADS, ROUNDS] = deep([1_000, 500, 8, 40], [100, 250, 8, 2])
-  const LIMIT_MS = deep(1_800_000, 30_000)
+  // Seconds are enough; a wake-up that is lost never comes, on a busy machine neither.
+  const LIMIT_MS = deep(1_800_000, 120_000)
 
   test(`${WAITERS} waiters on each of ${LOCKS} locks from ${THREADS} threads: no wake-up is lost, tokens grow`, { timeout: LIMIT_MS * 2 }, async (t) => {
     const prefix = freshName('crowd')

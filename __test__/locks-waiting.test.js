@@ -122,7 +122,8 @@ describe('a timeout', () => {
   test('of a writer lets the readers behind it in', async () => {
     const name = freshName()
     const reader = locks.tryAcquire(name, { mode: 'shared' })
-    const writer = failure(locks.acquire(name, { timeoutMs: 10 }))
+    // Long enough that the machine may pause in between.
+    const writer = failure(locks.acquire(name, { timeoutMs: 500 }))
     const behind = [locks.acquire(name, { mode: 'shared' }), locks.acquire(name, { mode: 'shared' })]
     assert.equal(await stateOf(behind[0]), 'pending')
     assert.equal((await writer).code, 'ERR_LOCK_TIMEOUT')
@@ -134,8 +135,9 @@ describe('a timeout', () => {
     const name = freshName()
     const guard = locks.tryAcquire(name)
     const waiting = failure(locks.acquire(name, { timeoutMs: 5 }))
-    block(60)
-    // Timed out natively though nobody here could run: the release finds nobody to serve.
+    // Timed out natively though nobody here could run: the release finds nobody to serve. A busy machine may
+    // let the native timer wait for its turn.
+    for (let times = 0; times < 1_000 && standing(name).waiters > 0; times++) block(10)
     assert.equal(standing(name).waiters, 0)
     guard.release()
     assert.equal((await waiting).code, 'ERR_LOCK_TIMEOUT')
@@ -314,7 +316,12 @@ describe('an abort', () => {
       return ms
     }
     await measure(false)
-    const [first, last] = [await measure(false), await measure(true)]
+    // The least of some: what else the machine does only adds.
+    let [first, last] = [Infinity, Infinity]
+    for (let round = 0; round < 4; round++) {
+      first = Math.min(first, await measure(false))
+      last = Math.min(last, await measure(true))
+    }
     t.diagnostic(`${COUNT} aborts: first first ${first.toFixed(1)} ms, last first ${last.toFixed(1)} ms`)
     assert.ok(last < first * 5 + 20)
   })

@@ -66,8 +66,12 @@ describe('getMetrics', () => {
   })
 
   test('takes the mean of the holds that lasted at least 1 ms', () => {
-    const lock = freshLock()
-    sendOnce(lock)
+    let lock
+    // On a busy machine even this hold may last a millisecond: then it is no case of ours.
+    do {
+      lock = freshLock()
+      sendOnce(lock)
+    } while (lock.lockHistory.at(-1).duration > 0)
     assert.equal(lock.getMetrics().averageLockDuration, 'N/A')
     sendOnce(lock, 'e2e-executor', 20)
     sendOnce(lock, 'e2e-executor', 40)
@@ -191,10 +195,11 @@ describe('getLockStatus', () => {
   })
 
   test('the rest of the cooldown counts down to 0', async () => {
-    const lock = freshLock({ cooldownMs: 30 })
+    const COOLDOWN_MS = 500
+    const lock = freshLock({ cooldownMs: COOLDOWN_MS })
     lock.trySend('e2e-executor').guard.release()
     let last = lock.getLockStatus().cooldownRemaining
-    assert.ok(last > 0 && last <= 30)
+    assert.ok(last > 0 && last <= COOLDOWN_MS)
     await until(() => {
       const now = lock.getLockStatus().cooldownRemaining
       assert.ok(now <= last)

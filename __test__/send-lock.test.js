@@ -5,7 +5,7 @@
 const { test, describe } = require('node:test')
 const assert = require('node:assert/strict')
 const { freshLock, chainlock, DEFAULTS } = require('./helpers/package')
-const { block, pause, until } = require('./helpers/waiting')
+const { block, until } = require('./helpers/waiting')
 
 describe('the drop-in calls', () => {
   test('take a free lock once, and give it back once', () => {
@@ -79,7 +79,13 @@ describe('trySend', () => {
     assert.equal(attempt.holder.layerId, 'e2e-executor')
     assert.equal(attempt.holder.threadId, 0)
     assert.equal(attempt.holder.token, guard.token)
-    assert.ok(Math.abs(attempt.holder.acquiredAt - guard.acquiredAt) <= 5, 'both clocks tell the same moment')
+    // What the machine does between a reading of one clock and of the other only moves them apart.
+    const apart = () => {
+      const holder = freshLock()
+      const { acquiredAt } = holder.trySend('e2e-executor').guard
+      return Math.abs(holder.trySend('window-monitor').holder.acquiredAt - acquiredAt)
+    }
+    assert.ok(Math.min(...Array.from({ length: 20 }, apart)) <= 5, 'both clocks tell the same moment')
     assert.ok(attempt.heldMs >= 5)
     assert.ok(attempt.retryAfterMs > 0 && attempt.retryAfterMs <= 600_000)
   })
@@ -177,14 +183,15 @@ describe('the cooldown', () => {
   })
 
   test('or from the release', () => {
-    const lock = freshLock({ cooldownMs: 100, cooldownFrom: 'release' })
+    const COOLDOWN_MS = 500
+    const lock = freshLock({ cooldownMs: COOLDOWN_MS, cooldownFrom: 'release' })
     const { guard } = lock.trySend('e2e-executor')
     assert.equal(lock.trySend('window-monitor').reason, 'held', 'it has not begun yet')
-    block(110)
+    block(COOLDOWN_MS + 10)
     guard.release()
     const attempt = lock.trySend('window-monitor')
     assert.equal(attempt.reason, 'cooldown')
-    assert.ok(attempt.retryAfterMs > 0 && attempt.retryAfterMs <= 100)
+    assert.ok(attempt.retryAfterMs > 0 && attempt.retryAfterMs <= COOLDOWN_MS)
     block(attempt.retryAfterMs + 1)
     assert.equal(lock.trySend('window-monitor').acquired, true)
   })
@@ -242,7 +249,7 @@ describe('the dedup window', () => {
 
 describe('what the clock does to a hold', () => {
   test('past the timeout it is overdue, and still held', async () => {
-    const lock = freshLock({ timeoutMs: 20 })
+    const lock = freshLock({ timeoutMs: 500 })
     const { guard } = lock.trySend('e2e-executor')
     assert.equal(lock.getLockStatus().overdue, false)
     await until(() => lock.getLockStatus().overdue)
@@ -263,13 +270,13 @@ describe('what the clock does to a hold', () => {
 
   test('past the force-release age it is taken away, though nobody calls anything', async (t) => {
     const lock = freshLock({ forceReleaseMs: 30 })
-    const { guard } = lock.trySend('e2e-executor')
+    const { signal } = lock.trySend('e2e-executor').guard
     // A hold does not keep the process alive.
     const keepAlive = setInterval(() => {}, 1_000)
     t.after(() => clearInterval(keepAlive))
-    await new Promise((resolve) => guard.signal.addEventListener('abort', resolve))
+    await new Promise((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', resolve)))
     assert.deepEqual(lock.lockHistory.map((entry) => entry.action), ['acquired', 'force_released_stale_timeout'])
-    assert.equal(guard.signal.reason.code, 'ERR_LOCK_LOST')
+    assert.equal(signal.reason.code, 'ERR_LOCK_LOST')
   })
 
   test('checkAndForceRelease answers whether it ended a hold', async () => {
@@ -279,8 +286,7 @@ describe('what the clock does to a hold', () => {
     assert.equal(lock.checkAndForceRelease(), false)
     assert.equal(lock.isSendLocked(), true)
     lock.configure({ forceReleaseMs: 0 })
-    await pause(1)
-    assert.equal(lock.isSendLocked(), false, 'a shorter age applies to the present hold, too')
+    await until(() => !lock.isSendLocked(), 'a shorter age applies to the present hold, too')
     assert.equal(lock.checkAndForceRelease(), false)
   })
 

@@ -41,6 +41,33 @@ export declare function historyJson(number: number): string
 /** The layer that holds with that token; `null` when it no longer does. */
 export declare function holderLayer(number: number, token: number): string | null
 
+export declare function hostClose(number: number, file: number): void
+
+/** Who held before that hold and did not live to give it back, in JSON; empty for nobody. */
+export declare function hostDied(number: number, hold: number): string
+
+/** The private folder in which the files of named locks lie, or the fault, in JSON. */
+export declare function hostFolder(): string
+
+export declare function hostLayout(): HostLayout
+
+/** What lies where in the scratch array of the host locks, in doubles, and what a name may be. */
+export interface HostLayout {
+  scratchLength: number
+  /** How many one fetched delivery takes. */
+  toldLength: number
+  maxNameBytes: number
+}
+
+/** Opens a lock file by the name of its lock, or by its path. */
+export declare function hostOpen(number: number, given: string, isPath: boolean, allowNetworkFs: boolean): OpenedFile
+
+/** What the file tells of its holders, in JSON; a fault as it stands in `hostOpen`. */
+export declare function hostStatus(number: number, file: number): string
+
+/** A text that the native side keeps until it is taken, once; empty when it is not there any more. */
+export declare function hostText(number: number, text: number): string
+
 /** Whether the open mailbox keeps this thread's event loop alive. */
 export declare function keepAlive(number: number, wanted: boolean): void
 
@@ -132,6 +159,22 @@ export interface OpenedFace {
   calls: { tryAcquire(layer: unknown, message?: string): number; layerNumber(layer: string): number; tryAcquireNumbered(number: number): number; releaseNumbered(number: number): number; request(layer: unknown, timeoutMs: number, message?: string): number; release(layer: unknown, token?: number): number; releaseToken(token: number, sent: number): number; join(token: number, layer: string, message?: string): number; forget(token: number, message: string): boolean; cancel(ticket: number): boolean; isLocked(): boolean; holds(token: number): boolean; fetch(): number; metrics(): number }
 }
 
+/** What an opening led to: a number, or why there is none. */
+export interface OpenedFile {
+  file?: number
+  /** The lock file, in its one spelling. */
+  path?: string
+  /** `{ code, path, errno?, message }`, in JSON. */
+  fault?: string
+}
+
+/** The raw calls of the host locks and their face. */
+export interface OpenedHostFace {
+  /** The face's number, for the calls below. */
+  face: number
+  calls: { tryAcquire(target: number | string, file: number, weight: number, label?: string): number; take(file: number, weight: number, label?: string): number; wait(file: number, weight: number, timeoutMs: number, label?: string): number; within(ticket: number, hold: number): boolean; release(hold: number): boolean; holds(hold: number): boolean; cancel(ticket: number): boolean; fetch(): number; poll(ticket: number): number; attend(): boolean }
+}
+
 /** The raw calls of the named locks and their face. */
 export interface OpenedLocksFace {
   /** The face's number, for the calls below. */
@@ -144,6 +187,12 @@ export interface OpenedLocksFace {
  * `scratchLength()` elements that the result keeps alive.
  */
 export declare function openFace(threadId: number, independent: boolean, scratch: object): OpenedFace
+
+/**
+ * Opens a face on the process's host locks. `scratch` is a `Float64Array` of `hostLayout().scratchLength`
+ * elements that the result keeps alive.
+ */
+export declare function openHostFace(threadId: number, scratch: object): OpenedHostFace
 
 /**
  * Opens a face on the process's named locks. `scratch` is a `Float64Array` of `locksScratchLength()` elements

@@ -11,6 +11,7 @@
 //! | `table` | the lock table: layout, memory, ring of records | `raw`, `sys` |
 //! | `local` | the named locks, the send lock's waiting line, the threads and their leaving | `table` |
 //! | `send` | the send lock: pure rules, the book, the lock, reports | `local` |
+//! | `host` | host locks: the kernel's lock on a file, who waits for it, what the file tells | `table`, `sys` |
 //! | `binding` | the Node face; the only area that names napi and tokio | everything |
 //!
 //! # Lock order
@@ -33,6 +34,9 @@ pub mod table;
 pub mod local;
 
 pub mod send;
+
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+pub mod host;
 
 #[cfg(feature = "addon")]
 mod binding;

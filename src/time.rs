@@ -47,6 +47,16 @@ impl Nanos {
         Nanos(self.0.saturating_add(span.0))
     }
 
+    /// The same instant as the system counts it, which every process of this boot understands.
+    pub fn system(self) -> u64 {
+        self.0.wrapping_add(*SYSTEM_ORIGIN)
+    }
+
+    /// An instant that another process has told; what is from another boot may be anything.
+    pub fn from_system(ns: u64) -> Nanos {
+        Nanos(ns.wrapping_sub(*SYSTEM_ORIGIN))
+    }
+
     /// The instant on the system's monotonic clock, for a timer; `None` when it is out of its reach.
     pub fn instant(self) -> Option<Instant> {
         ORIGIN.checked_add(Duration::from_nanos(self.0.checked_sub(START)?))

@@ -35,7 +35,7 @@ function startNode(program, data, { env = {}, nodeArgs = [], command = [] } = {}
 }
 
 /** Runs it to its end, or kills it when it hangs: then `hung` is true. */
-async function runNode(program, data, { limitMs = 60_000, ...options } = {}) {
+async function runNode(program, data, { limitMs = 120_000, ...options } = {}) {
   const { child, ended } = startNode(program, data, options)
   let hung = false
   const timer = setTimeout(() => {

@@ -21,31 +21,56 @@ function startWorker(program, data, { packagePath = root, ...options } = {}) {
   return watched(new Worker(source, { eval: true, workerData: { data, packagePath }, ...options }))
 }
 
-/** @type {WeakMap<Worker, Promise<number>>} Workers, and when each ended: its exit code. */
-const ends = new WeakMap()
+/**
+ * Workers: what each said that nobody has taken yet, who waits for its next word, and its end.
+ * @type {WeakMap<Worker, { said: unknown[], takers: Set<Taker>, hasEnded: boolean, end: Promise<number> }>}
+ * @typedef {{ resolve(value: unknown): void, reject(error: Error): void }} Taker
+ */
+const watches = new WeakMap()
 
 function watched(worker) {
-  ends.set(worker, new Promise((resolve) => worker.once('exit', resolve)))
+  const said = []
+  const takers = new Set()
+  const watch = { said, takers, hasEnded: false, end: new Promise((resolve) => worker.once('exit', resolve)) }
+  worker.on('message', (value) => {
+    const [taker] = takers
+    if (taker) taker.resolve(value)
+    else said.push(value)
+  })
+  worker.once('exit', (code) => {
+    watch.hasEnded = true
+    for (const taker of takers) taker.reject(silent(code))
+  })
+  watches.set(worker, watch)
   return worker
 }
+
+const silent = (code) => new Error(`the worker has ended${code === undefined ? '' : ` with ${code}`} and said nothing`)
 
 /**
  * The end of a worker that was started here, whenever one asks. Its last message and its end may come in one
  * turn of the event loop, so whoever begins to listen after the message may have missed it.
  */
-const exited = (worker) => ends.get(worker)
+const exited = (worker) => watches.get(worker).end
 
-/** The next message of a worker; an error or an early end of it rejects. */
+/**
+ * The next message of a worker that nobody has taken yet: a worker that ends delivers all it has left to say in
+ * one turn, so the second of two messages may be there before whoever awaited the first goes on. An error or an
+ * early end of the worker rejects.
+ */
 function message(worker) {
+  const { said, takers, hasEnded } = watches.get(worker) ?? watches.get(watched(worker))
+  if (said.length > 0) return Promise.resolve(said.shift())
+  if (hasEnded) return Promise.reject(silent())
   return new Promise((resolve, reject) => {
     const settle = (how) => (value) => {
-      worker.off('message', onMessage).off('error', onError).off('exit', onExit)
+      takers.delete(taker)
+      worker.off('error', taker.reject)
       how(value)
     }
-    const onMessage = settle(resolve)
-    const onError = settle(reject)
-    const onExit = settle((code) => reject(new Error(`the worker ended with ${code} and said nothing`)))
-    worker.on('message', onMessage).on('error', onError).on('exit', onExit)
+    const taker = { resolve: settle(resolve), reject: settle(reject) }
+    takers.add(taker)
+    worker.on('error', taker.reject)
   })
 }
 

@@ -7,6 +7,8 @@ import { before, test } from 'node:test'
 import { bareEnvironment, jestFolder, pack, programs, projectWith, run } from './workshop.mjs'
 
 const FILES = ['executor.test.js', 'monitor.test.js']
+// Jest's own five seconds are little on a busy machine, which loads the package four times in one test.
+const HANGS_MS = 60_000
 let project
 
 before(async () => {
@@ -41,7 +43,7 @@ test('jest with worker threads: two threads, one lock', async () => {
 /** Runs Jest over the project; answers what each file saw. */
 async function jest(...options) {
   const program = join(await jestFolder(), 'jest', 'bin', 'jest.js')
-  await run(process.execPath, [program, '--ci', '--no-cache', '--watchman=false', ...options], {
+  await run(process.execPath, [program, '--ci', '--no-cache', '--watchman=false', `--testTimeout=${HANGS_MS}`, ...options], {
     cwd: project,
     env: bareEnvironment(),
   })

@@ -16,17 +16,20 @@ const BATCH = 2_000
 const FEW = 1_024
 
 /**
- * What is left to say and to give back when a guard is gone.
- * @typedef {{ what: string, label: string | null, slot: number, token: number }} Rest
+ * What is left to say and to give back when a guard is gone: of a host lock `before`, and the token that users know.
+ * @typedef {{
+ *   what: string, label: string | null, slot: number, token: number, shownToken?: number, before?: () => void
+ * }} Rest
  */
 
 /** @param {Rest} rest */
-function collected({ what, label, slot, token }) {
+function collected({ what, label, slot, token, shownToken = token, before }) {
   unwatch(token)
+  before?.()
   if (!release(slot, token, 0)) return
   const by = label === null ? '' : ` (label '${label}')`
   process.emitWarning(
-    `a guard of ${what}${by}, token ${token}, was garbage-collected while it held the lock, which is free again now. ` +
+    `a guard of ${what}${by}, token ${shownToken}, was garbage-collected while it held the lock, which is free again now. ` +
       'Call guard.release(), or let `using` or withLock() do it.',
     { code: 'CHAINLOCK_GUARD_COLLECTED' },
   )

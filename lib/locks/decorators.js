@@ -12,20 +12,20 @@ const options = require('./options')
 
 /** All but the mode, which the decorator's name says. */
 const KNOWN = options.RUN.filter((name) => name !== 'mode')
-const USE = 'decorate a method, or wrap a function: readLock(name)(fn)'
 
 /**
- * @param {'readLock' | 'writeLock'} call
- * @param {0 | 1} weight Of the mode that the call asks for.
+ * @param {string} call
+ * @param {(asked: unknown) => void} check Throws when the options are wrong.
+ * @param {(name: string, asked: unknown, body: () => any) => Promise<any>} run
  */
-function makeDecorators(call, weight) {
+function makeDecorators(call, check, run) {
   /** @param {Name} name @param {unknown} [given] */
   function lockDecorator(name, given) {
     if (typeof name !== 'string' && typeof name !== 'function') {
       throw invalidArgument(`${call}: name`, 'a string or a function that gives one', name)
     }
     // A wrong option is told where it is written, not by the first call.
-    options.request(call, given, KNOWN, weight)
+    check(given)
     const asked = given === undefined ? undefined : { .../** @type {object} */ (given) }
 
     /** @param {Method} fn */
@@ -34,9 +34,7 @@ function makeDecorators(call, weight) {
       const wrapped = async function (...args) {
         const own = typeof name === 'string' ? name : name.apply(this, args)
         if (typeof own !== 'string') throw invalidArgument(`${call}: what the name function returns`, 'a string', own)
-        // Looked at in each call: the default timeouts can change.
-        const { wait } = options.request(call, asked, KNOWN, weight)
-        return claims.run(own, weight, wait, () => fn.apply(this, args))
+        return run(own, asked, () => fn.apply(this, args))
       }
       Object.defineProperty(wrapped, 'name', { value: fn.name, configurable: true })
       Object.defineProperty(wrapped, 'length', { value: fn.length, configurable: true })
@@ -85,12 +83,23 @@ function place(kind) {
 
 /** @param {string} call @param {string} where */
 function misplaced(call, where) {
-  return typeError('ERR_LOCK_INVALID_ARGUMENT', `${call} cannot decorate ${where}: ${USE}`)
+  return typeError('ERR_LOCK_INVALID_ARGUMENT', `${call} cannot decorate ${where}: decorate a method, or wrap a function: ${call}(name)(fn)`)
+}
+
+/**
+ * @param {'readLock' | 'writeLock'} call
+ * @param {0 | 1} weight Of the mode that the call asks for.
+ */
+function ofMode(call, weight) {
+  /** @param {unknown} given */
+  const waitOf = (given) => options.request(call, given, KNOWN, weight).wait
+  // The options are looked at in each call: the default timeouts can change.
+  return makeDecorators(call, waitOf, (name, asked, body) => claims.run(name, weight, waitOf(asked), body))
 }
 
 /** @type {import('../../index').readLock} */
-const readLock = /** @type {any} */ (makeDecorators('readLock', 1))
+const readLock = /** @type {any} */ (ofMode('readLock', 1))
 /** @type {import('../../index').writeLock} */
-const writeLock = /** @type {any} */ (makeDecorators('writeLock', 0))
+const writeLock = /** @type {any} */ (ofMode('writeLock', 0))
 
-module.exports = { readLock, writeLock }
+module.exports = { makeDecorators, readLock, writeLock }

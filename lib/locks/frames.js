@@ -33,6 +33,8 @@ class Frame {
     this.base = this
     /** @type {Frame | null} */
     this.parent = null
+    /** Of a host lock: its guard. @type {any} */
+    this.host = null
     /** Of a base: who has its turn and who waits for one; see `parts.js`. @type {import('./parts').Turns | null} */
     this.turns = null
   }

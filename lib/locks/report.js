@@ -13,6 +13,8 @@ const { quote } = require('../errors')
 /** Names can be long; a message is for people. */
 const LONGEST_SHOWN = 80
 const MOST_NAMES = 8
+/** What the names begin with of the locks that stand in front of host locks (`host/file.js`). */
+const HOST = '-host:'
 
 /** @param {string} text */
 function shown(text) {
@@ -39,6 +41,7 @@ const onThread = (threadId) => (threadId === 0 ? 'the main thread' : `worker ${t
 function thing({ name, names, kind, mode, weight }) {
   if (kind === 'send') return 'the send lock'
   if (names && names.length > 1) return together(names)
+  if (name !== null && name.startsWith(HOST)) return `host lock ${shown(name.slice(HOST.length))} (${mode})`
   const named = name === null ? `a ${kind} without a name` : `${kind} ${shown(name)}`
   return kind === 'semaphore' ? `${named} (${whole(weight)} permits)` : `${named} (${mode})`
 }
@@ -67,7 +70,7 @@ function heldBy({ holders, holderCount }) {
 
 /** @param {Waiting} request */
 function asker({ label, threadId }) {
-  const thread = onThread(threadId)
+  const thread = threadId === null ? 'another process' : onThread(threadId)
   return label === null ? thread : `${shown(label)} on ${thread}`
 }
 
@@ -115,4 +118,4 @@ function warnDisorder(report) {
   process.emitWarning(orderReport(report), { code: 'ERR_LOCK_ORDER' })
 }
 
-module.exports = { shown, thing, together, whole, heldBy, deadlockReport, orderReport, warnDeadlock, warnDisorder }
+module.exports = { HOST, shown, thing, together, whole, lasting, onThread, heldBy, deadlockReport, orderReport, warnDeadlock, warnDisorder }

@@ -5,7 +5,7 @@
 const { native, face } = require('./face')
 const options = require('./options')
 const order = require('./order')
-const { deadlockReport } = require('./report')
+const { HOST, deadlockReport } = require('./report')
 const waiters = require('./waiters')
 
 /** @param {unknown} given @returns {Promise<import('../../index').LockManagerSnapshot>} */
@@ -72,7 +72,10 @@ function configure(settings) {
 function forceRelease(name, reason) {
   // An emergency call: it does not fail over its own reason.
   const why = typeof reason === 'string' ? (options.cleanLabel('forceRelease', reason) ?? '') : ''
-  const count = native.forceReleaseName(face, options.lockName('forceRelease', name), why)
+  const checked = options.lockName('forceRelease', name)
+  // What stands in front of a host lock ends with the kernel's hold, not before.
+  if (checked.startsWith(HOST)) return 0
+  const count = native.forceReleaseName(face, checked, why)
   // Holders and waiters of this thread hear of it now.
   waiters.fetch()
   return count

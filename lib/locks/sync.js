@@ -34,42 +34,42 @@ function acquireSync(name, weight, wait) {
       'acquireSync: the main thread must not stand still; use acquire(), or tryAcquire()',
     )
   }
-  waiters.open()
-  const label = wait.label ?? flowLabel()
-  const { timeoutMs, priority } = wait
-  const answer = calls.request(name, weight, timeoutMs, priority, Flag.SYNC, putAncestors(), label)
-  if (answer > 0) return held(name, weight, label, scratch[0], answer, scratch[1])
-  if (answer !== Answer.WAITING) throw refused(answer, () => wanted(name, weight))
-  sleepUntilTold(scratch[0])
-  const [kind, , second, third, fourth, at] = scratch
-  if (kind === GRANTED) return held(name, weight, label, third, second, at)
-  const words = wanted(name, weight)
-  throw kind === TIMED_OUT
-    ? timedOut(words, fourth, second, takeText(third))
-    : deadlock(words, takeText(second))
-}
-
-/** @param {number} ticket The answer is in the scratch array then. */
-function sleepUntilTold(ticket) {
-  cell ??= new Int32Array(new SharedArrayBuffer(4))
-  for (let slice = SHORTEST_MS; calls.poll(ticket) === 0; slice = Math.min(2 * slice, LONGEST_MS)) {
-    Atomics.wait(cell, 0, 0, slice)
-  }
-}
-
-/**
- * @param {string} name
- * @param {number} weight
- * @param {string | undefined} label
- * @param {number} slot
- * @param {number} token
- * @param {number} at
- */
-function held(name, weight, label, slot, token, at) {
-  const guard = makeGuard(name, weight, label, slot, token, at)
+  const guard = takeSync(name, weight, wait)
   guards.track(guard)
   currentFlow()?.keep(guard)
   return guard
 }
 
-module.exports = { acquireSync }
+/**
+ * Stands still until it has the lock. The guard is the caller's to give back.
+ * @param {Exclude<import('./targets').Target, import('./targets').Several>} target
+ * @param {number} weight
+ * @param {import('./options').Wait} wait
+ */
+function takeSync(target, weight, wait) {
+  waiters.open()
+  const label = wait.label ?? flowLabel()
+  const { timeoutMs, priority } = wait
+  const which = typeof target === 'string' ? target : target.ref
+  const answer = calls.request(which, weight, timeoutMs, priority, Flag.SYNC, putAncestors(), label)
+  if (answer > 0) return makeGuard(target, weight, label, scratch[0], answer, scratch[1])
+  if (answer !== Answer.WAITING) throw refused(answer, () => wanted(target, weight))
+  const ticket = scratch[0]
+  sleepUntil(() => calls.poll(ticket) !== 0)
+  const [kind, , second, third, fourth, at] = scratch
+  if (kind === GRANTED) return makeGuard(target, weight, label, third, second, at)
+  const words = wanted(target, weight)
+  throw kind === TIMED_OUT
+    ? timedOut(words, fourth, second, takeText(third))
+    : deadlock(words, takeText(second))
+}
+
+/** @param {() => boolean} isTold Whether the answer is in the scratch array. */
+function sleepUntil(isTold) {
+  cell ??= new Int32Array(new SharedArrayBuffer(4))
+  for (let slice = SHORTEST_MS; !isTold(); slice = Math.min(2 * slice, LONGEST_MS)) {
+    Atomics.wait(cell, 0, 0, slice)
+  }
+}
+
+module.exports = { acquireSync, takeSync, sleepUntil }

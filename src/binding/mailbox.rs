@@ -5,6 +5,7 @@
 //! takes it out under the same mutex: nobody can call one that its environment is already taking down
 //! (nodejs/node#55706, #58484). The call itself only queues; it runs no JavaScript and does not wait.
 
+use crate::binding::host_face::HostTold;
 use crate::local::claim;
 use crate::send::lock as send;
 use crate::sync::{Arc, Mutex, Ordering, StaticU64};
@@ -24,6 +25,7 @@ static LISTENERS: StaticU64 = StaticU64::new(0);
 pub enum Told {
     Send(send::Told),
     Locks(claim::Told),
+    Host(HostTold),
 }
 
 /// How long the first in line looks on before its thread goes back to its event loop: about as long as

@@ -5,7 +5,8 @@
 //! * [`thread`] a thread's row and its faces; [`face`] its view of one send lock, [`locks_face`] of the named
 //!   locks; [`opening`] their life
 //! * [`hot`], [`locks_hot`] the raw N-API functions of these faces, [`entry`] the one way into them, [`args`]
-//!   what they are given; [`calls`], [`locks_calls`] everything else
+//!   what they are given; [`calls`], [`locks_calls`] everything else; [`host_face`], [`host_hot`], [`host_calls`]
+//!   the same for the host locks
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
@@ -18,6 +19,9 @@ mod calls;
 mod entry;
 mod face;
 mod home;
+mod host_calls;
+mod host_face;
+mod host_hot;
 mod hot;
 mod locks_calls;
 mod locks_face;

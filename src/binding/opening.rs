@@ -3,10 +3,11 @@
 
 use crate::binding::calls::failed;
 use crate::binding::face::Face;
+use crate::binding::host_face::HostFace;
 use crate::binding::locks_face::{ANCESTORS_AT, HANDED_INDEX, LocksFace, MOST_ANCESTORS};
 use crate::binding::process::PROCESS;
 use crate::binding::thread::{self, AnyFace, Seat};
-use crate::binding::{hot, locks_hot, log};
+use crate::binding::{host_hot, hot, locks_hot, log};
 use crate::table::layout::SendPage;
 use napi::bindgen_prelude::*;
 use napi::{JsValue, sys};
@@ -73,6 +74,28 @@ pub fn open_locks_face(env: Env, thread_id: u32, scratch: Object) -> Result<Open
     let installed = locks_hot::install(env.raw(), calls.raw(), Rc::as_ptr(&face));
     let number = move_in(env, &calls, AnyFace::Locks(face), installed, ptr::null_mut())?;
     Ok(OpenedLocksFace { face: number, calls: Object::from_raw(env.raw(), calls.raw()) })
+}
+
+/// The raw calls of the host locks and their face.
+#[napi(object)]
+pub struct OpenedHostFace {
+    /// The face's number, for the calls below.
+    pub face: u32,
+    #[napi(
+        ts_type = "{ tryAcquire(target: number | string, file: number, weight: number, label?: string): number; take(file: number, weight: number, label?: string): number; wait(file: number, weight: number, timeoutMs: number, label?: string): number; within(ticket: number, hold: number): boolean; release(hold: number): boolean; holds(hold: number): boolean; cancel(ticket: number): boolean; fetch(): number; poll(ticket: number): number; attend(): boolean }"
+    )]
+    pub calls: Object<'static>,
+}
+
+/// See [`crate::binding::host_calls::open_host_face`].
+pub fn open_host(env: Env, thread_id: u32, scratch: Object) -> Result<OpenedHostFace> {
+    let data = scratch_data(env, &scratch)?;
+    let mut calls = Object::new(&env)?;
+    calls.set("scratch", scratch)?;
+    let face = Rc::new(HostFace::new(Seat::take(thread_id, data)));
+    let installed = host_hot::install(env.raw(), calls.raw(), Rc::as_ptr(&face));
+    let number = move_in(env, &calls, AnyFace::Host(face), installed, ptr::null_mut())?;
+    Ok(OpenedHostFace { face: number, calls: Object::from_raw(env.raw(), calls.raw()) })
 }
 
 /// Numbers a face, ties it to the object that carries its raw calls, and watches the environment's end.

@@ -1,7 +1,8 @@
 //! What exists once per process, and the telling after every operation.
 
 use crate::binding::mailbox::{self, Mailbox, Told};
-use crate::binding::{log, timer};
+use crate::binding::{host_face, log, timer};
+use crate::host::locks::HostLocks;
 use crate::local::claim;
 use crate::local::departures::{RowId, Rows};
 use crate::local::locks::Locks;
@@ -19,6 +20,8 @@ pub struct Process {
     pub send: Arc<SendLock>,
     /// The named locks.
     pub named: Locks,
+    /// The host locks.
+    pub host: HostLocks,
     /// Every send lock that the clock and a leaving thread must reach; the dead ones are dropped on the way.
     locks: Mutex<Vec<Weak<SendLock>>>,
 }
@@ -27,7 +30,13 @@ pub static PROCESS: Lazy<Process> = Lazy::new(|| {
     let table = process_table();
     let send = Arc::new(SendLock::in_table(&table.send));
     let locks = Mutex::new(vec![Arc::downgrade(&send)]);
-    Process { rows: Rows::new(&table.rows), send, named: Locks::new(send_token), locks }
+    Process {
+        rows: Rows::new(&table.rows),
+        send,
+        named: Locks::new(send_token),
+        host: HostLocks::new(host_face::tell),
+        locks,
+    }
 });
 
 /// The token of the hold of the process's send lock; 0 for nobody.
@@ -60,11 +69,17 @@ impl Process {
         }
         let done = self.named.tick(time::now());
         deliver_named(done.tell, None);
-        next.min(done.wake_at)
+        let (ended, next_host) = self.host.tick(time::now());
+        for (waiter, how) in ended {
+            host_face::tell_ended(&waiter, how);
+        }
+        next.min(done.wake_at).min(next_host)
     }
 
     /// A face on the named locks is garbage in a thread that goes on.
     pub fn depart_face(&self, mailbox: u64) {
+        // The kernel's lock first: who has the named one next asks for it.
+        self.host.depart(|caller| caller.mailbox == mailbox);
         tell_named(self.named.depart_face(mailbox, time::now()), None);
     }
 
@@ -74,6 +89,7 @@ impl Process {
             for lock in self.each_lock() {
                 tell(lock.depart(row, time::now()), None);
             }
+            self.host.depart(|caller| caller.row == row);
             tell_named(self.named.depart(row, time::now()), None);
         }
     }

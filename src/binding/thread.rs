@@ -1,6 +1,7 @@
 //! The thread that calls: its row, the faces that stand on it, by their numbers, and what every face has.
 
 use crate::binding::face::Face;
+use crate::binding::host_face::HostFace;
 use crate::binding::locks_face::LocksFace;
 use crate::binding::mailbox::Mailbox;
 use crate::binding::process::PROCESS;
@@ -24,11 +25,12 @@ thread_local! {
     static FACES: RefCell<Vec<Option<AnyFace>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A face on the send lock or on the named locks.
+/// A face on the send lock, on the named locks or on the host locks.
 #[derive(Clone, Debug)]
 pub enum AnyFace {
     Send(Rc<Face>),
     Locks(Rc<LocksFace>),
+    Host(Rc<HostFace>),
 }
 
 impl AnyFace {
@@ -36,6 +38,7 @@ impl AnyFace {
         match self {
             AnyFace::Send(face) => &face.seat,
             AnyFace::Locks(face) => &face.seat,
+            AnyFace::Host(face) => &face.seat,
         }
     }
 

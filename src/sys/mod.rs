@@ -2,5 +2,8 @@
 //! platform lacks is `portable.rs`, which is compiled and tested everywhere with feature `portable`.
 
 pub mod clock;
+pub mod fault;
+pub mod file_lock;
 pub mod images;
 pub mod map;
+pub mod process;

@@ -67,7 +67,7 @@ const RULES: &[Rule] = &[
     ("one door to the clocks", rust::clocks),
     ("pure areas stay pure", rust::purity),
     ("imports point downwards", rust::direction),
-    ("unsafe stays in three places", rust::unsafe_code),
+    ("unsafe stays in a few places", rust::unsafe_code),
     ("an ordering names its partner", rust::orderings),
     ("nothing panics on purpose", rust::panics),
     ("exports catch panics", rust::exports),

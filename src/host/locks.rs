@@ -1,0 +1,243 @@
+//! All host locks of the process: by their paths, and who waits, by tickets.
+
+use crate::host::Fault;
+use crate::host::deadlock::{self, Cycle};
+use crate::host::directory::Place;
+use crate::host::file::HostFile;
+use crate::host::threads::{Tell, Threads};
+use crate::host::turns::{Answer, Ask, HostLock, Taken, Waiter};
+use crate::local::departures::Caller;
+use crate::sync::{Arc, Mutex, Weak};
+use crate::time::Nanos;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+
+/// When a wait inside of other host locks is first looked at for a deadlock, and how often then.
+const FIRST_LOOK: Nanos = Nanos(100_000_000);
+const NEXT_LOOK: Nanos = Nanos(150_000_000);
+
+#[derive(Debug)]
+pub struct HostLocks {
+    registry: Mutex<Registry>,
+    threads: Arc<Threads>,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    by_path: HashMap<PathBuf, Weak<HostLock>>,
+    waits: HashMap<u64, Wait>,
+    last_ticket: u64,
+    /// What the clock makes due, and for which ticket.
+    due: BTreeSet<(Nanos, Due, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Timeout,
+    Look,
+}
+
+#[derive(Clone, Debug)]
+struct Wait {
+    lock: Arc<HostLock>,
+    waiter: Waiter,
+    deadline: Nanos,
+    /// The holds of this process around it: who made the request does not give them back meanwhile.
+    within: Vec<(Arc<HostLock>, u32)>,
+    look_at: Nanos,
+    suspicion: Option<Cycle>,
+}
+
+/// What became of a request that may wait.
+#[derive(Debug)]
+pub enum Requested {
+    Taken(Taken),
+    Waits(u64),
+    Fault(Fault),
+}
+
+/// What the clock has made of a waiter.
+#[derive(Debug)]
+pub enum Ended {
+    TimedOut { waited: Nanos },
+    Deadlocked(Cycle),
+}
+
+impl HostLocks {
+    pub fn new(tell: Tell) -> Self {
+        Self { registry: Mutex::default(), threads: Arc::new(Threads::new(tell)) }
+    }
+
+    /// Opens a lock; the same one for everybody in the process who opens that file.
+    pub fn open(&self, place: Place) -> Result<Arc<HostLock>, Fault> {
+        let path = place.path();
+        if let Some(lock) = self.registry.lock().by_path.get(&path).and_then(Weak::upgrade) {
+            return Ok(lock);
+        }
+        let file = HostFile::open(&place)?;
+        let mut registry = self.registry.lock();
+        // Another thread may have been faster: its file is the one to which the process's lock belongs.
+        if let Some(lock) = registry.by_path.get(&path).and_then(Weak::upgrade) {
+            return Ok(lock);
+        }
+        registry.by_path.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::new(HostLock::new(place, file));
+        registry.by_path.insert(path, Arc::downgrade(&lock));
+        Ok(lock)
+    }
+
+    /// Asks, and waits if need be; until `deadline`.
+    pub fn request(&self, lock: &Arc<HostLock>, ask: &Ask, deadline: Nanos, now: Nanos) -> Requested {
+        match lock.take(ask) {
+            Answer::Taken(taken) => return Requested::Taken(taken),
+            Answer::Fault(fault) => return Requested::Fault(fault),
+            Answer::Held => {}
+        }
+        let waiter = self.enter(lock, ask, deadline, now);
+        let wants_thread = lock.with(|state| {
+            state.queue.push_back(waiter);
+            state.wants_thread()
+        });
+        self.serve(lock, wants_thread);
+        Requested::Waits(waiter.ticket)
+    }
+
+    /// Before it stands in line: who grants it finds its ticket.
+    fn enter(&self, lock: &Arc<HostLock>, ask: &Ask, deadline: Nanos, now: Nanos) -> Waiter {
+        let mut registry = self.registry.lock();
+        registry.last_ticket += 1;
+        let ticket = registry.last_ticket;
+        let waiter = Waiter { ticket, caller: ask.caller, mode: ask.mode, since: now, label: ask.label };
+        if deadline != Nanos::FOREVER {
+            registry.due.insert((deadline, Due::Timeout, ticket));
+        }
+        let (within, suspicion) = (Vec::new(), None);
+        let wait = Wait { lock: lock.clone(), waiter, deadline, within, look_at: Nanos::FOREVER, suspicion };
+        registry.waits.insert(ticket, wait);
+        waiter
+    }
+
+    fn serve(&self, lock: &Arc<HostLock>, wants_thread: bool) {
+        if wants_thread {
+            self.threads.serve(lock.clone());
+        }
+    }
+
+    /// Gives a hold back; whether it was one.
+    #[inline]
+    pub fn release(&self, lock: &Arc<HostLock>, hold: u32) -> bool {
+        let (released, wants_thread) = lock.release(hold);
+        self.serve(lock, wants_thread);
+        released
+    }
+
+    /// Says that the wait is made inside of that hold, which its maker does not give back meanwhile. Answers when
+    /// the clock is to look.
+    pub fn within(&self, ticket: u64, lock: &Arc<HostLock>, hold: u32) -> Nanos {
+        let mut registry = self.registry.lock();
+        let Some(wait) = registry.waits.get_mut(&ticket) else { return Nanos::FOREVER };
+        wait.within.push((lock.clone(), hold));
+        let path = wait.lock.place.path();
+        let since = wait.waiter.since;
+        lock.with(|state| state.set_wants(hold, path.to_str().map(|path| (path, since.system()))));
+        if wait.look_at == Nanos::FOREVER {
+            wait.look_at = since.plus(FIRST_LOOK);
+            let look = (wait.look_at, Due::Look, ticket);
+            registry.due.insert(look);
+        }
+        since.plus(FIRST_LOOK)
+    }
+
+    /// A waiter has been told: it waits no more.
+    pub fn settled(&self, ticket: u64) {
+        self.leave(ticket);
+    }
+
+    fn leave(&self, ticket: u64) -> Option<Wait> {
+        let wait = {
+            let mut registry = self.registry.lock();
+            let wait = registry.waits.remove(&ticket)?;
+            registry.due.remove(&(wait.deadline, Due::Timeout, ticket));
+            registry.due.remove(&(wait.look_at, Due::Look, ticket));
+            wait
+        };
+        for (lock, hold) in &wait.within {
+            lock.with(|state| state.set_wants(*hold, None));
+        }
+        Some(wait)
+    }
+
+    /// Takes a waiter out of the line; false when its answer is on its way.
+    pub fn cancel(&self, ticket: u64) -> bool {
+        let lock = self.registry.lock().waits.get(&ticket).map(|wait| wait.lock.clone());
+        lock.is_some_and(|lock| remove(&lock, ticket)) && self.leave(ticket).is_some()
+    }
+
+    /// Does what the clock has made due: who has waited too long, who waits in a circle. Answers them, and when
+    /// something is due next.
+    pub fn tick(&self, now: Nanos) -> (Vec<(Waiter, Ended)>, Nanos) {
+        let mut ended = Vec::new();
+        while let Some((_, due, ticket)) = self.next_due(now) {
+            match due {
+                Due::Timeout => ended.extend(self.time_out(ticket, now)),
+                Due::Look => ended.extend(self.look(ticket, now)),
+            }
+        }
+        let next = self.registry.lock().due.first().map_or(Nanos::FOREVER, |(at, ..)| *at);
+        (ended, next)
+    }
+
+    fn next_due(&self, now: Nanos) -> Option<(Nanos, Due, u64)> {
+        let mut registry = self.registry.lock();
+        let first = *registry.due.first().filter(|(at, ..)| *at <= now)?;
+        registry.due.remove(&first);
+        Some(first)
+    }
+
+    fn time_out(&self, ticket: u64, now: Nanos) -> Option<(Waiter, Ended)> {
+        let waiter = self.registry.lock().waits.get(&ticket)?.waiter;
+        let waited = now.since(waiter.since);
+        self.cancel(ticket).then_some((waiter, Ended::TimedOut { waited }))
+    }
+
+    /// A circle that stands on two looks is one. The last one that began to wait gives way.
+    fn look(&self, ticket: u64, now: Nanos) -> Option<(Waiter, Ended)> {
+        let wait = self.registry.lock().waits.get(&ticket)?.clone();
+        let mine: Vec<PathBuf> = wait.within.iter().map(|(lock, _)| lock.place.path()).collect();
+        let since = wait.waiter.since.system();
+        let found = deadlock::find(&wait.lock.place.path(), &mine, since);
+        let stands = found.is_some() && found == wait.suspicion;
+        if stands && found.as_ref().is_some_and(Cycle::is_ours_to_end) && self.cancel(ticket) {
+            return found.map(|cycle| (wait.waiter, Ended::Deadlocked(cycle)));
+        }
+        let mut registry = self.registry.lock();
+        let next = now.plus(NEXT_LOOK);
+        if let Some(wait) = registry.waits.get_mut(&ticket) {
+            wait.suspicion = found;
+            wait.look_at = next;
+            registry.due.insert((next, Due::Look, ticket));
+        }
+        None
+    }
+
+    /// A thread, or one of its faces, is gone.
+    pub fn depart(&self, is_theirs: impl Fn(&Caller) -> bool) {
+        let locks: Vec<Arc<HostLock>> =
+            self.registry.lock().by_path.values().filter_map(Weak::upgrade).collect();
+        for lock in locks {
+            let (gone, wants_thread) = lock.depart(&is_theirs);
+            for ticket in gone {
+                self.leave(ticket);
+            }
+            self.serve(&lock, wants_thread);
+        }
+    }
+}
+
+fn remove(lock: &HostLock, ticket: u64) -> bool {
+    lock.with(|state| {
+        let before = state.queue.len();
+        state.queue.retain(|waiter| waiter.ticket != ticket);
+        state.queue.len() != before
+    })
+}

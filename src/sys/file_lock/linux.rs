@@ -1,0 +1,296 @@
+//! Linux: `flock` decides between processes (it is what flock(1) takes, too); a byte of the file, locked by
+//! `F_OFD_SETLK`, tells that somebody waits. Both are the kernel's: they end with their process.
+
+use super::{Facts, FileKind, KernelMode};
+use crate::sys::fault;
+use std::ffi::CString;
+use std::io::{self, Error};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+
+/// The longest text kept beside a holder in a lock file: a path that is longer is not told.
+pub const MAX_PATH_NOTE: usize = 504;
+
+/// The byte that those who wait hold together; far behind the content, where byte locks need no bytes.
+const WAITING_BYTE: i64 = 1 << 40;
+
+pub fn user_id() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// A directory that is looked into by its descriptor, so that nobody can exchange it meanwhile.
+#[derive(Debug)]
+pub struct Directory(OwnedFd);
+
+impl Directory {
+    /// Opens a directory; what is a link or none is refused by the kernel.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path = text(path.as_os_str().as_bytes())?;
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        // SAFETY: `path` is a C string that outlives the call.
+        opened(unsafe { libc::open(path.as_ptr(), flags) }).map(Self)
+    }
+
+    /// Makes a directory that only its user may look into.
+    pub fn make(path: &Path) -> io::Result<()> {
+        let path = text(path.as_os_str().as_bytes())?;
+        // SAFETY: as above.
+        checked(unsafe { libc::mkdir(path.as_ptr(), 0o700) }).map(|_| ())
+    }
+
+    pub fn facts(&self) -> io::Result<Facts> {
+        facts(self.0.as_raw_fd())
+    }
+
+    /// What kind of a network file system it lies on, if it does.
+    pub fn network_kind(&self) -> io::Result<Option<&'static str>> {
+        let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
+        // SAFETY: the descriptor is ours and open; `found` is writable and of the type that is filled.
+        checked(unsafe { libc::fstatfs(self.0.as_raw_fd(), found.as_mut_ptr()) })?;
+        // SAFETY: the call succeeded, so it has filled `found`.
+        let kind = unsafe { found.assume_init() }.f_type as u32;
+        Ok(NETWORK.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| *name))
+    }
+
+    /// Looks at an entry without following or opening it: a device or a FIFO notices nothing.
+    pub fn look_at(&self, name: &str) -> io::Result<Facts> {
+        let name = text(name.as_bytes())?;
+        let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        // SAFETY: the descriptor is ours and open; `name` is a C string.
+        let entry = opened(unsafe { libc::openat(self.0.as_raw_fd(), name.as_ptr(), flags) })?;
+        facts(entry.as_raw_fd())
+    }
+
+    /// Opens a file that is there.
+    pub fn open_file(&self, name: &str) -> io::Result<LockFile> {
+        self.open_with(name, 0)
+    }
+
+    /// Makes a file that is not there.
+    pub fn make_file(&self, name: &str) -> io::Result<LockFile> {
+        self.open_with(name, libc::O_CREAT | libc::O_EXCL)
+    }
+
+    fn open_with(&self, name: &str, more: i32) -> io::Result<LockFile> {
+        let name = text(name.as_bytes())?;
+        // Not blocking: what was a file a moment ago may be a FIFO now.
+        let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | more;
+        // SAFETY: as in `look_at`; the mode is an unsigned int, as the variadic call wants it.
+        let fd = opened(unsafe { libc::openat(self.0.as_raw_fd(), name.as_ptr(), flags, 0o600u32) })?;
+        Ok(LockFile { fd, map: None })
+    }
+}
+
+/// An open lock file: one open file description, which is what the kernel's locks belong to.
+#[derive(Debug)]
+pub struct LockFile {
+    fd: OwnedFd,
+    map: Option<Mapping>,
+}
+
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<u8>,
+    length: usize,
+    watch: fault::Watch,
+}
+
+// SAFETY: the mapping is shared memory; whoever looks into it does so by atomics.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl LockFile {
+    pub fn facts(&self) -> io::Result<Facts> {
+        facts(self.fd.as_raw_fd())
+    }
+
+    /// How many names the file still has: none when somebody has removed it.
+    #[inline]
+    pub fn links(&self) -> io::Result<u64> {
+        facts(self.fd.as_raw_fd()).map(|facts| facts.links)
+    }
+
+    /// Sees to it that so many bytes are really there: a sparse page on a full disk would kill us later.
+    pub fn allocate(&self, length: usize) -> io::Result<()> {
+        // SAFETY: the descriptor is ours and open. The call gives its error and does not set errno.
+        let error = unsafe { libc::posix_fallocate(self.fd.as_raw_fd(), 0, length as i64) };
+        if error == 0 { Ok(()) } else { Err(Error::from_raw_os_error(error)) }
+    }
+
+    /// Maps its first bytes for the file's life; `length` is a multiple of the page size.
+    pub fn map(&mut self, length: usize) -> io::Result<()> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a fresh mapping at an address the kernel chooses; it aliases nothing of ours.
+        let start =
+            unsafe { libc::mmap(ptr::null_mut(), length, access, libc::MAP_SHARED, self.fd.as_raw_fd(), 0) };
+        let start = NonNull::new(start.cast::<u8>()).filter(|_| start != libc::MAP_FAILED);
+        let start = start.ok_or_else(Error::last_os_error)?;
+        let watch = fault::watch(start, length);
+        self.map = Some(Mapping { start, length, watch });
+        Ok(())
+    }
+
+    /// The mapped bytes, if there are that many.
+    #[inline]
+    pub fn mapped(&self, length: usize) -> Option<NonNull<u8>> {
+        self.map.as_ref().filter(|map| length <= map.length).map(|map| map.start)
+    }
+
+    /// Whether the file was cut under its mapping: what is read there since means nothing.
+    #[inline]
+    pub fn is_damaged(&self) -> bool {
+        self.map.as_ref().is_none_or(|map| map.watch.was_hit())
+    }
+
+    /// Takes the kernel's lock; false when somebody else has it.
+    #[inline]
+    pub fn try_lock(&self, mode: KernelMode) -> io::Result<bool> {
+        // SAFETY: the descriptor is ours and open.
+        if unsafe { libc::flock(self.fd.as_raw_fd(), operation(mode) | libc::LOCK_NB) } == 0 {
+            return Ok(true);
+        }
+        let error = Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EWOULDBLOCK | libc::EINTR) => Ok(false),
+            _ => Err(error),
+        }
+    }
+
+    /// Waits for the kernel's lock.
+    pub fn lock(&self, mode: KernelMode) -> io::Result<()> {
+        loop {
+            // SAFETY: the descriptor is ours and open.
+            if unsafe { libc::flock(self.fd.as_raw_fd(), operation(mode)) } == 0 {
+                return Ok(());
+            }
+            let error = Error::last_os_error();
+            if error.raw_os_error() != Some(libc::EINTR) {
+                return Err(error);
+            }
+        }
+    }
+
+    #[inline]
+    pub fn unlock(&self) {
+        // SAFETY: the descriptor is ours and open. It cannot fail for a lock that is held or is not.
+        unsafe { libc::flock(self.fd.as_raw_fd(), libc::LOCK_UN) };
+    }
+
+    /// Tells other processes by a lock of the kernel's, which ends with this process, that it waits.
+    pub fn begin_waiting(&self) {
+        self.byte(libc::F_OFD_SETLK, libc::F_RDLCK);
+    }
+
+    pub fn end_waiting(&self) {
+        self.byte(libc::F_OFD_SETLK, libc::F_UNLCK);
+    }
+
+    /// Whether another process does.
+    pub fn does_another_wait(&self) -> bool {
+        let found = self.byte(libc::F_OFD_GETLK, libc::F_WRLCK);
+        found.is_some_and(|kind| kind != libc::F_UNLCK)
+    }
+
+    fn byte(&self, command: i32, kind: i32) -> Option<i32> {
+        // SAFETY: all of it are numbers, for which zeroes are a value.
+        let mut range: libc::flock = unsafe { std::mem::zeroed() };
+        range.l_type = kind as i16;
+        range.l_whence = libc::SEEK_SET as i16;
+        range.l_start = WAITING_BYTE;
+        range.l_len = 1;
+        // SAFETY: the descriptor is ours and open; `range` is what the three commands take.
+        let status = unsafe { libc::fcntl(self.fd.as_raw_fd(), command, &raw mut range) };
+        (status == 0).then_some(i32::from(range.l_type))
+    }
+
+    /// Reads from its beginning, past every mapping.
+    pub fn read_at_start(&self, into: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: the descriptor is ours and open; `into` has as many bytes as it says.
+        let count = unsafe { libc::pread(self.fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), 0) };
+        usize::try_from(count).map_err(|_| Error::last_os_error())
+    }
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        // A child between fork and exec shares the open file description and would keep its locks.
+        self.unlock();
+        if let Some(map) = self.map.take() {
+            map.watch.end();
+            // SAFETY: the mapping was made by `map`; with its file go all that could look into it.
+            unsafe { libc::munmap(map.start.as_ptr().cast(), map.length) };
+        }
+    }
+}
+
+fn operation(mode: KernelMode) -> i32 {
+    match mode {
+        KernelMode::Shared => libc::LOCK_SH,
+        KernelMode::Exclusive => libc::LOCK_EX,
+    }
+}
+
+fn text(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| Error::from_raw_os_error(libc::EINVAL))
+}
+
+fn checked(status: i32) -> io::Result<i32> {
+    if status < 0 { Err(Error::last_os_error()) } else { Ok(status) }
+}
+
+fn opened(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: a descriptor that the kernel has just given us, and nobody else has.
+    checked(fd).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn facts(fd: RawFd) -> io::Result<Facts> {
+    let mut found = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `found` is writable and of the type that the call fills.
+    checked(unsafe { libc::fstat(fd, found.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it has filled `found`.
+    let found = unsafe { found.assume_init() };
+    Ok(Facts {
+        device: found.st_dev,
+        inode: found.st_ino,
+        kind: match found.st_mode & libc::S_IFMT {
+            libc::S_IFREG => FileKind::File,
+            libc::S_IFDIR => FileKind::Directory,
+            libc::S_IFLNK => FileKind::Link,
+            libc::S_IFIFO => FileKind::Fifo,
+            libc::S_IFSOCK => FileKind::Socket,
+            _ => FileKind::Device,
+        },
+        mode: found.st_mode & 0o7777,
+        user: found.st_uid,
+        links: links(found.st_nlink),
+        size: u64::try_from(found.st_size).unwrap_or(0),
+    })
+}
+
+/// The count of links has another type on each processor.
+fn links(count: impl Into<u64>) -> u64 {
+    count.into()
+}
+
+/// File systems on which a lock may hold on one machine only, or not at all (the numbers are in statfs(2)
+/// and in the kernel's `magic.h`).
+const NETWORK: [(u32, &str); 14] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+    (0x6573_5546, "FUSE"),
+    (0x0102_1997, "9P"),
+    (0x00c3_6400, "Ceph"),
+    (0x5346_414f, "AFS"),
+    (0x6b41_4653, "kAFS"),
+    (0x7375_7245, "Coda"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x4750_4653, "GPFS"),
+    (0x786f_4256, "VirtualBox shared folder"),
+    (0x0116_1970, "GFS2"),
+];

@@ -1,0 +1,102 @@
+//! Where no kernel lock of this kind is known: every opening is refused, and the face says so.
+
+use super::{Facts, KernelMode};
+use std::io::{self, Error, ErrorKind};
+use std::path::Path;
+use std::ptr::NonNull;
+
+pub const MAX_PATH_NOTE: usize = 504;
+
+pub fn user_id() -> u32 {
+    0
+}
+
+fn unsupported<T>() -> io::Result<T> {
+    Err(Error::from(ErrorKind::Unsupported))
+}
+
+/// A directory that cannot be opened here.
+#[derive(Debug)]
+pub struct Directory(());
+
+impl Directory {
+    pub fn open(_path: &Path) -> io::Result<Self> {
+        unsupported()
+    }
+
+    pub fn make(_path: &Path) -> io::Result<()> {
+        unsupported()
+    }
+
+    pub fn facts(&self) -> io::Result<Facts> {
+        unsupported()
+    }
+
+    pub fn network_kind(&self) -> io::Result<Option<&'static str>> {
+        unsupported()
+    }
+
+    pub fn look_at(&self, _name: &str) -> io::Result<Facts> {
+        unsupported()
+    }
+
+    pub fn open_file(&self, _name: &str) -> io::Result<LockFile> {
+        unsupported()
+    }
+
+    pub fn make_file(&self, _name: &str) -> io::Result<LockFile> {
+        unsupported()
+    }
+}
+
+/// A lock file, of which there is none here.
+#[derive(Debug)]
+pub struct LockFile(());
+
+impl LockFile {
+    pub fn facts(&self) -> io::Result<Facts> {
+        unsupported()
+    }
+
+    pub fn links(&self) -> io::Result<u64> {
+        unsupported()
+    }
+
+    pub fn allocate(&self, _length: usize) -> io::Result<()> {
+        unsupported()
+    }
+
+    pub fn map(&mut self, _length: usize) -> io::Result<()> {
+        unsupported()
+    }
+
+    pub fn mapped(&self, _length: usize) -> Option<NonNull<u8>> {
+        None
+    }
+
+    pub fn is_damaged(&self) -> bool {
+        true
+    }
+
+    pub fn try_lock(&self, _mode: KernelMode) -> io::Result<bool> {
+        unsupported()
+    }
+
+    pub fn lock(&self, _mode: KernelMode) -> io::Result<()> {
+        unsupported()
+    }
+
+    pub fn unlock(&self) {}
+
+    pub fn begin_waiting(&self) {}
+
+    pub fn end_waiting(&self) {}
+
+    pub fn does_another_wait(&self) -> bool {
+        false
+    }
+
+    pub fn read_at_start(&self, _into: &mut [u8]) -> io::Result<usize> {
+        unsupported()
+    }
+}
