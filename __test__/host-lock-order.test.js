@@ -141,6 +141,26 @@ describe('a circle of waits', () => {
     for (const lock of [a, b]) assert.deepEqual(lock.status().holders, [])
   })
 
+  test('over two processes that stand still ends so, too', async () => {
+    const [a, b] = [hostLock(freshName('a')), hostLock(freshName('b'))]
+    const third = startOther()
+    const take = ({ chainlock, kept }, name) => void kept.set('outer', chainlock.hostLock(name).tryAcquireSync())
+    const takeBoth = ({ chainlock, kept }, name) => {
+      try {
+        chainlock.hostLock(name).acquireSync({ timeoutMs: Infinity }).release()
+        return 'worked'
+      } catch (error) {
+        return error.code
+      } finally {
+        kept.get('outer').release()
+      }
+    }
+    await Promise.all([other.run(take, a.name), third.run(take, b.name)])
+    const outcomes = await Promise.all([other.run(takeBoth, b.name), third.run(takeBoth, a.name)])
+    assert.deepEqual(outcomes.sort(), ['ERR_LOCK_DEADLOCK', 'worked'])
+    await third.end()
+  })
+
   test('within one process is refused at once', async () => {
     const [a, b] = [hostLock(freshName('a')), hostLock(freshName('b'))]
     const [first, second] = [gate(), gate()]

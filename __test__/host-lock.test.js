@@ -11,7 +11,7 @@ const { promisify } = require('node:util')
 const { folder, chainlock, hostLock, freshName, freshPath, inLine, startOther } = require('./helpers/host')
 const { failure } = require('./helpers/locks')
 const { startWorker, message, exited } = require('./helpers/threads')
-const { until, turn, stateOf } = require('./helpers/waiting')
+const { until, turn, pause, stateOf } = require('./helpers/waiting')
 
 const { ChainlockError } = chainlock
 
@@ -266,9 +266,9 @@ describe('a wait', () => {
         assert.match(error.message, new RegExp(`'the holder', process ${error.holders[0].pid} `))
         assert.match(error.message, /host lock .* \(exclusive\)/)
       }
-      assert.deepEqual([inLine(lock).waiters, lock.status().waiters], [0, 0])
+      assert.equal(inLine(lock).waiters, 0)
       await held.release()
-      lock.tryAcquire().release()
+      ;(await lock.acquire({ timeoutMs: 20_000 })).release()
     })
 
     test(`for ${where} ends with its signal at once`, async () => {
@@ -300,6 +300,24 @@ describe('a wait', () => {
     assert.deepEqual([error.holders.length, error.holders[0].label, error.position], [1, 'far away', 2])
     await other.release(name)
     ;(await first).release()
+  })
+
+  test('has one time limit, in the line of the process and at the kernel', async () => {
+    const name = freshName()
+    const lock = hostLock(name)
+    await other.acquire(name)
+    const controller = new AbortController()
+    const log = []
+    const first = failure(lock.acquire({ signal: controller.signal }))
+    const second = failure(lock.acquire({ timeoutMs: 1_500 })).then(({ code }) => log.push(`second ${code}`))
+    await until(() => inLine(lock).waiters === 1, 'the second waits in line')
+    await pause(1_000)
+    controller.abort('enough')
+    assert.equal(await first, 'enough')
+    const third = failure(lock.acquire({ timeoutMs: 1_200 })).then(({ code }) => log.push(`third ${code}`))
+    await Promise.all([second, third])
+    assert.deepEqual(log, ['second ERR_LOCK_TIMEOUT', 'third ERR_LOCK_TIMEOUT'])
+    await other.release(name)
   })
 
   test('keeps the process alive, and ends when the lock comes', async () => {

@@ -23,6 +23,7 @@ export const NOOP_ADDON = join(BUILT, 'noop.node')
  * @property {() => boolean} nothing
  * @property {(text: string) => boolean} text
  * @property {(...numbers: number[]) => boolean} numbers
+ * @property {(fd: number, count: number) => number} flockPairs How often the kernel's lock was granted.
  * @property {() => number} allocated The bytes that this process has from malloc, or −1.
  */
 

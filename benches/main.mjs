@@ -10,6 +10,7 @@ import { ensureNoopAddon } from './baselines.mjs'
 import { barInWords, inWords, passes } from './figure.mjs'
 import { fight } from './lines/fight.mjs'
 import { footprint } from './lines/footprint.mjs'
+import { hostFight } from './lines/host/fight.mjs'
 import { crowd } from './lines/named/crowd.mjs'
 import { memory } from './lines/named/memory.mjs'
 import { readers } from './lines/named/readers.mjs'
@@ -33,6 +34,8 @@ const FULL = {
   readingMs: 500,
   readingRounds: 5,
   webGrants: 10_000,
+  hostGrants: 20_000,
+  takeovers: 100,
 }
 const DEEP = { ...FULL, namedGrants: 10_000_000 }
 const SMOKE = {
@@ -49,6 +52,8 @@ const SMOKE = {
   readingMs: 100,
   readingRounds: 1,
   webGrants: 400,
+  hostGrants: 400,
+  takeovers: 3,
 }
 // Room for the requests of a whole line: the collector's copying of survivors is not to be taken for a line that
 // gets slower with its length.
@@ -67,6 +72,8 @@ const PARTS = {
   run: (effort) => inOwnProcess('named/run', 'run', effort),
   handoff: (effort) => inOwnProcess('named/handoff', 'handoff', effort),
   burst: (effort) => inOwnProcess('named/burst', 'burst', effort, { execArgv: LARGE_YOUNG_HEAP }),
+  host: (effort) => inOwnProcess('host/free', 'free', effort),
+  hostFight,
   crowd,
   readers,
   memory,

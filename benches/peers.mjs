@@ -54,6 +54,17 @@ export function limitOfOne() {
   return (fn) => limit(fn)
 }
 
+// ── Locks between processes ──────────────────────────────────────────────────────────────────────────
+
+/** @returns {{ lockSync(file: string): () => void, lock(file: string): Promise<() => Promise<void>> }} */
+export const properLockfile = () => load('proper-lockfile')
+
+/** @returns {{ tryLock(fd: number): boolean, waitForLock(fd: number): Promise<void>, unlock(fd: number): void }} */
+export const fsNativeExtensions = () => load('fs-native-extensions')
+
+/** @returns {{ lockSync(file: string): void, unlockSync(file: string): void }} */
+export const lockfile = () => load('lockfile')
+
 // ── Node's own locks ─────────────────────────────────────────────────────────────────────────────────
 
 const FIRST_WITH_LOCKS = 24

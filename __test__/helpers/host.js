@@ -79,7 +79,7 @@ function startOther(options) {
     /** Takes the lock there and keeps it under its name. Answers the token. */
     acquire(name, options) {
       return this.run(async ({ chainlock, kept }, name, options) => {
-        const guard = await chainlock.hostLock(name).acquire(options)
+        const guard = await chainlock.hostLock(name).acquire(options ?? undefined)
         kept.set(name, guard)
         return guard.token
       }, name, options)

@@ -2,14 +2,21 @@
 // them, and what they declare is what is there.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { promisify } from 'node:util'
 import ts from 'typescript'
 
 const require = createRequire(import.meta.url)
 const root = fileURLToPath(new URL('../..', import.meta.url))
+
+const folder = mkdtempSync(join(tmpdir(), 'chainlock-typings-'))
+process.env.XDG_RUNTIME_DIR = folder
+after(() => rmSync(folder, { recursive: true }))
 
 for (const [project, what] of [
   ['__test__/types/tsconfig.node16.json', 'an ES module and a CommonJS program compile under node16'],
@@ -38,6 +45,8 @@ const OBJECTS = {
   LockHandle: ({ locks }) => locks.lock('typings'),
   NamedSemaphore: ({ locks }) => locks.semaphore('typings', 1),
   LockGuard: ({ locks }) => locks.tryAcquire('typings'),
+  HostLock: ({ hostLock }) => hostLock('typings'),
+  HostGuard: ({ hostLock }) => hostLock('typings').tryAcquire(),
 }
 
 for (const [name, object] of Object.entries(OBJECTS)) {

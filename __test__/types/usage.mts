@@ -1,6 +1,9 @@
 // A TypeScript program that uses every export as an ES module would, and states by `@ts-expect-error` what
 // the typings must refuse. Compiled here against the checkout and, in the install tests, against the
 // installed package, where the compiled program also runs: it prints its one line at the end.
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import {
   ChainlockError,
   DeadlockError,
@@ -21,6 +24,8 @@ import {
   getMetrics,
   isSendLocked,
   locks,
+  hostLock,
+  hostLocked,
   readLock,
   releaseSendLock,
   resetMetrics,
@@ -32,12 +37,15 @@ import {
   version,
   withSendLock,
   withTimeout,
+  withLocks,
   writeLock,
 } from 'chainlock'
 import type {
   ChainlockErrorCode,
   DeadlockReport,
   DefaultLayerId,
+  HostGuard,
+  HostLockStatus,
   LayerId,
   LockGuard,
   LockHandle,
@@ -48,6 +56,7 @@ import type {
   LocksSettings,
   MutexInterface,
   NamedSemaphore,
+  PreviousHolder,
   Releaser,
   SemaphoreGuard,
   SendAttempt,
@@ -212,6 +221,31 @@ async function unnamed(): Promise<void> {
   expect((await decorated.write('ab', 2)) === 'abab', 'a lock named by an argument')
 }
 
+async function onTheHost(): Promise<void> {
+  process.env.XDG_RUNTIME_DIR = mkdtempSync(join(tmpdir(), 'chainlock-usage-'))
+  const lock = hostLock('usage', { allowNetworkFs: false })
+  const guard: HostGuard | null = lock.tryAcquireSync({ mode: 'shared', label: 'usage' })
+  const died: PreviousHolder | null | undefined = guard?.previousHolderDied
+  guard?.release()
+  const { holders, waiters, mode }: HostLockStatus = lock.status()
+  const length: number = died === null ? holders.length + waiters : (mode ?? '').length
+  const sum: number = await lock.withLock({ timeoutMs: 1_000 }, async ({ token }) => token + length)
+  const same: string = lock.withLockSync(({ path }) => path)
+  const paths: string[] = await withLocks([lock, 'usage', { lock: locks.lock('also') }], ([host, named, handle]) => {
+    const both: LockGuard[] = [named, handle]
+    return [host.path, ...both.map(({ name }) => name)]
+  })
+  const wrapped: (text: string) => Promise<number> = hostLocked((text: string) => text)((text: string) => text.length + sum)
+  await wrapped(`usage-${paths.length + same.length}`)
+  lock.close()
+  // @ts-expect-error a wait is awaited
+  lock.acquire({ timeoutMs: 0 }).release
+  // @ts-expect-error a host lock cannot become shared
+  guard?.downgrade()
+  // @ts-expect-error who stands still cannot be aborted
+  void (() => lock.acquireSync({ signal: new AbortController().signal }))
+}
+
 async function refusedForEver(): Promise<void> {
   try {
     await locks.withLock('self', () => locks.withLock('self', () => undefined))
@@ -264,5 +298,6 @@ await asOnTheWeb()
 await named()
 await counted()
 await unnamed()
+await onTheHost()
 await refusedForEver()
 console.log(`usage.mts: chainlock ${version} on Node ${process.versions.node}`)

@@ -7,12 +7,22 @@ const { openTarget } = require('../locks/targets')
 const { faultOf } = require('./errors')
 const { native, face } = require('./face')
 
+/** The files that this thread has open. @type {Map<number, WeakRef<HostFile>>} */
+const open = new Map()
+
 /** A file is closed when nobody can use it any more. */
-const closing = new FinalizationRegistry((/** @type {number} */ number) => native.hostClose(face, number))
+const closing = new FinalizationRegistry(closeNumber)
+
+/** @param {number} number */
+function closeNumber(number) {
+  open.delete(number)
+  native.hostClose(face, number)
+}
 
 class HostFile {
-  /** Its guards and waits: they go by its number. */
-  #users = 0
+  /** The kernel's holds, of which most often there is one, and the waits for more: they go by the file's number. */
+  #holds = /** @type {number[]} */ ([])
+  #waits = 0
   #isWanted = true
 
   /** @param {string} name What the lock is called. @param {number} number @param {string} path */
@@ -20,21 +30,35 @@ class HostFile {
     this.name = name
     this.number = number
     this.path = path
+    open.set(number, new WeakRef(this))
     closing.register(this, number, this)
     /** Of the process's own line: one request of all its threads is at the file at a time, or readers together. */
     this.target = /** @type {import('../locks/targets').Opened} */ (openTarget('lock', HOST + path, 0))
   }
 
-  enter() {
-    this.#users += 1
+  /** @param {number} hold */
+  holdBegins(hold) {
+    this.#holds.push(hold)
   }
 
-  leave() {
-    this.#users -= 1
+  /** @param {number} hold */
+  holdEnds(hold) {
+    const holds = this.#holds
+    if (holds[holds.length - 1] === hold) holds.pop()
+    else holds.splice(holds.indexOf(hold), 1)
     if (!this.#isWanted) HostFile.#closeUnused(this)
   }
 
-  /** At once, or when the last guard and wait is over. */
+  waitBegins() {
+    this.#waits += 1
+  }
+
+  waitEnds() {
+    this.#waits -= 1
+    if (!this.#isWanted) HostFile.#closeUnused(this)
+  }
+
+  /** At once, or when the last hold and wait is over. */
   close() {
     this.#isWanted = false
     HostFile.#closeUnused(this)
@@ -42,9 +66,17 @@ class HostFile {
 
   /** @param {HostFile} file */
   static #closeUnused(file) {
-    if (file.#users > 0 || file.#isWanted) return
+    if (file.#holds.length > 0 || file.#waits > 0) return
     closing.unregister(file)
-    native.hostClose(face, file.number)
+    closeNumber(file.number)
+  }
+
+  /** All holds of this thread. */
+  static allHolds() {
+    return [...open.values()].flatMap((weak) => {
+      const file = weak.deref()
+      return file === undefined ? [] : file.#holds
+    })
   }
 }
 

@@ -73,7 +73,7 @@ class HostGuard {
     this.#inner = inner
     this.#hold = hold
     this.#at = at
-    file.enter()
+    file.holdBegins(hold)
     this.name = file.name
     this.token = token
     this.label = label === undefined ? null : label
@@ -138,7 +138,7 @@ class HostGuard {
     guard.#isOpen = false
     if (guard.#tracking !== UNTRACKED) tracker.forget(guard, guard.#tracking === REGISTERED)
     const released = calls.release(guard.#hold)
-    guard.#file.leave()
+    guard.#file.holdEnds(guard.#hold)
     if (released) return true
     guard.#controller?.abort(lost(wanted(guard.#file, guard.#weight), guard.token, false))
     return false
@@ -178,7 +178,7 @@ class HostGuard {
 const kernelHold = (file, hold) => ({
   before() {
     calls.release(hold)
-    file.leave()
+    file.holdEnds(hold)
   },
 })
 

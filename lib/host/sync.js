@@ -13,10 +13,10 @@ const { now } = require('../locks/timer')
 const claims = require('./claims')
 const { faultOf, ofLine, timedOut } = require('./errors')
 const { calls, scratch, takeFault, Answer, Told } = require('./face')
+const { HostFile } = require('./file')
 const { guards } = require('./guard')
 
 /**
- * @typedef {import('./file').HostFile} HostFile
  * @typedef {import('../locks/options').Wait} Wait
  */
 
@@ -92,6 +92,8 @@ function enterFile(file, weight, wait, { guard: inner, askedAt }) {
     if (answer > 0) return claims.makeGuard(file, weight, wait, inner, answer, scratch[2], scratch[3], scratch[4])
     if (answer !== Answer.WAITING) throw faultOf(takeFault(scratch[0]), file.path)
     const ticket = scratch[0]
+    // Nothing that this thread holds is given back while it stands still.
+    for (const hold of HostFile.allHolds()) calls.within(ticket, hold)
     sleepUntil(() => calls.poll(ticket) !== 0)
     const [kind, , second, token, at, died] = scratch
     if (kind === Told.GRANTED) return claims.makeGuard(file, weight, wait, inner, token, at, second, died)

@@ -35,7 +35,7 @@ function open() {
 function add(ticket, waiter) {
   pending.set(ticket, waiter)
   // Its grant goes by the file's number.
-  waiter.file.enter()
+  waiter.file.waitBegins()
   waiters.keep()
 }
 
@@ -73,7 +73,7 @@ function cancel(ticket) {
   if (waiter === undefined) return
   if (calls.cancel(ticket)) {
     remove(ticket)
-    waiter.file.leave()
+    waiter.file.waitEnds()
     return
   }
   pending.set(ticket, new Unwanted(waiter.file))
@@ -100,7 +100,7 @@ function tell(from, at) {
   if (kind === Told.GRANTED) waiter.granted({ hold: first, token: second, at: third, died: fourth })
   else if (kind === Told.TIMED_OUT) waiter.timedOut(first)
   else waiter.failed(takeFault(first))
-  waiter.file.leave()
+  waiter.file.waitEnds()
 }
 
 module.exports = { open, add, cancel }

@@ -26,8 +26,9 @@ function follow(signal, request, ticket) {
   }
   const requests = new Map([[request, ticket]])
   const listener = () => {
-    followed.delete(signal)
+    // Who is granted meanwhile, because another one has left the line, unfollows and is not aborted any more.
     for (const [each, itsTicket] of requests) each.aborted(itsTicket, signal.reason)
+    followed.delete(signal)
   }
   followed.set(signal, { requests, listener })
   try {

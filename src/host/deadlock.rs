@@ -6,7 +6,8 @@
 
 use crate::host::file::HostFile;
 use crate::host::page::{Holder, Page};
-use crate::host::turns::own;
+use crate::host::shown::own;
+use crate::name::clean;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ const MOST_FILES: usize = 256;
 pub struct Link {
     pub pid: u32,
     pub label: Option<String>,
-    /// What it holds, and what it waits for.
+    /// What it holds, and what it waits for: paths, cleaned for people.
     pub holds: String,
     pub wants: String,
     #[serde(skip)]
@@ -34,7 +35,8 @@ impl Cycle {
     /// Whether this process began to wait last. Everybody in the circle comes to the same answer.
     pub fn is_ours_to_end(&self) -> bool {
         let last = self.0.iter().max_by_key(|link| (link.since, link.pid));
-        last.is_some_and(|link| link.pid == own().pid)
+        // Ours is the first link.
+        last.is_some_and(|last| self.0.first() == Some(last))
     }
 }
 
@@ -42,8 +44,8 @@ impl Cycle {
 pub fn find(wanted: &Path, mine: &[PathBuf], since: u64) -> Option<Cycle> {
     let mut search = Search { mine, read: HashSet::new(), path: Vec::new() };
     let back = search.follow(wanted)?;
-    let (pid, wants) = (own().pid, wanted.display().to_string());
-    let first = Link { pid, label: None, holds: back.display().to_string(), wants, since };
+    let (pid, wants) = (own().pid, shown(wanted));
+    let first = Link { pid, label: None, holds: shown(&back), wants, since };
     let mut links = vec![first];
     links.append(&mut search.path);
     Some(Cycle(links))
@@ -69,7 +71,7 @@ impl Search<'_> {
         for holder in holders(file.page()) {
             let Some(wants) = holder.wants.clone() else { continue };
             let label = (!holder.label.is_empty()).then_some(holder.label);
-            let holds = held.display().to_string();
+            let holds = shown(held);
             self.path.push(Link {
                 pid: holder.who.pid,
                 label,
@@ -84,6 +86,11 @@ impl Search<'_> {
         }
         None
     }
+}
+
+/// A path, as people may be shown it.
+fn shown(path: &Path) -> String {
+    clean(&path.display().to_string()).into_owned()
 }
 
 /// Everybody whom the page shows as a holder.

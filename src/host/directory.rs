@@ -53,22 +53,40 @@ impl Place {
         self.folder.join(&self.file)
     }
 
-    /// Opens the lock's file, and makes it when it is not there.
-    pub fn open(&self) -> Result<LockFile, Fault> {
+    /// Opens the lock's file, and makes it when it is not there; a file that was made is made ready by `prepare`,
+    /// or is not left behind.
+    pub fn open(&self, prepare: impl FnOnce(&mut LockFile) -> Result<(), Fault>) -> Result<LockFile, Fault> {
         let folder = self.open_folder()?;
         self.check_file_system(&folder)?;
         for _ in 0..ATTEMPTS {
-            if let Some(file) = self.open_entry(&folder)? {
-                return Ok(file);
+            if let Some(mut file) = self.open_entry(&folder)? {
+                return prepare(&mut file).map(|()| file);
             }
             match folder.make_file(&self.file) {
-                Ok(file) => return Ok(file),
+                Ok(mut file) => {
+                    return match prepare(&mut file) {
+                        Ok(()) => Ok(file),
+                        Err(fault) => {
+                            self.remove_empty(&folder, &file);
+                            Err(fault)
+                        }
+                    };
+                }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Fault::of_system(&self.path(), "make the lock file", &error)),
             }
         }
         let why = "somebody keeps on removing the lock file; nobody may, while it is used";
         Err(Fault::new(UNSAFE, &self.path(), why))
+    }
+
+    /// What was made and has no content yet is nobody's.
+    fn remove_empty(&self, folder: &Directory, file: &LockFile) {
+        let is_empty = file.facts().is_ok_and(|facts| facts.size == 0);
+        if is_empty && file.is_at(&self.path()).unwrap_or(false) {
+            // It may be gone already, and it does no harm if it stays: the next one takes it as it is.
+            let _ = folder.remove(&self.file);
+        }
     }
 
     /// Opens the lock's file as it is; `None` when there is none.

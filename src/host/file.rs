@@ -1,14 +1,19 @@
 //! One open lock file: its descriptor, to which the kernel's lock belongs, and its page.
 
 use crate::host::directory::{Place, foreign};
-use crate::host::page::{MAGIC, Page, VERSION};
+use crate::host::page::{HELD, MAGIC, Page, VERSION};
 use crate::host::{Fault, memory};
 use crate::sync::Ordering;
 use crate::sys::file_lock::{KernelMode, LockFile};
+use crate::sys::process;
+use crate::time::{self, Nanos};
 use std::path::{Path, PathBuf};
 
 /// The size of a lock file: whole pages of memory on every machine that has 16 KiB pages or smaller ones.
 pub const PAGE_BYTES: usize = 16_384;
+
+/// How long the last holder lets those go first who waited: enough to be woken.
+const COURTESY: Nanos = Nanos(5_000_000);
 
 #[derive(Debug)]
 pub struct HostFile {
@@ -19,8 +24,7 @@ pub struct HostFile {
 impl HostFile {
     pub fn open(place: &Place) -> Result<Self, Fault> {
         let path = place.path();
-        let mut file = place.open()?;
-        make_ready(&mut file, &path)?;
+        let file = place.open(|file| make_ready(file, &path))?;
         let opened = Self { file, path };
         let page = opened.page();
         // Whoever comes first writes the same two words, so that nobody has to wait for anybody here.
@@ -62,37 +66,85 @@ impl HostFile {
         self.page().magic.get() != MAGIC || self.file.is_damaged()
     }
 
-    /// Removed by somebody: others would make a new file, and lock that.
-    pub fn is_removed(&self) -> Result<bool, Fault> {
-        let links = self.file.links();
-        links.map(|links| links == 0).map_err(|error| Fault::of_system(&self.path, "look at it", &error))
+    /// Removed, moved or replaced by somebody: others would make or find another file, and lock that.
+    pub fn is_gone(&self) -> Result<bool, Fault> {
+        let is_there = self.file.is_at(&self.path);
+        is_there.map(|is_there| !is_there).map_err(|error| Fault::of_system(&self.path, "look at it", &error))
     }
 
-    /// Whether another process waits. The hint costs nothing to look at; when it says yes, the kernel is asked,
-    /// and a hint that was left by the dead is put right.
+    /// Whether another process waits. The hint costs nothing to look at; when it says yes, the kernel is asked.
     #[inline]
     pub fn does_another_wait(&self) -> bool {
         // Relaxed: a hint, checked against the kernel.
-        if self.page().waiting.load(Ordering::Relaxed) == 0 {
-            return false;
+        self.page().contended.load(Ordering::Relaxed) != 0
+            && (self.file.waits_after(0).is_some() || self.calm_down())
+    }
+
+    /// Nobody waits any more. Who comes meanwhile tells the kernel first and then raises the hint: either the
+    /// second look at the kernel sees it, or it raises the hint after this.
+    #[cold]
+    fn calm_down(&self) -> bool {
+        let contended = &self.page().contended;
+        contended.store(0, Ordering::Relaxed);
+        let came = self.file.waits_after(0).is_some();
+        if came {
+            contended.store(1, Ordering::Relaxed);
         }
-        let found = self.file.does_another_wait();
-        if !found {
-            self.page().waiting.store(0, Ordering::Relaxed);
+        came
+    }
+
+    /// How many other processes wait.
+    pub fn others_waiting(&self) -> u64 {
+        let mut found = 0;
+        let mut from = 0;
+        while let Some(pid) = self.file.waits_after(from) {
+            found += 1;
+            from = pid + 1;
         }
         found
     }
 
     pub fn begin_waiting(&self) {
-        self.file.begin_waiting();
-        self.page().waiting.fetch_add(1, Ordering::Relaxed);
+        self.file.begin_waiting(process::own().pid);
+        self.page().contended.store(1, Ordering::Relaxed);
     }
 
+    /// The hint stays until somebody looks.
     pub fn end_waiting(&self) {
-        self.file.end_waiting();
-        let waiting = &self.page().waiting;
-        // A hint that was put right meanwhile does not go below nobody.
-        let _ = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+        self.file.end_waiting(process::own().pid);
+    }
+
+    /// Whether the lock was given back to others who wait, and none of them has come yet. The kernel does not hand
+    /// over: who is awake would always be first. Who is stopped or gone does not hold up the line for longer than
+    /// `COURTESY`.
+    pub fn is_turn_of_others(&self) -> bool {
+        let page = self.page();
+        // Relaxed: hints.
+        let nobody_came = page.token.load(Ordering::Relaxed) == page.last_token.get();
+        nobody_came
+            && time::now() < Nanos::from_system(page.last_at.get()).plus(COURTESY)
+            && self.does_another_wait()
+    }
+
+    /// The same for who stands in the line itself: only the last holder steps back, or two would do so for each
+    /// other.
+    pub fn must_step_back(&self) -> bool {
+        self.page().last_pid.get() == u64::from(process::own().pid) && self.is_turn_of_others()
+    }
+
+    /// Whether somebody is shown as the exclusive holder: a look at memory, which costs nothing.
+    #[inline]
+    pub fn seems_held(&self) -> bool {
+        // Relaxed: a hint; the kernel is asked next.
+        self.page().holder.state.load(Ordering::Relaxed) == HELD
+    }
+
+    /// Notes that the lock is given back while others wait.
+    pub fn note_release(&self) {
+        let page = self.page();
+        page.last_pid.set(u64::from(process::own().pid));
+        page.last_at.set(time::now().system());
+        page.last_token.set(page.token.load(Ordering::Relaxed));
     }
 
     #[inline]
@@ -111,8 +163,8 @@ impl HostFile {
     }
 
     #[inline]
-    pub fn unlock(&self) {
-        self.file.unlock();
+    pub fn unlock(&self) -> bool {
+        self.file.unlock()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::host::deadlock::{self, Cycle};
 use crate::host::directory::Place;
 use crate::host::file::HostFile;
 use crate::host::threads::{Tell, Threads};
-use crate::host::turns::{Answer, Ask, HostLock, Taken, Waiter};
+use crate::host::turns::{Answer, Ask, HostLock, State, Taken, Waiter};
 use crate::local::departures::Caller;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::time::Nanos;
@@ -88,9 +88,13 @@ impl HostLocks {
 
     /// Asks, and waits if need be; until `deadline`.
     pub fn request(&self, lock: &Arc<HostLock>, ask: &Ask, deadline: Nanos, now: Nanos) -> Requested {
-        match lock.take(ask) {
+        match lock.take_soon(ask) {
             Answer::Taken(taken) => return Requested::Taken(taken),
-            Answer::Fault(fault) => return Requested::Fault(fault),
+            Answer::Fault(fault) => {
+                // Somebody may have come while this one looked on.
+                self.serve(lock, lock.with(State::wants_thread));
+                return Requested::Fault(fault);
+            }
             Answer::Held => {}
         }
         let waiter = self.enter(lock, ask, deadline, now);

@@ -18,6 +18,7 @@ pub mod locks;
 mod memory;
 pub mod page;
 pub mod report;
+pub mod shown;
 pub mod threads;
 pub mod turns;
 

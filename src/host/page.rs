@@ -19,13 +19,14 @@ const PATH_WORDS: usize = 63;
 pub struct Page {
     pub magic: Field,
     pub version: Field,
-    /// Processes that wait: a hint, which a process that was killed leaves too high.
-    pub waiting: AtomicU64,
+    /// 1 when a process began to wait since somebody last looked: a hint to ask the kernel.
+    pub contended: AtomicU64,
     /// The fencing token of the last grant.
     pub token: AtomicU64,
-    /// The pid of the last one that gave the lock back while others waited, and when.
+    /// The pid of the last one that gave the lock back while others waited, when, and the token by then.
     pub last_pid: Field,
     pub last_at: Field,
+    pub last_token: Field,
     /// The exclusive holder, or the last one when it died.
     pub holder: Record,
     pub readers: [Record; READERS],
@@ -140,10 +141,16 @@ impl Record {
         if state != HELD && state != ABANDONED {
             return None;
         }
+        Some((state, self.copy()))
+    }
+
+    /// What it says, whole or not: for who knows that nobody writes it any more.
+    pub fn copy(&self) -> Holder {
         let wants_since = self.wants_since.get();
-        let holder = Holder {
+        Holder {
             who: Identity {
-                pid: u32::try_from(self.pid.get()).ok()?,
+                // No process has the pid 0.
+                pid: u32::try_from(self.pid.get()).unwrap_or(0),
                 start: self.start.get(),
                 boot: [self.boot[0].get(), self.boot[1].get()],
                 pid_namespace: self.pid_namespace.get(),
@@ -156,8 +163,7 @@ impl Record {
             command: self.command.get().to_text(),
             wants_since,
             wants: (wants_since != 0).then(|| self.wants.get()).flatten(),
-        };
-        Some((state, holder))
+        }
     }
 }
 
@@ -197,8 +203,8 @@ pub struct Told {
 const _: () = {
     use std::mem::{offset_of, size_of};
     assert!(size_of::<Record>() == 10 * 8 + 2 * 72 + 8 + 512);
-    assert!(offset_of!(Page, holder) == 48);
-    assert!(size_of::<Page>() == 48 + 17 * size_of::<Record>());
+    assert!(offset_of!(Page, holder) == 56);
+    assert!(size_of::<Page>() == 56 + 17 * size_of::<Record>());
     assert!(size_of::<Page>() <= super::file::PAGE_BYTES);
     assert!(PATH_WORDS * 8 == crate::sys::file_lock::MAX_PATH_NOTE);
 };

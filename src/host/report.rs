@@ -3,7 +3,9 @@
 use crate::host::Fault;
 use crate::host::deadlock::holders;
 use crate::host::page::{HELD, Holder};
-use crate::host::turns::{HostLock, own};
+use crate::host::shown::own;
+use crate::host::turns::HostLock;
+use crate::name::clean;
 use crate::sync::Ordering;
 use crate::sys::process::{self, Life};
 use crate::time::{self, Moment, Nanos};
@@ -56,7 +58,7 @@ pub fn status(lock: &HostLock) -> Result<Status, Fault> {
         path: file.path().display().to_string(),
         mode,
         token: page.token.load(Ordering::Relaxed),
-        waiters: page.waiting.load(Ordering::Relaxed),
+        waiters: file.others_waiting() + u64::from(lock.with(|state| !state.queue.is_empty())),
         holders,
     })
 }
@@ -79,6 +81,6 @@ pub fn view(holder: Holder) -> HolderView {
         command: holder.command,
         is_own: holder.who.pid == own().pid && holder.who.start == own().start,
         is_alive,
-        waits_for: holder.wants,
+        waits_for: holder.wants.map(|path| clean(&path).into_owned()),
     }
 }

@@ -4,10 +4,10 @@
 
 use crate::host::Fault;
 use crate::host::file::HostFile;
-use crate::host::turns::{Ask, HostLock, Taken, Waiter, own, removed_again};
+use crate::host::turns::{Ask, HostLock, State, Taken, Waiter, removed_again};
 use crate::sync::{Arc, Mutex};
 use crate::sys::file_lock::KernelMode;
-use crate::time::{self, Nanos};
+use crate::time;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -17,9 +17,7 @@ pub const MOST_THREADS: usize = 1_000;
 const STACK_BYTES: usize = 128 * 1024;
 /// How long an idle one stays.
 const IDLE: Duration = Duration::from_secs(10);
-/// How long the last holder lets those go first who waited when it gave the lock back: enough to be woken. Who
-/// is stopped, or gone, does not hold up the line for longer.
-const COURTESY: Nanos = Nanos(5_000_000);
+/// How often it is looked whether others have had their turn.
 const LOOK: Duration = Duration::from_micros(40);
 /// How often a removed file is opened anew.
 const REOPENINGS: usize = 20;
@@ -142,13 +140,10 @@ impl Threads {
     fn hand_out(&self, lock: &Arc<HostLock>, file: &Arc<HostFile>, mode: KernelMode) -> Handed {
         let mut told: Vec<(Waiter, Taken)> = Vec::new();
         let handed = lock.with(|state| {
-            match state.is_removed(file) {
+            match state.is_lost(file) {
                 Ok(false) => {}
                 Ok(true) => return Handed::Removed,
-                Err(fault) => {
-                    file.unlock();
-                    return Handed::Fault(fault);
-                }
+                Err(fault) => return Handed::Fault(fault),
             }
             // Who asked for it may have left meanwhile, and another be first.
             while let Some(waiter) = state.pop_waiter(mode) {
@@ -156,7 +151,7 @@ impl Threads {
                 told.push((waiter, state.grant(file, &ask, time::now())));
             }
             if told.is_empty() {
-                file.unlock();
+                state.unlock(file);
                 return Handed::NotWanted;
             }
             state.has_thread = false;
@@ -171,6 +166,7 @@ impl Threads {
     fn fail_all(&self, lock: &Arc<HostLock>, fault: &Fault) {
         let waiters: Vec<Waiter> = lock.with(|state| {
             state.has_thread = false;
+            state.withdraw();
             state.queue.drain(..).collect()
         });
         for waiter in waiters {
@@ -192,6 +188,9 @@ fn first_in_line(lock: &HostLock) -> Option<Waiter> {
     lock.with(|state| {
         let head = state.queue.front().copied();
         state.has_thread = head.is_some();
+        if head.is_none() {
+            state.withdraw();
+        }
         head
     })
 }
@@ -199,23 +198,11 @@ fn first_in_line(lock: &HostLock) -> Option<Waiter> {
 /// Sleeps until the kernel gives the lock.
 fn wait_for_kernel(lock: &Arc<HostLock>, mode: KernelMode) -> Result<Arc<HostFile>, Fault> {
     let file = lock.file()?;
-    file.begin_waiting();
-    let_others_go_first(&file);
-    let got = file.lock(mode);
-    file.end_waiting();
-    got.map(|()| file)
-}
-
-/// The kernel does not hand over: who has just given the lock back, and is awake, would always be first.
-fn let_others_go_first(file: &HostFile) {
-    let page = file.page();
-    let me = u64::from(own().pid);
-    let at = page.last_at.get();
-    let token = page.token.load(crate::sync::Ordering::Relaxed);
-    let is_mine = || page.last_pid.get() == me && page.last_at.get() == at;
-    let nobody_came = || page.token.load(crate::sync::Ordering::Relaxed) == token;
-    let end = Nanos::from_system(at).plus(COURTESY);
-    while is_mine() && nobody_came() && time::now() < end && file.does_another_wait() {
+    lock.with(|state| state.announce_at(&file));
+    while file.must_step_back() {
         thread::sleep(LOOK);
     }
+    let got = file.lock(mode);
+    lock.with(State::withdraw);
+    got.map(|()| file)
 }

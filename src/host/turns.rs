@@ -3,19 +3,26 @@
 
 use crate::host::directory::Place;
 use crate::host::file::HostFile;
-use crate::host::page::{ABANDONED, HELD, Holder, Record, Told};
+use crate::host::page::{ABANDONED, Holder, Told};
+use crate::host::shown::{command, died_before, own, show_reader};
 use crate::host::{Fault, UNSAFE};
 use crate::local::departures::Caller;
 use crate::name::ShortText;
 use crate::sync::{Arc, Mutex, Ordering};
 use crate::sys::file_lock::KernelMode;
-use crate::sys::process::{self, Identity};
 use crate::time::{self, Nanos};
+use once_cell::sync::Lazy;
 use std::collections::VecDeque;
 
 /// Removing a lock file is forbidden, and it is looked for all the same, but not more often than this: the look
 /// costs half as much again as the lock itself.
 const LOOK_EVERY: Nanos = Nanos(1_000_000);
+/// How long an asker looks on: about as long as waking two threads takes.
+const PATIENCE: Nanos = Nanos(30_000);
+/// After it has looked on in vain, so many wait at once.
+const PAUSE: u32 = 8;
+/// On a single core the holder could not go on meanwhile.
+static CORES: Lazy<usize> = Lazy::new(|| std::thread::available_parallelism().map_or(1, usize::from));
 /// How often a removed or damaged file is opened anew before that is an error.
 const REOPENINGS: usize = 5;
 
@@ -33,12 +40,18 @@ pub struct State {
     pub holds: Vec<Hold>,
     last_hold: u32,
     pub queue: VecDeque<Waiter>,
-    /// A thread is about to take, or waits for, the kernel's lock.
+    /// A thread is about to take, or waits for, the kernel's lock; or the one that asks looks on for a moment.
     pub has_thread: bool,
+    /// The file at which other processes were told that this one waits.
+    announced: Option<Arc<HostFile>>,
+    /// How often in a row looking on was in vain.
+    misses: u32,
     /// Where this process is shown as a shared holder.
     reader: Option<usize>,
     /// When the file was last seen to be there still.
     looked_at: Nanos,
+    /// The highest token that this process has had.
+    highest: u64,
 }
 
 /// One grant to this process.
@@ -95,8 +108,11 @@ impl HostLock {
             last_hold: 0,
             queue: VecDeque::new(),
             has_thread: false,
+            announced: None,
+            misses: 0,
             reader: None,
             looked_at: Nanos::NEVER,
+            highest: 0,
         };
         Self { place, state: Mutex::new(state) }
     }
@@ -117,6 +133,31 @@ impl HostLock {
             Ok(Some(taken)) => Answer::Taken(taken),
             Ok(None) => Answer::Held,
             Err(fault) => Answer::Fault(fault),
+        })
+    }
+
+    /// Asks, and where the lock is held looks on for a moment: waking a thread costs more than a short hold lasts.
+    pub fn take_soon(&self, ask: &Ask) -> Answer {
+        let answer = self.take(ask);
+        if !matches!(answer, Answer::Held) {
+            return answer;
+        }
+        let Some(file) = self.with(State::may_look_on) else { return Answer::Held };
+        let end = time::now().plus(PATIENCE);
+        while (file.seems_held() || file.must_step_back()) && time::now() < end {
+            std::hint::spin_loop();
+        }
+        let is_free = !file.seems_held() && !file.must_step_back();
+        self.with(|state| {
+            state.has_thread = false;
+            state.withdraw();
+            let taken = if is_free { state.try_kernel(&self.place, ask) } else { Ok(None) };
+            state.misses = if matches!(taken, Ok(Some(_))) { 0 } else { PAUSE };
+            match taken {
+                Ok(Some(taken)) => Answer::Taken(taken),
+                Ok(None) => Answer::Held,
+                Err(fault) => Answer::Fault(fault),
+            }
         })
     }
 
@@ -151,10 +192,13 @@ impl HostLock {
 
 impl State {
     fn open(&mut self, place: &Place) -> Result<Arc<HostFile>, Fault> {
-        if let Some(file) = self.file.as_ref().filter(|file| !file.is_damaged()) {
+        // What is held stays open, whatever has become of it: closing it would give the kernel's lock back.
+        if let Some(file) = self.file.as_ref().filter(|file| !self.holds.is_empty() || !file.is_damaged()) {
             return Ok(file.clone());
         }
         let file = Arc::new(HostFile::open(place)?);
+        // A file that was cut short has forgotten its count; what it counts only grows.
+        file.page().token.fetch_max(self.highest, Ordering::Relaxed);
         self.file = Some(file.clone());
         Ok(file)
     }
@@ -171,19 +215,28 @@ impl State {
         if self.may_join(ask.mode) {
             let file = self.open(place)?;
             // A writer of another process would starve behind readers that follow one another here.
-            return Ok((!file.does_another_wait()).then(|| self.grant(&file, ask, time::now())));
+            return Ok((!file.is_damaged() && !file.does_another_wait())
+                .then(|| self.grant(&file, ask, time::now())));
         }
         if !self.holds.is_empty() {
             return Ok(None);
         }
+        if self.open(place)?.is_turn_of_others() {
+            return Ok(None);
+        }
+        self.try_kernel(place, ask)
+    }
+
+    /// Asks the kernel, whoever else waits.
+    fn try_kernel(&mut self, place: &Place, ask: &Ask) -> Result<Option<Taken>, Fault> {
         for _ in 0..REOPENINGS {
             let file = self.open(place)?;
-            if file.does_another_wait() || !file.try_lock(ask.mode)? {
+            if !file.try_lock(ask.mode)? {
                 return Ok(None);
             }
             let now = time::now();
             let is_fresh = now.since(self.looked_at) < LOOK_EVERY;
-            if is_fresh || !self.is_removed(&file)? {
+            if is_fresh || !self.is_lost(&file)? {
                 return Ok(Some(self.grant(&file, ask, now)));
             }
         }
@@ -191,15 +244,23 @@ impl State {
     }
 
     /// Whether the file that was just locked is nobody's any more: then it is given back and forgotten.
-    pub fn is_removed(&mut self, file: &Arc<HostFile>) -> Result<bool, Fault> {
-        let removed = file.is_damaged() || file.is_removed()?;
-        if removed {
-            file.unlock();
-            self.file = None;
-        } else {
-            self.looked_at = time::now();
+    pub fn is_lost(&mut self, file: &Arc<HostFile>) -> Result<bool, Fault> {
+        let lost = if file.is_damaged() { Ok(true) } else { file.is_gone() };
+        match lost {
+            Ok(false) => self.looked_at = time::now(),
+            Ok(true) | Err(_) => {
+                self.unlock(file);
+                self.file = None;
+            }
         }
-        Ok(removed)
+        lost
+    }
+
+    /// Gives the kernel's lock back. Where the system will not, closing the file does.
+    pub fn unlock(&mut self, file: &HostFile) {
+        if !file.unlock() {
+            self.file = None;
+        }
     }
 
     /// Takes the first in line out, if the kernel's lock in that mode is for it.
@@ -234,6 +295,7 @@ impl State {
             }
         }
         self.mode = ask.mode;
+        self.highest = token;
         self.last_hold += 1;
         let (id, has_died) = (self.last_hold, died.is_some());
         self.holds.push(Hold { id, token, caller: ask.caller, since, label: ask.label, died });
@@ -245,7 +307,7 @@ impl State {
         if !self.holds.is_empty() {
             return;
         }
-        let Some(file) = &self.file else { return };
+        let Some(file) = self.file.clone() else { return };
         let page = file.page();
         if self.mode == KernelMode::Exclusive {
             if abandoned {
@@ -257,18 +319,57 @@ impl State {
         } else if let Some(at) = self.reader.take() {
             page.readers[at].clear();
         }
-        if page.waiting.load(Ordering::Relaxed) > 0 {
-            page.last_pid.set(u64::from(own().pid));
-            page.last_at.set(time::now().system());
+        if page.contended.load(Ordering::Relaxed) != 0 {
+            file.note_release();
         }
-        file.unlock();
+        self.unlock(&file);
     }
 
     /// Whether somebody waits whom no thread serves, and the process does not hold the lock itself.
     pub fn wants_thread(&mut self) -> bool {
         let wanted = !self.has_thread && self.holds.is_empty() && !self.queue.is_empty();
-        self.has_thread |= wanted;
+        if wanted {
+            self.has_thread = true;
+            self.announce();
+        }
         wanted
+    }
+
+    /// Tells other processes at once that this one waits: its thread may take its time to run.
+    fn announce(&mut self) {
+        if let (Some(file), None) = (&self.file, &self.announced) {
+            file.begin_waiting();
+            self.announced = Some(file.clone());
+        }
+    }
+
+    /// Tells them that it does not wait any more.
+    pub fn withdraw(&mut self) {
+        if let Some(file) = self.announced.take() {
+            file.end_waiting();
+        }
+    }
+
+    /// Tells them that it waits for this very file.
+    pub fn announce_at(&mut self, file: &Arc<HostFile>) {
+        if !self.announced.as_ref().is_some_and(|announced| Arc::ptr_eq(announced, file)) {
+            self.withdraw();
+            file.begin_waiting();
+            self.announced = Some(file.clone());
+        }
+    }
+
+    /// Whether the one that asks may look on: it is alone, and it was worth it lately.
+    fn may_look_on(&mut self) -> Option<Arc<HostFile>> {
+        let is_alone = !self.has_thread && self.queue.is_empty() && self.holds.is_empty();
+        let file = self.file.clone().filter(|_| is_alone && *CORES > 1)?;
+        if self.misses > 0 {
+            self.misses -= 1;
+            return None;
+        }
+        self.has_thread = true;
+        self.announce();
+        Some(file)
     }
 
     /// Says beside a hold what its holder waits for.
@@ -291,44 +392,4 @@ pub fn removed_again(place: &Place) -> Fault {
         &place.path(),
         "somebody keeps on removing the lock file; nobody may, while it is used",
     )
-}
-
-pub fn own() -> Identity {
-    process::own()
-}
-
-/// What people know this process by.
-fn command() -> ShortText {
-    use once_cell::sync::Lazy;
-    static COMMAND: Lazy<ShortText> =
-        Lazy::new(|| ShortText::cut(&process::command_of(own().pid).unwrap_or_default()));
-    *COMMAND
-}
-
-/// The exclusive holder that did not live to give the lock back. Who asks has the kernel's lock, so nobody
-/// else can hold it exclusively.
-#[inline]
-fn died_before(record: &Record) -> Option<Holder> {
-    // Relaxed: most often there is nobody, and `read` looks properly.
-    match record.state.load(Ordering::Relaxed) {
-        HELD | ABANDONED => record.read().map(|(_, holder)| holder),
-        _ => None,
-    }
-}
-
-/// Shows the process among the shared holders, if there is room.
-fn show_reader(readers: &[Record], told: &Told) -> Option<usize> {
-    let own = own();
-    let free = |record: &Record| record.claim(&own, told);
-    readers.iter().position(free).or_else(|| {
-        // Those who died do not clear up after themselves.
-        for record in readers {
-            let dead =
-                record.read().is_some_and(|(_, holder)| process::look(&holder.who) == process::Life::Dead);
-            if dead {
-                record.clear();
-            }
-        }
-        readers.iter().position(free)
-    })
 }

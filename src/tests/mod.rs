@@ -27,6 +27,14 @@ mod deadlocks;
 mod differential;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod escapes;
+#[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]
+mod host_apart;
+#[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]
+mod host_faults;
+#[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]
+mod host_pages;
+#[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]
+mod host_storm;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod locks_audit;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]

@@ -5,6 +5,8 @@
 //! * `numbers(…)` reads up to three numbers and returns `true`.
 //! * `allocated()` does something: it returns how many bytes the process has from `malloc`, and −1 where that
 //!   cannot be asked. It has nothing to do with the price of a call, and lives here because it needs to be native.
+//! * `flockPairs(fd, count)` takes and gives back the kernel's lock on a file so many times, without JavaScript in
+//!   between, and returns how often that was granted; 0 where there is no such lock.
 //!
 //! As an addon it is as good as empty, so it is also what loading an addon costs.
 
@@ -61,6 +63,52 @@ unsafe extern "C" fn allocated(env: sys::napi_env, _info: sys::napi_callback_inf
     // SAFETY: `env` is of the present call; `value` is writable.
     unsafe { sys::napi_create_double(env, heap::allocated(), &mut value) };
     value
+}
+
+unsafe extern "C" fn flock_pairs(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut count = 2;
+    let mut arguments: [sys::napi_value; 2] = [ptr::null_mut(); 2];
+    // SAFETY: Node passes a valid environment and call; there is room for as many arguments as asked for.
+    unsafe {
+        sys::napi_get_cb_info(env, info, &mut count, arguments.as_mut_ptr(), ptr::null_mut(), ptr::null_mut())
+    };
+    let mut numbers = [0u32; 2];
+    for (number, argument) in numbers.iter_mut().zip(arguments) {
+        // SAFETY: the argument is of this call; `number` is writable.
+        unsafe { sys::napi_get_value_uint32(env, argument, number) };
+    }
+    let granted = kernel::flock_pairs(numbers[0] as i32, numbers[1]);
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` is of the present call; `value` is writable.
+    unsafe { sys::napi_create_uint32(env, granted, &mut value) };
+    value
+}
+
+#[cfg(target_os = "linux")]
+mod kernel {
+    const EXCLUSIVE: i32 = 2;
+    const WITHOUT_WAITING: i32 = 4;
+    const UNLOCK: i32 = 8;
+
+    unsafe extern "C" {
+        safe fn flock(fd: i32, operation: i32) -> i32;
+    }
+
+    pub fn flock_pairs(fd: i32, count: u32) -> u32 {
+        let mut granted = 0;
+        for _ in 0..count {
+            granted += u32::from(flock(fd, EXCLUSIVE | WITHOUT_WAITING) == 0);
+            flock(fd, UNLOCK);
+        }
+        granted
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod kernel {
+    pub fn flock_pairs(_fd: i32, _count: u32) -> u32 {
+        0
+    }
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -132,6 +180,7 @@ pub unsafe extern "C" fn napi_register_module_v1(
         method(c"text", text),
         method(c"numbers", numbers),
         method(c"allocated", allocated),
+        method(c"flockPairs", flock_pairs),
     ];
     // SAFETY: `env` and `exports` are of the present call; as many descriptors as said are passed.
     unsafe { sys::napi_define_properties(env, exports, methods.len(), methods.as_ptr()) };

@@ -1,5 +1,5 @@
-//! Linux: `flock` decides between processes (it is what flock(1) takes, too); a byte of the file, locked by
-//! `F_OFD_SETLK`, tells that somebody waits. Both are the kernel's: they end with their process.
+//! Linux: `flock` decides between processes (it is what flock(1) takes, too); bytes of the file, locked by
+//! `F_OFD_SETLK`, tell who waits. Both are the kernel's: they end with their process.
 
 use super::{Facts, FileKind, KernelMode};
 use crate::sys::fault;
@@ -13,8 +13,10 @@ use std::ptr::{self, NonNull};
 /// The longest text kept beside a holder in a lock file: a path that is longer is not told.
 pub const MAX_PATH_NOTE: usize = 504;
 
-/// The byte that those who wait hold together; far behind the content, where byte locks need no bytes.
-const WAITING_BYTE: i64 = 1 << 40;
+/// Where the bytes of those who wait begin, one for each pid; far behind the content, where byte locks need no bytes.
+const WAITING_BYTES: i64 = 1 << 40;
+/// More than there can be pids (`PID_MAX_LIMIT` is 2²²).
+const MOST_PIDS: i64 = 1 << 32;
 
 pub fn user_id() -> u32 {
     // SAFETY: takes nothing and cannot fail.
@@ -74,13 +76,21 @@ impl Directory {
         self.open_with(name, libc::O_CREAT | libc::O_EXCL)
     }
 
+    /// Takes a name away.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        let name = text(name.as_bytes())?;
+        // SAFETY: the descriptor is ours and open; `name` is a C string.
+        checked(unsafe { libc::unlinkat(self.0.as_raw_fd(), name.as_ptr(), 0) }).map(|_| ())
+    }
+
     fn open_with(&self, name: &str, more: i32) -> io::Result<LockFile> {
         let name = text(name.as_bytes())?;
         // Not blocking: what was a file a moment ago may be a FIFO now.
         let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | more;
         // SAFETY: as in `look_at`; the mode is an unsigned int, as the variadic call wants it.
         let fd = opened(unsafe { libc::openat(self.0.as_raw_fd(), name.as_ptr(), flags, 0o600u32) })?;
-        Ok(LockFile { fd, map: None })
+        let Facts { device, inode, .. } = facts(fd.as_raw_fd())?;
+        Ok(LockFile { fd, device, inode, map: None })
     }
 }
 
@@ -88,6 +98,8 @@ impl Directory {
 #[derive(Debug)]
 pub struct LockFile {
     fd: OwnedFd,
+    device: u64,
+    inode: u64,
     map: Option<Mapping>,
 }
 
@@ -108,10 +120,20 @@ impl LockFile {
         facts(self.fd.as_raw_fd())
     }
 
-    /// How many names the file still has: none when somebody has removed it.
-    #[inline]
-    pub fn links(&self) -> io::Result<u64> {
-        facts(self.fd.as_raw_fd()).map(|facts| facts.links)
+    /// Whether it is still the file at that path: it may have been removed, moved away or replaced.
+    pub fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let path = text(path.as_os_str().as_bytes())?;
+        let mut found = std::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: `path` is a C string; `found` is writable and of the type that the call fills.
+        match checked(unsafe { libc::lstat(path.as_ptr(), found.as_mut_ptr()) }) {
+            Ok(_) => {
+                // SAFETY: the call succeeded, so it has filled `found`.
+                let found = unsafe { found.assume_init() };
+                Ok((found.st_dev, found.st_ino) == (self.device, self.inode))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sees to it that so many bytes are really there: a sparse page on a full disk would kill us later.
@@ -174,37 +196,46 @@ impl LockFile {
         }
     }
 
+    /// Gives the kernel's lock back; false when the system would not. Closing the file does it then.
     #[inline]
-    pub fn unlock(&self) {
-        // SAFETY: the descriptor is ours and open. It cannot fail for a lock that is held or is not.
-        unsafe { libc::flock(self.fd.as_raw_fd(), libc::LOCK_UN) };
+    pub fn unlock(&self) -> bool {
+        loop {
+            // SAFETY: the descriptor is ours and open.
+            if unsafe { libc::flock(self.fd.as_raw_fd(), libc::LOCK_UN) } == 0 {
+                return true;
+            }
+            if Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
+                return false;
+            }
+        }
     }
 
-    /// Tells other processes by a lock of the kernel's, which ends with this process, that it waits.
-    pub fn begin_waiting(&self) {
-        self.byte(libc::F_OFD_SETLK, libc::F_RDLCK);
+    /// Tells other processes, by a byte lock of the kernel's that ends with this process, that it waits.
+    pub fn begin_waiting(&self, pid: u32) {
+        self.bytes(libc::F_OFD_SETLK, libc::F_RDLCK, i64::from(pid), 1);
     }
 
-    pub fn end_waiting(&self) {
-        self.byte(libc::F_OFD_SETLK, libc::F_UNLCK);
+    pub fn end_waiting(&self, pid: u32) {
+        self.bytes(libc::F_OFD_SETLK, libc::F_UNLCK, i64::from(pid), 1);
     }
 
-    /// Whether another process does.
-    pub fn does_another_wait(&self) -> bool {
-        let found = self.byte(libc::F_OFD_GETLK, libc::F_WRLCK);
-        found.is_some_and(|kind| kind != libc::F_UNLCK)
+    /// The lowest pid, from `first` on, of another process that waits.
+    pub fn waits_after(&self, first: i64) -> Option<i64> {
+        let rest = MOST_PIDS - first;
+        let (kind, start) = self.bytes(libc::F_OFD_GETLK, libc::F_WRLCK, first, rest.max(1))?;
+        (rest > 0 && kind != libc::F_UNLCK).then(|| (start - WAITING_BYTES).max(first))
     }
 
-    fn byte(&self, command: i32, kind: i32) -> Option<i32> {
+    fn bytes(&self, command: i32, kind: i32, first: i64, count: i64) -> Option<(i32, i64)> {
         // SAFETY: all of it are numbers, for which zeroes are a value.
         let mut range: libc::flock = unsafe { std::mem::zeroed() };
         range.l_type = kind as i16;
         range.l_whence = libc::SEEK_SET as i16;
-        range.l_start = WAITING_BYTE;
-        range.l_len = 1;
-        // SAFETY: the descriptor is ours and open; `range` is what the three commands take.
+        range.l_start = WAITING_BYTES + first;
+        range.l_len = count;
+        // SAFETY: the descriptor is ours and open; `range` is what these commands take.
         let status = unsafe { libc::fcntl(self.fd.as_raw_fd(), command, &raw mut range) };
-        (status == 0).then_some(i32::from(range.l_type))
+        (status == 0).then_some((i32::from(range.l_type), range.l_start))
     }
 
     /// Reads from its beginning, past every mapping.

@@ -44,6 +44,10 @@ impl Directory {
         unsupported()
     }
 
+    pub fn remove(&self, _name: &str) -> io::Result<()> {
+        unsupported()
+    }
+
     pub fn make_file(&self, _name: &str) -> io::Result<LockFile> {
         unsupported()
     }
@@ -58,7 +62,7 @@ impl LockFile {
         unsupported()
     }
 
-    pub fn links(&self) -> io::Result<u64> {
+    pub fn is_at(&self, _path: &Path) -> io::Result<bool> {
         unsupported()
     }
 
@@ -86,14 +90,16 @@ impl LockFile {
         unsupported()
     }
 
-    pub fn unlock(&self) {}
+    pub fn unlock(&self) -> bool {
+        true
+    }
 
-    pub fn begin_waiting(&self) {}
+    pub fn begin_waiting(&self, _pid: u32) {}
 
-    pub fn end_waiting(&self) {}
+    pub fn end_waiting(&self, _pid: u32) {}
 
-    pub fn does_another_wait(&self) -> bool {
-        false
+    pub fn waits_after(&self, _first: i64) -> Option<i64> {
+        None
     }
 
     pub fn read_at_start(&self, _into: &mut [u8]) -> io::Result<usize> {

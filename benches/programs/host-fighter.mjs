@@ -1,0 +1,29 @@
+// @ts-check
+// One of the processes that fight for a host lock: takes it again and again, and each time adds one to a counter
+// in a file that nothing else protects. It tells how long it waited for each grant, and its token.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+
+/** @type {typeof import('chainlock')} */
+const { hostLock } = createRequire(import.meta.url)('chainlock')
+
+const [path, counter, grants] = process.argv.slice(2)
+const lock = hostLock(path)
+
+process.on('message', async (/** @type {string} */ message) => {
+  if (message !== 'go') return process.disconnect()
+  /** @type {number[]} */
+  const waits = []
+  /** @type {number[]} */
+  const tokens = []
+  for (let i = 0; i < Number(grants); i++) {
+    const asked = process.hrtime.bigint()
+    const guard = await lock.acquire()
+    waits.push(Number(process.hrtime.bigint() - asked))
+    tokens.push(guard.token)
+    writeFileSync(counter, String(Number(readFileSync(counter, 'utf8')) + 1))
+    guard.release()
+  }
+  process.send?.({ waits, tokens })
+})
+process.send?.('ready')

@@ -1,0 +1,135 @@
+//! F11: every system call by which a lock file is opened, locked and given back fails once with every error, and
+//! is once the last one of its process. The answer is a fault with a code or a lock that holds; afterwards the
+//! lock is free, and the next one gets it. `strace` makes the errors.
+
+use super::host_apart::{Folder, Raw, User, this_program};
+use super::sized;
+use crate::host::{FOREIGN, IO, UNSAFE};
+use crate::sys::file_lock::KernelMode;
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const VICTIM: &str = "CHAINLOCK_TEST_VICTIM";
+const TEST: &str = "tests::host_faults::every_call_may_fail_and_may_be_the_last";
+const ERRORS: [&str; 7] = ["EIO", "ENOSPC", "EINTR", "EMFILE", "EACCES", "EDQUOT", "ESTALE"];
+
+/// What the traced process does: one of each, and says what became of it.
+fn victim(path: &Path) {
+    let outcome = User::open(path).and_then(|user| {
+        let released = user.acquire(KernelMode::Exclusive, || ()).map(|taken| user.release(&taken));
+        Ok((user, released))
+    });
+    let word = match &outcome {
+        Ok((_, Ok(released))) => {
+            if *released {
+                "ok"
+            } else {
+                "lost"
+            }
+        }
+        Ok((_, Err(fault))) | Err(fault) => fault.code,
+    };
+    println!("\nvictim {word}");
+    // Lives on until somebody has looked whether the lock is free.
+    let _ = std::io::stdin().read_line(&mut String::new());
+}
+
+/// The traced run: of the calls that have to do with this file and its folder only.
+fn traced(path: &Path, inject: &[String]) -> Command {
+    let program = this_program(TEST);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o"]).arg(path.with_extension("trace"));
+    for place in [path, path.parent().unwrap(), Path::new(path.file_name().unwrap())] {
+        command.arg("-P").arg(place);
+    }
+    for what in inject {
+        command.args(["-e", what]);
+    }
+    command.arg(program.get_program()).args(program.get_args()).env(VICTIM, path);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+}
+
+/// Its own words, or nothing when it was killed.
+fn said(path: &Path, inject: &[String]) -> Option<String> {
+    let mut child = traced(path, inject).spawn().unwrap();
+    let mut told = std::io::BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut word = told.find_map(|line| line.strip_prefix("victim ").map(str::to_owned));
+    let is_locked = || path.exists() && !Raw::open(path).flock(libc::LOCK_EX | libc::LOCK_NB);
+    if let Some(word) = word.as_mut().filter(|_| is_locked()) {
+        word.push_str(", and leaked");
+    }
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    word
+}
+
+/// How often each call is made, up to the release.
+fn calls(path: &Path) -> BTreeMap<String, usize> {
+    assert_eq!(said(path, &[]).as_deref(), Some("ok"));
+    let trace = std::fs::read_to_string(path.with_extension("trace")).unwrap();
+    let mut counts = BTreeMap::new();
+    for line in trace.lines() {
+        let Some((head, _)) = line.split_once('(') else { continue };
+        let name = head.split_whitespace().last().unwrap_or_default();
+        *counts.entry(name.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+/// After whatever has happened, another process gets the lock. Whether it is told of a death.
+fn next_one_gets_it(path: &Path, after: &str) {
+    let user = User::open(path).unwrap_or_else(|fault| panic!("{after}: {fault:?}"));
+    let taken = user.acquire(KernelMode::Exclusive, || panic!("{after}: it is still locked")).unwrap();
+    assert!(user.release(&taken));
+}
+
+#[test]
+fn every_call_may_fail_and_may_be_the_last() {
+    if let Some(path) = std::env::var_os(VICTIM) {
+        return victim(Path::new(&path));
+    }
+    if Command::new("strace").arg("-V").output().is_err() {
+        return println!("host faults: SKIPPED, strace is not installed (apt-get install strace)");
+    }
+    let folder = Folder::new("faults");
+    let (mut tried, mut typed, mut untouched, mut killed) = (0, 0, 0, 0);
+    let mut wrong = Vec::new();
+    for is_there in [false, true] {
+        let path = |what: &str| folder.join(&format!("{what}-{is_there}.lock"));
+        let make = |path: &Path| {
+            if is_there {
+                drop(User::open(path).unwrap());
+            }
+        };
+        make(&path("counted"));
+        for (call, count) in calls(&path("counted")) {
+            let few = usize::try_from(sized(4, 100)).unwrap();
+            for nth in 1..=count.min(few) {
+                let ways = ERRORS.map(|error| format!("error={error}"));
+                for way in ways.iter().map(String::as_str).chain(["signal=SIGKILL"]) {
+                    let case = format!("{call}:{way}:when={nth}");
+                    let path = path(&case.replace([':', '='], "-"));
+                    make(&path);
+                    let told = said(&path, &[format!("inject={case}")]);
+                    tried += 1;
+                    match told.as_deref() {
+                        None if way == "signal=SIGKILL" => killed += 1,
+                        Some("ok") => untouched += 1,
+                        Some(fault) if [IO, UNSAFE, FOREIGN].contains(&fault) => typed += 1,
+                        other => wrong.push(format!("{case}, the file is there: {is_there}: {other:?}")),
+                    }
+                    next_one_gets_it(&path, &case);
+                }
+            }
+        }
+    }
+    println!(
+        "host faults: {tried} injected, {typed} typed errors, {untouched} without harm, {killed} killed, {} wrong",
+        wrong.len()
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(typed > 0 && killed > 0);
+}
