@@ -1429,7 +1429,8 @@ export interface HostGuard extends HoldGuard {
  * First come, first served among the threads and requests of one process; between processes the kernel decides, and
  * who has just given the lock back lets those go first who wait in others. The requests of a process take part in its
  * deadlock detection, inside of the same `with…` calls and flows as named locks; circles over several processes are
- * found within a second when their holds are of `withLock`, {@link withLocks} or flows.
+ * found within a second when their holds are of `withLock`, {@link withLocks} or flows, or when their threads stand still.
+ * In the statuses and reports of `locks` its line is a lock called `-host:` and the path.
  *
  * @throws All that acquire: {@link ChainlockError} `ERR_LOCK_TIMEOUT` (with `path`, `waitedMs`, `position` in the line of
  * this process, and `holders`, as {@link HostLockHolder}), `ERR_LOCK_DEADLOCK`, `ERR_LOCK_SELF_DEADLOCK`

@@ -198,6 +198,41 @@ describe('a guard that is collected while it holds', () => {
   })
 })
 
+test('a lock that nobody can reach is closed, and not before its last guard', { skip: !fs.existsSync('/proc/self/fd') && 'there is no /proc' }, async () => {
+  const { stdout, code } = await runNode(async ({ chainlock }) => {
+    const fs = require('node:fs')
+    const path = chainlock.hostLock('unreachable').path
+    const isOpen = () => fs.readdirSync('/proc/self/fd').some((fd) => {
+      try {
+        return fs.readlinkSync(`/proc/self/fd/${fd}`) === path
+      } catch {
+        return false
+      }
+    })
+    const collect = async (condition) => {
+      for (let times = 0; times < 500 && !condition(); times++) {
+        globalThis.gc()
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+    }
+    let guard = await (async () => chainlock.hostLock('unreachable').acquire())()
+    let left = 10
+    await collect(() => left-- === 0)
+    const held = [guard.check(), isOpen(), guard.release()]
+    guard = undefined
+    await collect(() => !isOpen())
+    console.log(JSON.stringify([...held, isOpen()]))
+  }, null, { nodeArgs: ['--expose-gc'] })
+  assert.deepEqual([code, JSON.parse(stdout)], [0, [true, true, true, false]])
+})
+
+test('a host lock is not to be taken away in front of the kernel', () => {
+  const guard = hostLock(freshName()).tryAcquire()
+  assert.equal(chainlock.locks.forceRelease(`-host:${guard.path}`), 0)
+  assert.equal(guard.check(), true)
+  guard.release()
+})
+
 test('nothing of the host locks is loaded before it is used', async () => {
   const { stdout } = await runNode(({ chainlock }) => {
     const loaded = () => Object.keys(require.cache).filter((path) => /lib.host/.test(path)).length

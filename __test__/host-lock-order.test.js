@@ -5,7 +5,7 @@ const { test, describe, before, after } = require('node:test')
 const assert = require('node:assert/strict')
 const { chainlock, locks, hostLock, freshName, inLine, startOther } = require('./helpers/host')
 const { failure } = require('./helpers/locks')
-const { turn, gate, until } = require('./helpers/waiting')
+const { turn, pause, gate, until } = require('./helpers/waiting')
 
 const { withLocks, DeadlockError, hostLocked } = chainlock
 
@@ -80,6 +80,21 @@ describe('withLocks', () => {
     const mine = new Error('mine')
     assert.equal(await failure(withLocks([name, free, busy], () => { throw mine })), mine)
     assert.deepEqual([isHeld(name), isHeld(front(free)), isHeld(front(busy))], [false, false, false])
+  })
+
+  test('has one time limit for all together', async () => {
+    const [name, busy] = [freshName(), hostLock(freshName())]
+    const gatekeeper = locks.tryAcquire(name)
+    await other.acquire(busy.name)
+    const log = []
+    const all = failure(withLocks([name, busy], { timeoutMs: 1_500 }, () => assert.fail('must not run'))).then(() => log.push('all'))
+    await pause(1_000)
+    gatekeeper.release()
+    await until(() => isHeld(front(busy)), 'it waits for the host lock')
+    const one = failure(busy.acquire({ timeoutMs: 1_200 })).then(() => log.push('one'))
+    await Promise.all([all, one])
+    assert.deepEqual(log, ['all', 'one'])
+    await other.release(busy.name)
   })
 
   test('does not deadlock with a process that lists the same in another order', async () => {

@@ -178,7 +178,7 @@ pub fn tell(waiter: &Waiter, outcome: Outcome) {
         Outcome::Granted(taken) => HostTold::Granted { ticket, taken },
         Outcome::Failed(fault) => HostTold::Failed { ticket, text: text_of(&fault) },
     };
-    mailbox::post(waiter.caller.mailbox, Told::Host(told));
+    mailbox::post(waiter.caller.mailbox, [Told::Host(told)]);
 }
 
 /// Tells a waiter what the clock has made of it.
@@ -191,5 +191,5 @@ pub fn tell_ended(waiter: &Waiter, ended: Ended) {
             text: json!({ "code": "ERR_LOCK_DEADLOCK", "cycle": cycle.0 }).to_string(),
         },
     };
-    mailbox::post(waiter.caller.mailbox, Told::Host(told));
+    mailbox::post(waiter.caller.mailbox, [Told::Host(told)]);
 }

@@ -165,16 +165,18 @@ impl Mailbox {
         told
     }
 
-    /// Lays a delivery in, and wakes its thread if asked to. A box that nobody opened, or that is closed,
-    /// drops it: there is nobody to hear it.
-    pub fn lay(&self, told: Told, wake: bool) {
+    /// Lays deliveries in, so that they are fetched together, and wakes their thread if asked to. A box that nobody
+    /// opened, or that is closed, drops them: there is nobody to hear it.
+    pub fn lay(&self, told: impl IntoIterator<Item = Told>, wake: bool) {
         let mut inside = self.inside.lock();
         if inside.waker.is_none() {
             return;
         }
-        inside.queue.push_back(told);
+        let before = inside.queue.len();
+        inside.queue.extend(told);
+        let count = inside.queue.len() - before;
         // Release: pairs with the Acquire in `attend`.
-        self.laid.fetch_add(1, Ordering::Release);
+        self.laid.fetch_add(count as u64, Ordering::Release);
         if wake && !inside.attended {
             Self::wake(&mut inside);
         }
@@ -202,8 +204,8 @@ impl Mailbox {
     }
 }
 
-/// Lays a delivery into the mailbox of that number, and wakes its thread.
-pub fn post(number: u64, told: Told) {
+/// Lays deliveries into the mailbox of that number, and wakes its thread.
+pub fn post(number: u64, told: impl IntoIterator<Item = Told>) {
     let mailbox = MAILBOXES.lock().get(&number).cloned();
     if let Some(mailbox) = mailbox {
         mailbox.lay(told, true);

@@ -156,10 +156,8 @@ fn deliver<T>(done: &Done<T>, here: Option<&Mailbox>) -> bool {
 
 #[cold]
 fn deliver_all(tell: &[Delivery], notes: &[Record], here: Option<&Mailbox>) -> bool {
-    let mut to_fetch = false;
-    for delivery in tell {
-        to_fetch |= lay(delivery.mailbox, Told::Send(delivery.what), here);
-    }
+    let told = tell.iter().map(|delivery| (delivery.mailbox, Told::Send(delivery.what)));
+    let to_fetch = lay_all(told, here);
     if !notes.is_empty() {
         log::emit(notes);
     }
@@ -167,19 +165,36 @@ fn deliver_all(tell: &[Delivery], notes: &[Record], here: Option<&Mailbox>) -> b
 }
 
 fn deliver_named(tell: Vec<claim::Delivery>, here: Option<&Mailbox>) -> bool {
+    lay_all(tell.into_iter().map(|delivery| (delivery.mailbox, Told::Locks(delivery.what))), here)
+}
+
+/// Lays deliveries into their mailboxes; whether one is the caller's. What one step tells a thread comes to it
+/// together: a thread that has heard the end of its last wait may end its event loop, and must not be told of a
+/// grant only after that.
+fn lay_all(mut told: impl ExactSizeIterator<Item = (u64, Told)>, here: Option<&Mailbox>) -> bool {
+    if told.len() == 1 {
+        return told.next().is_some_and(|(number, one)| lay(number, std::iter::once(one), here));
+    }
+    let mut boxes: Vec<(u64, Vec<Told>)> = Vec::new();
+    for (number, one) in told {
+        match boxes.iter_mut().find(|(known, _)| *known == number) {
+            Some((_, all)) => all.push(one),
+            None => boxes.push((number, vec![one])),
+        }
+    }
     let mut to_fetch = false;
-    for delivery in tell {
-        to_fetch |= lay(delivery.mailbox, Told::Locks(delivery.what), here);
+    for (number, all) in boxes {
+        to_fetch |= lay(number, all, here);
     }
     to_fetch
 }
 
-/// Lays a delivery into its mailbox; whether that is the caller's.
-fn lay(number: u64, told: Told, here: Option<&Mailbox>) -> bool {
+/// Lays deliveries into one mailbox; whether that is the caller's.
+fn lay(number: u64, all: impl IntoIterator<Item = Told>, here: Option<&Mailbox>) -> bool {
     match here.filter(|mailbox| mailbox.id == number) {
-        Some(mailbox) => mailbox.lay(told, false),
+        Some(mailbox) => mailbox.lay(all, false),
         None => {
-            mailbox::post(number, told);
+            mailbox::post(number, all);
             return false;
         }
     }
