@@ -9,6 +9,7 @@ const fs = require('node:fs')
 const { once } = require('node:events')
 const { hostLock, freshName, freshPath } = require('./helpers/host')
 const { percentile } = require('./helpers/figures')
+const { isLocked, waitersFor, filesOf, cpuMs } = require('./helpers/host-kernel')
 const { deep } = require('./helpers/package')
 const { startNode, said } = require('./helpers/processes')
 const { pause, until } = require('./helpers/waiting')
@@ -34,12 +35,6 @@ async function countUp({ chainlock, data: { name, counter, rounds } }) {
   console.log(`waits ${JSON.stringify(waits)}`)
 }
 
-/** What a process has used of the processor, in milliseconds; Linux counts in hundredths of a second. */
-function cpuMs(pid) {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10
-}
-
 describe('F16', { skip: process.platform === 'linux' ? false : 'there is no /proc' }, () => {
   test(`${PROCESSES} processes on one lock: no update is lost, and waiting costs nothing`, async (t) => {
     const name = freshName('crowd')
@@ -49,18 +44,20 @@ describe('F16', { skip: process.platform === 'linux' ? false : 'there is no /pro
     // Held alone while they come: every one of them waits, and is counted.
     const gate = lock.tryAcquire()
     const crowd = []
+    t.after(() => crowd.forEach(({ child }) => child.kill('SIGKILL')))
     // A few at a time: starting is what costs.
     while (crowd.length < PROCESSES) {
       const more = Array.from({ length: 10 }, () => startNode(countUp, { name, counter, rounds: ROUNDS }))
       await Promise.all(more.map((one) => said(one, 'ready')))
       crowd.push(...more)
     }
-    await until(() => lock.status().waiters === PROCESSES, 'all wait', 60_000)
+    await until(() => waitersFor(lock.path) === PROCESSES, 'all wait', 60_000)
     await pause(1_500)
-    const used = () => crowd.reduce((sum, { child }) => sum + cpuMs(child.pid), 0)
+    const used = () => crowd.map(({ child }) => cpuMs(child.pid))
     const [before, began] = [used(), performance.now()]
     await pause(3_000)
-    const share = (used() - before) / (performance.now() - began)
+    // V8 tidies up once, some eight seconds after its start, waiting or not: most have not done so in these three.
+    const share = (percentile(used().map((ms, index) => ms - before[index]), 0.5) * PROCESSES) / (performance.now() - began)
 
     const started = performance.now()
     gate.release()
@@ -71,13 +68,26 @@ describe('F16', { skip: process.platform === 'linux' ? false : 'there is no /pro
     const waits = ended.flatMap(({ stdout }) => JSON.parse(/waits (.*)/.exec(stdout)[1]))
     const [median, worst] = [percentile(waits, 0.5), Math.max(...waits)]
     t.diagnostic(
-      `${PROCESSES} processes, ${PROCESSES * ROUNDS} updates in ${(ms / 1_000).toFixed(1)} s, none lost; waiting uses ` +
+      `${PROCESSES} processes, ${PROCESSES * ROUNDS} updates in ${(ms / 1_000).toFixed(1)} s, none lost; all waiting use ` +
         `${(share * 100).toFixed(2)} % of a core; waits: median ${median.toFixed(1)} ms, worst ${worst.toFixed(1)} ms ` +
         `(${(worst / median).toFixed(1)} times)`,
     )
-    // Nodes wake up now and then for their own reasons: a tenth of a percent of a core each.
-    assert.ok(share <= 0.1, `${PROCESSES} that wait use ${(share * 100).toFixed(1)} % of a core`)
+    assert.ok(share <= 0.01, `${PROCESSES} that wait use ${(share * 100).toFixed(1)} % of a core`)
     lock.tryAcquire().release()
+  })
+
+  test('the status counts those who wait', async (t) => {
+    const lock = hostLock(freshName('counted'))
+    const gate = lock.tryAcquire()
+    const crowd = Array.from({ length: 8 }, () => startNode(async ({ chainlock, data }) => {
+      (await chainlock.hostLock(data).acquire({ timeoutMs: Infinity })).release()
+    }, lock.name))
+    t.after(() => crowd.forEach(({ child }) => child.kill('SIGKILL')))
+    await until(() => waitersFor(lock.path) === crowd.length, 'all wait')
+    assert.equal(lock.status().waiters, crowd.length)
+    gate.release()
+    await Promise.all(crowd.map(({ ended }) => ended))
+    assert.equal(lock.status().waiters, 0)
   })
 
   test('programs that are spawned while locks come and go keep none of them', async (t) => {
@@ -95,10 +105,10 @@ describe('F16', { skip: process.platform === 'linux' ? false : 'there is no /pro
       spawned++
       guard.release()
       // At once, before the child has run: whoever asks now is another open file, as another process would be.
-      assert.equal(isHeldByAnybody(lock.path), false, `child ${spawned} keeps the lock`)
+      assert.equal(isLocked(lock.path), false, `child ${spawned} keeps the lock`)
       if (alive.size >= 100) await endAll(alive)
     }
-    const fds = [...alive].flatMap(({ pid }) => fdsOf(pid)).filter((target) => target === lock.path)
+    const fds = [...alive].flatMap(({ pid }) => filesOf(pid)).filter((target) => target === lock.path)
     assert.deepEqual(fds, [])
     await endAll(alive)
     t.diagnostic(`${spawned} children spawned during ${spawned} holds, 0 kept the lock`)
@@ -120,28 +130,13 @@ describe('F16', { skip: process.platform === 'linux' ? false : 'there is no /pro
       await parent.ended
       const guard = await lock.acquire({ timeoutMs: 20_000 })
       assert.equal(guard.previousHolderDied.pid, parent.child.pid)
-      assert.deepEqual(fdsOf(pid).filter((target) => target === lock.path), [])
+      assert.deepEqual(filesOf(pid).filter((target) => target === lock.path), [])
       guard.release()
     } finally {
       process.kill(pid, 'SIGKILL')
     }
   })
 })
-
-/** Where the open files of a process lie; none when it has ended. */
-function fdsOf(pid) {
-  try {
-    return fs.readdirSync(`/proc/${pid}/fd`).map((fd) => fs.readlinkSync(`/proc/${pid}/fd/${fd}`))
-  } catch {
-    return []
-  }
-}
-
-/** What the kernel says of its own: `/proc/locks` lists every whole-file lock by its inode. */
-function isHeldByAnybody(path) {
-  const { ino } = fs.statSync(path)
-  return fs.readFileSync('/proc/locks', 'utf8').split('\n').some((line) => line.includes('FLOCK') && line.includes(`:${ino} `))
-}
 
 async function endAll(children) {
   const all = [...children]

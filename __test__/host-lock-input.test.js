@@ -143,9 +143,9 @@ describe('a path', () => {
       process.chdir('/')
       lock.close()
       const guard = lock.tryAcquire()
-      console.log(JSON.stringify([lock.name, lock.path, guard !== null]))
+      console.log(JSON.stringify([lock.name, lock.path, guard.path]))
     }, folder)
-    assert.deepEqual(JSON.parse(stdout), ['./relative.lock', join(folder, 'relative.lock'), true])
+    assert.deepEqual(JSON.parse(stdout), ['./relative.lock', join(folder, 'relative.lock'), join(folder, 'relative.lock')])
   })
 })
 

@@ -111,7 +111,7 @@ describe('withLocks', () => {
     const lock = hostLock(freshName())
     for (const [list, ...rest] of [
       ['a name', () => {}], [[], () => {}], [Array(65).fill('x'), () => {}], [[42], () => {}], [[null], () => {}],
-      [[{}], () => {}], [[{ name: 'x', lock }], () => {}], [[{ lock: 'x', mod: 'read' }], () => {}], [[{ lock: {} }], () => {}],
+      [[{}], () => {}], [[{ name: 'x', lock }], () => {}], [[{ lock: 'x', mod: 'read' }], () => {}], [[{ lock: {} }], () => {}], [[{ lock: 'x' }], () => {}],
       [[{ name: 1 }], () => {}], [[lock, { lock, mode: 'mine' }], () => {}], [[lock]], [[lock], {}, 'fn'], [[lock], { timeoutMs: -1 }, () => {}],
       [[lock], { timeout: 1 }, () => {}], [[lock], { signal: {} }, () => {}], [[Symbol('x')], () => {}],
     ]) {
@@ -195,6 +195,18 @@ describe('a circle of waits', () => {
     assert.equal(lost.length, 1)
     assert.ok(lost[0].reason instanceof DeadlockError)
     assert.match(lost[0].reason.report, /host lock '/)
+  })
+
+  test('is seen coming: the order of classes of locks is watched over host locks, too', async () => {
+    const [name, lock] = [freshName('named'), hostLock(freshName())]
+    locks.configure({ lockOrder: 'error' })
+    try {
+      await locks.withLock(name, async () => (await lock.acquire()).release())
+      const error = await failure(lock.withLock(() => locks.acquire(name)))
+      assert.deepEqual([error.code, error.now.held, error.now.then], ['ERR_LOCK_ORDER', '-host', name])
+    } finally {
+      locks.configure({ lockOrder: 'off' })
+    }
   })
 
   test('of a hold with itself is refused at once, in a flow, too', async () => {

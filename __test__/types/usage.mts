@@ -1,7 +1,7 @@
 // A TypeScript program that uses every export as an ES module would, and states by `@ts-expect-error` what
 // the typings must refuse. Compiled here against the checkout and, in the install tests, against the
 // installed package, where the compiled program also runs: it prints its one line at the end.
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -222,7 +222,8 @@ async function unnamed(): Promise<void> {
 }
 
 async function onTheHost(): Promise<void> {
-  process.env.XDG_RUNTIME_DIR = mkdtempSync(join(tmpdir(), 'chainlock-usage-'))
+  const folder = mkdtempSync(join(tmpdir(), 'chainlock-usage-'))
+  process.env.XDG_RUNTIME_DIR = folder
   const lock = hostLock('usage', { allowNetworkFs: false })
   const guard: HostGuard | null = lock.tryAcquireSync({ mode: 'shared', label: 'usage' })
   const died: PreviousHolder | null | undefined = guard?.previousHolderDied
@@ -238,10 +239,11 @@ async function onTheHost(): Promise<void> {
   const wrapped: (text: string) => Promise<number> = hostLocked((text: string) => text)((text: string) => text.length + sum)
   await wrapped(`usage-${paths.length + same.length}`)
   lock.close()
+  rmSync(folder, { recursive: true })
   // @ts-expect-error a wait is awaited
-  lock.acquire({ timeoutMs: 0 }).release
+  void (() => lock.acquire().release())
   // @ts-expect-error a host lock cannot become shared
-  guard?.downgrade()
+  void (() => guard?.downgrade())
   // @ts-expect-error who stands still cannot be aborted
   void (() => lock.acquireSync({ signal: new AbortController().signal }))
 }

@@ -42,7 +42,8 @@ function statusOf({ name, number, path }) {
   const { fault, mode, token, waiters, holders } = JSON.parse(native.hostStatus(face, number))
   if (fault !== undefined) throw faultOf(fault, path)
   const what = { name: path, kind: 'host', mode, weight: 1 }
-  return { name, path, mode, token, waiters, holders: holders.map((/** @type {object} */ holder) => ({ ...what, ...holder })) }
+  const complete = (/** @type {object} */ holder) => ({ ...what, ...holder })
+  return { name, path, mode, token, waiters, holders: holders.map(complete) }
 }
 
 /** @param {import('../../index').HostLockHolder} holder */
@@ -56,7 +57,7 @@ function holding({ pid, threadId, label, heldMs, command }) {
 
 /** @param {readonly import('../../index').HostLockHolder[]} holders */
 function heldBy(holders) {
-  if (holders.length === 0) return 'whoever holds it has left no word, as flock(1) does, or others stand before it in line'
+  if (holders.length === 0) return 'who holds it has left no word, as flock(1) does, or others stand before it in line'
   const rest = holders.length - MOST_HOLDERS
   const more = rest > 0 ? `; and by ${whole(rest)} others` : ''
   return `held by ${holders.slice(0, MOST_HOLDERS).map(holding).join('; by ')}${more}`
@@ -82,7 +83,8 @@ function timedOut(file, weight, waitedMs, place) {
   const position = Math.max(1, place + (holders.some(({ isOwn }) => isOwn) ? 0 : 1))
   return new ChainlockError(
     'ERR_LOCK_TIMEOUT',
-    `waited ${whole(waitedMs)} ms for ${wanted(file, weight)}, place ${position} in the line of this process; ${heldBy(holders)}`,
+    `waited ${whole(waitedMs)} ms for ${wanted(file, weight)}, place ${position} in the line of this process; ` +
+      heldBy(holders),
     { path: file.path, waitedMs, position, holders: holders.slice(0, MOST_HOLDERS), holderCount: holders.length },
   )
 }
@@ -108,7 +110,8 @@ function deadlock(path, steps) {
       const next = `[${((index + 1) % steps.length) + 1}]`
       const who = label === null ? `process ${pid}` : `${shown(label)}, process ${pid}`
       const since = waitedMs === undefined ? '' : `, for ${lasting(waitedMs)}`
-      return `[${index + 1}] ${who}\n    waits for host lock ${shown(wants)}${since}\n    held by ${next}`
+      const wait = `waits for host lock ${shown(wants)}${since}`
+      return `[${index + 1}] ${who}\n    ${wait}\n    held by ${next}`
     }),
   ].join('\n')
   const message = `host lock ${shown(path)} would be waited for for ever. ${report}`

@@ -6,8 +6,6 @@
 const { epochMs } = require('../locks/clock')
 const { createTracker } = require('../locks/collected')
 const { modeOf } = require('../locks/errors')
-const { calls: namedCalls, RELEASED } = require('../locks/face')
-const waiters = require('../locks/waiters')
 const { lost, wanted } = require('./errors')
 const { native, face, calls } = require('./face')
 
@@ -100,7 +98,9 @@ class HostGuard {
     if (this.#controller === null) {
       this.#controller = new AbortController()
       // What was released stays quiet.
-      if (this.#isOpen && !this.check()) this.#controller.abort(lost(wanted(this.#file, this.#weight), this.token, false))
+      if (this.#isOpen && !this.check()) {
+        this.#controller.abort(lost(wanted(this.#file, this.#weight), this.token, false))
+      }
     }
     return this.#controller.signal
   }
@@ -127,21 +127,22 @@ class HostGuard {
 
   /** @param {HostGuard} guard @param {0 | 1} failed Whether its callback threw. */
   static #end(guard, failed) {
-    const released = HostGuard.#leaveFile(guard)
-    const answer = namedCalls.release(guard.#slot, guard.#inner, failed)
-    if (answer !== RELEASED) waiters.goOn(answer)
-    return released
+    HostGuard.#close(guard)
+    // Both in one call: the kernel's first.
+    return HostGuard.#ended(guard, calls.release(guard.#hold, guard.#slot, guard.#inner, failed))
   }
 
   /** @param {HostGuard} guard */
-  static #leaveFile(guard) {
+  static #close(guard) {
     guard.#isOpen = false
     if (guard.#tracking !== UNTRACKED) tracker.forget(guard, guard.#tracking === REGISTERED)
-    const released = calls.release(guard.#hold)
+  }
+
+  /** @param {HostGuard} guard @param {boolean} released */
+  static #ended(guard, released) {
     guard.#file.holdEnds(guard.#hold)
-    if (released) return true
-    guard.#controller?.abort(lost(wanted(guard.#file, guard.#weight), guard.token, false))
-    return false
+    if (!released) guard.#controller?.abort(lost(wanted(guard.#file, guard.#weight), guard.token, false))
+    return released
   }
 
   static {
@@ -154,7 +155,9 @@ class HostGuard {
       },
       // Of a call that holds the process's own lock itself.
       leaveFile(guard) {
-        if (guard.#isOpen) HostGuard.#leaveFile(guard)
+        if (!guard.#isOpen) return
+        HostGuard.#close(guard)
+        HostGuard.#ended(guard, calls.release(guard.#hold))
       },
       end: (guard, failed) => guard.#isOpen && HostGuard.#end(guard, failed),
     }
@@ -164,7 +167,8 @@ class HostGuard {
         guard.#tracking = REGISTERED
         const what = wanted(guard.#file, guard.#weight)
         const { label, token: shownToken } = guard
-        return { what, label, shownToken, slot: guard.#slot, token: guard.#inner, ...kernelHold(guard.#file, guard.#hold) }
+        const hold = kernelHold(guard.#file, guard.#hold)
+        return { what, label, shownToken, slot: guard.#slot, token: guard.#inner, ...hold }
       },
     })
   }

@@ -97,7 +97,9 @@ function enterFile(file, weight, wait, { guard: inner, askedAt }) {
     sleepUntil(() => calls.poll(ticket) !== 0)
     const [kind, , second, token, at, died] = scratch
     if (kind === Told.GRANTED) return claims.makeGuard(file, weight, wait, inner, token, at, second, died)
-    throw kind === Told.TIMED_OUT ? timedOut(file, weight, timeoutMs - leftMs + second, 0) : faultOf(takeFault(second), file.path)
+    throw kind === Told.TIMED_OUT
+      ? timedOut(file, weight, timeoutMs - leftMs + second, 0)
+      : faultOf(takeFault(second), file.path)
   } catch (error) {
     namedGuards.end(inner, 0)
     throw error

@@ -117,15 +117,18 @@ function partOf(entry, argument, usual) {
   if (typeof entry !== 'object' || entry === null) throw invalidArgument(`withLocks: ${argument}`, ENTRY, entry)
   const { name, lock, mode } = copyOptions('withLocks', entry, ['name', 'lock', 'mode'], argument)
   if ((name === undefined) === (lock === undefined)) throw invalidArgument(`withLocks: ${argument}`, ENTRY, entry)
-  const inner = lock === undefined ? { key: lockName('withLocks', name, `${argument}.name`), host: null, weight: null } : bareLock(lock)
-  if (inner === null) throw invalidArgument(`withLocks: ${argument}.lock`, 'a lock of locks.lock() or hostLock()', lock)
+  const inner = bareLock(lock === undefined ? lockName('withLocks', name, `${argument}.name`) : lock)
+  if (inner === null || typeof lock === 'string') {
+    throw invalidArgument(`withLocks: ${argument}.lock`, 'a lock of locks.lock() or hostLock()', lock)
+  }
   const weight = mode === undefined ? (inner.weight ?? usual) : modeWeight('withLocks', mode, `${argument}.mode`)
   return { ...inner, weight, guard: null }
 }
 
 /**
  * @param {unknown} value
- * @returns {{ key: string, host: import('./lock').HostLock | null, weight: 0 | 1 | null } | null} A handle says its mode.
+ * @returns {{ key: string, host: import('./lock').HostLock | null, weight: 0 | 1 | null } | null} A handle says
+ *   its mode.
  */
 function bareLock(value) {
   if (typeof value === 'string') return { key: value, host: null, weight: null }

@@ -83,7 +83,8 @@ function place(kind) {
 
 /** @param {string} call @param {string} where */
 function misplaced(call, where) {
-  return typeError('ERR_LOCK_INVALID_ARGUMENT', `${call} cannot decorate ${where}: decorate a method, or wrap a function: ${call}(name)(fn)`)
+  const use = `decorate a method, or wrap a function: ${call}(name)(fn)`
+  return typeError('ERR_LOCK_INVALID_ARGUMENT', `${call} cannot decorate ${where}: ${use}`)
 }
 
 /**

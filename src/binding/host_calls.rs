@@ -99,7 +99,7 @@ pub fn host_died(number: u32, hold: f64) -> Result<String> {
     let Some((lock, id)) = face(number)?.hold(hold) else { return Ok(String::new()) };
     let died =
         lock.with(|state| state.holds.iter().find(|hold| hold.id == id).and_then(|hold| hold.died.clone()));
-    Ok(died.and_then(|holder| serde_json::to_string(&report::view(holder)).ok()).unwrap_or_default())
+    Ok(died.and_then(|holder| serde_json::to_string(&report::view(*holder)).ok()).unwrap_or_default())
 }
 
 /// The private folder in which the files of named locks lie, or the fault, in JSON.

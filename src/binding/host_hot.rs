@@ -32,7 +32,7 @@ impl Call for TryAcquire {
         let label = if args.count > 3 { args.label(3, &mut room) } else { None };
         let grant = PROCESS.named.try_acquire(face.seat.caller, target, weight, label.as_deref(), now);
         let Some(grant) = grant else { return Answer::Number(UNAVAILABLE) };
-        let answer = match lock.take(&face.ask(weight, label.as_deref())) {
+        let answer = match lock.take(&face.ask(weight, label.as_deref()), now) {
             turns::Answer::Taken(taken) => {
                 face.seat.put(0, f64::from(grant.slot));
                 face.seat.put(1, grant.token as f64);
@@ -56,11 +56,13 @@ impl Call for Take {
         let file = args.index(0) as u32;
         let Some(lock) = face.lock(file) else { return Answer::Number(UNAVAILABLE) };
         let label = if args.count > 2 { args.label(2, &mut room) } else { None };
-        Answer::Number(match lock.take(&face.ask(args.count(1).unwrap_or(0), label.as_deref())) {
-            turns::Answer::Taken(taken) => face.put_taken(file, &taken),
-            turns::Answer::Held => UNAVAILABLE,
-            turns::Answer::Fault(fault) => face.put_fault(&fault),
-        })
+        Answer::Number(
+            match lock.take(&face.ask(args.count(1).unwrap_or(0), label.as_deref()), time::now()) {
+                turns::Answer::Taken(taken) => face.put_taken(file, &taken),
+                turns::Answer::Held => UNAVAILABLE,
+                turns::Answer::Fault(fault) => face.put_fault(&fault),
+            },
+        )
     }
 }
 
@@ -98,15 +100,22 @@ impl Call for Within {
     }
 }
 
-/// `release(hold)`: whether it was held.
+/// `release(hold, slot, token, failed)`: the kernel's lock, then the named one of the process, in one call; whether
+/// the first was held. Without what comes after `hold`, the kernel's alone.
 struct Release;
 impl Call for Release {
     type Face = HostFace;
     const NAME: &'static str = "release";
+    const ARGS: usize = 4;
     #[inline]
     fn run(face: &HostFace, args: &Args) -> Answer {
         let hold = args.number(0).and_then(|hold| face.hold(hold));
-        Answer::Bool(hold.is_some_and(|(lock, hold)| PROCESS.host.release(&lock, hold)))
+        let released = hold.is_some_and(|(lock, hold)| PROCESS.host.release(&lock, hold));
+        if args.count > 1 {
+            let (slot, token) = (args.index(1) as u32, args.count(2).unwrap_or(0));
+            tell_named(PROCESS.named.release(slot, token, args.whole(3) != 0, time::now()), None);
+        }
+        Answer::Bool(released)
     }
 }
 

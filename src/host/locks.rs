@@ -88,7 +88,7 @@ impl HostLocks {
 
     /// Asks, and waits if need be; until `deadline`.
     pub fn request(&self, lock: &Arc<HostLock>, ask: &Ask, deadline: Nanos, now: Nanos) -> Requested {
-        match lock.take_soon(ask) {
+        match lock.take_soon(ask, now) {
             Answer::Taken(taken) => return Requested::Taken(taken),
             Answer::Fault(fault) => {
                 // Somebody may have come while this one looked on.

@@ -20,10 +20,10 @@ pub fn command() -> ShortText {
 /// The exclusive holder that did not live to give the lock back, or not even to write down who it is. Who asks has
 /// the kernel's lock, so nobody else can hold it exclusively, or write.
 #[inline]
-pub fn died_before(record: &Record) -> Option<Holder> {
+pub fn died_before(record: &Record) -> Option<Box<Holder>> {
     // Relaxed: whoever wrote it is gone.
     let is_free = record.state.load(Ordering::Relaxed) == NOBODY;
-    if is_free { None } else { Some(record.copy()) }
+    if is_free { None } else { Some(Box::new(record.copy())) }
 }
 
 /// Shows the process among the shared holders, if there is room.

@@ -58,11 +58,8 @@ pub struct State {
 #[derive(Debug)]
 pub struct Hold {
     pub id: u32,
-    pub token: u64,
     pub caller: Caller,
-    pub since: Nanos,
-    pub label: ShortText,
-    pub died: Option<Holder>,
+    pub died: Option<Box<Holder>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -128,8 +125,8 @@ impl HostLock {
 
     /// Asks without waiting.
     #[inline]
-    pub fn take(&self, ask: &Ask) -> Answer {
-        self.with(|state| match state.take(&self.place, ask) {
+    pub fn take(&self, ask: &Ask, now: Nanos) -> Answer {
+        self.with(|state| match state.take(&self.place, ask, now) {
             Ok(Some(taken)) => Answer::Taken(taken),
             Ok(None) => Answer::Held,
             Err(fault) => Answer::Fault(fault),
@@ -137,8 +134,8 @@ impl HostLock {
     }
 
     /// Asks, and where the lock is held looks on for a moment: waking a thread costs more than a short hold lasts.
-    pub fn take_soon(&self, ask: &Ask) -> Answer {
-        let answer = self.take(ask);
+    pub fn take_soon(&self, ask: &Ask, now: Nanos) -> Answer {
+        let answer = self.take(ask, now);
         if !matches!(answer, Answer::Held) {
             return answer;
         }
@@ -151,7 +148,7 @@ impl HostLock {
         self.with(|state| {
             state.has_thread = false;
             state.withdraw();
-            let taken = if is_free { state.try_kernel(&self.place, ask) } else { Ok(None) };
+            let taken = if is_free { state.try_kernel(&self.place, ask, time::now()) } else { Ok(None) };
             state.misses = if matches!(taken, Ok(Some(_))) { 0 } else { PAUSE };
             match taken {
                 Ok(Some(taken)) => Answer::Taken(taken),
@@ -208,15 +205,14 @@ impl State {
         !self.holds.is_empty() && self.mode == KernelMode::Shared && mode == KernelMode::Shared
     }
 
-    fn take(&mut self, place: &Place, ask: &Ask) -> Result<Option<Taken>, Fault> {
+    fn take(&mut self, place: &Place, ask: &Ask, now: Nanos) -> Result<Option<Taken>, Fault> {
         if self.has_thread || !self.queue.is_empty() {
             return Ok(None);
         }
         if self.may_join(ask.mode) {
             let file = self.open(place)?;
             // A writer of another process would starve behind readers that follow one another here.
-            return Ok((!file.is_damaged() && !file.does_another_wait())
-                .then(|| self.grant(&file, ask, time::now())));
+            return Ok((!file.is_damaged() && !file.does_another_wait()).then(|| self.grant(&file, ask, now)));
         }
         if !self.holds.is_empty() {
             return Ok(None);
@@ -224,17 +220,16 @@ impl State {
         if self.open(place)?.is_turn_of_others() {
             return Ok(None);
         }
-        self.try_kernel(place, ask)
+        self.try_kernel(place, ask, now)
     }
 
     /// Asks the kernel, whoever else waits.
-    fn try_kernel(&mut self, place: &Place, ask: &Ask) -> Result<Option<Taken>, Fault> {
+    fn try_kernel(&mut self, place: &Place, ask: &Ask, now: Nanos) -> Result<Option<Taken>, Fault> {
         for _ in 0..REOPENINGS {
             let file = self.open(place)?;
             if !file.try_lock(ask.mode)? {
                 return Ok(None);
             }
-            let now = time::now();
             let is_fresh = now.since(self.looked_at) < LOOK_EVERY;
             if is_fresh || !self.is_lost(&file)? {
                 return Ok(Some(self.grant(&file, ask, now)));
@@ -298,7 +293,7 @@ impl State {
         self.highest = token;
         self.last_hold += 1;
         let (id, has_died) = (self.last_hold, died.is_some());
-        self.holds.push(Hold { id, token, caller: ask.caller, since, label: ask.label, died });
+        self.holds.push(Hold { id, caller: ask.caller, died });
         Taken { hold: id, token, since, died: has_died }
     }
 
