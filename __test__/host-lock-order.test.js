@@ -176,6 +176,25 @@ describe('a circle of waits', () => {
     await third.end()
   })
 
+  test('that goes through the line of a process is found, too', async () => {
+    const [a, b] = [hostLock(freshName('a')), hostLock(freshName('b'))]
+    await other.run(({ chainlock, kept }, [outer, inner]) => {
+      const asks = new Promise((resolve) => kept.set('ask', resolve))
+      const wants = () => chainlock.hostLock(inner).withLock({ timeoutMs: Infinity }, () => 'worked')
+      kept.set('outcome', chainlock.hostLock(outer).withLock(() => asks.then(wants)).catch(({ code }) => code))
+    }, [b.name, a.name])
+    await until(() => b.status().holders.length > 0, 'the other process holds one')
+    const before = b.withLock({ timeoutMs: Infinity }, () => 'worked')
+    const behind = a.withLock(async () => {
+      await other.run(({ kept }) => kept.get('ask')())
+      return b.withLock({ timeoutMs: Infinity }, () => 'worked')
+    })
+    const mine = behind.catch(({ code }) => code)
+    const outcomes = [await mine, await other.run(({ kept }) => kept.get('outcome')), await before]
+    assert.deepEqual(outcomes.sort(), ['ERR_LOCK_DEADLOCK', 'worked', 'worked'])
+    for (const lock of [a, b]) assert.deepEqual(inLine(lock), { holders: 0, waiters: 0 })
+  })
+
   test('within one process is refused at once', async () => {
     const [a, b] = [hostLock(freshName('a')), hostLock(freshName('b'))]
     const [first, second] = [gate(), gate()]

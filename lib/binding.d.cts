@@ -172,7 +172,7 @@ export interface OpenedFile {
 export interface OpenedHostFace {
   /** The face's number, for the calls below. */
   face: number
-  calls: { tryAcquire(target: number | string, file: number, weight: number, label?: string): number; take(file: number, weight: number, label?: string): number; wait(file: number, weight: number, timeoutMs: number, label?: string): number; within(ticket: number, hold: number): boolean; release(hold: number, slot?: number, token?: number, failed?: number): boolean; holds(hold: number): boolean; cancel(ticket: number): boolean; fetch(): number; poll(ticket: number): number; attend(): boolean }
+  calls: { tryAcquire(target: number | string, file: number, weight: number, label?: string): number; take(file: number, weight: number, label?: string): number; wait(file: number, weight: number, timeoutMs: number, label?: string): number; wants(file: number): number; within(ticket: number, hold: number): boolean; release(hold: number, slot?: number, token?: number, failed?: number): boolean; holds(hold: number): boolean; cancel(ticket: number): boolean; fetch(): number; poll(ticket: number): number; attend(): boolean }
 }
 
 /** The raw calls of the named locks and their face. */

@@ -10,6 +10,7 @@ const aborts = require('../locks/aborts')
 const named = require('../locks/claims')
 const frames = require('../locks/frames')
 const { guards: namedGuards } = require('../locks/guard')
+const options = require('../locks/options')
 const { now } = require('../locks/timer')
 const { faultOf, ofLine, timedOut } = require('./errors')
 const { calls, scratch, takeFault, Answer } = require('./face')
@@ -135,15 +136,43 @@ function run(file, weight, wait, fn) {
  */
 function afterLine(file, weight, wait, next) {
   const { timeoutMs } = wait
-  const inner = named.take(file.target, weight, wait, named.CALL)
-  if (namedGuards.isOne(inner)) return next(inner, timeoutMs)
+  const watch = nesting.context() === undefined ? null : watchLine(file, wait)
+  const inner = named.take(file.target, weight, watch === null ? wait : watch.wait, named.CALL)
+  if (namedGuards.isOne(inner)) {
+    watch?.end()
+    return next(inner, timeoutMs)
+  }
   const askedAt = now()
+  if (watch !== null) inner.then(watch.end, watch.end)
   return inner.then(
     (granted) => next(granted, timeoutMs < 0 ? timeoutMs : Math.max(0, timeoutMs - (now() - askedAt))),
     (error) => {
       throw ofLine(file, weight, error)
     },
   )
+}
+
+/**
+ * The process's own line is part of circles over several processes, too: somebody before us in it may wait for the
+ * kernel's lock, whose holder waits for what is held around us.
+ * @param {HostFile} file
+ * @param {Wait} wait
+ * @returns {{ wait: Wait, end(): void } | null} Null when no host lock is held around the request.
+ */
+function watchLine(file, wait) {
+  if (!isInHostLock()) return null
+  waiting.open()
+  const controller = new AbortController()
+  const ticket = calls.wants(file.number)
+  tellAround(ticket)
+  waiting.add(ticket, {
+    file,
+    granted() {},
+    timedOut() {},
+    failed: (fault) => controller.abort(faultOf(fault, file.path)),
+  })
+  const signal = wait.signal === undefined ? controller.signal : AbortSignal.any([wait.signal, controller.signal])
+  return { wait: Object.assign(new options.Wait(wait.timeoutMs), wait, { signal }), end: () => waiting.cancel(ticket) }
 }
 
 /** Waits for the kernel's lock. When it is not granted, it gives back the process's own. */
@@ -250,17 +279,18 @@ function askFile({ number }, weight, wait, timeoutMs) {
  * @param {number} ticket
  */
 function tellAround(ticket) {
-  for (let at = /** @type {any} */ (nesting.context()); at !== undefined; at = at.outer) {
-    if (at.hold.key !== frames.KEY || !at.hold.open) continue
-    // Of another copy of this package they have other numbers.
-    if (at.guard === null) for (const kept of at.guards) tellWithin(ticket, kept.host)
-    else tellWithin(ticket, at.host)
-  }
+  for (const guard of hostLocksAround()) calls.within(ticket, guards.hold(guard))
 }
 
-/** @param {number} ticket @param {unknown} guard */
-function tellWithin(ticket, guard) {
-  if (guards.isOne(guard)) calls.within(ticket, guards.hold(guard))
+const isInHostLock = () => hostLocksAround().next().done === false
+
+/** The holds of host locks around this call, of frames and flows; those of another copy have other numbers. */
+function* hostLocksAround() {
+  for (let at = /** @type {any} */ (nesting.context()); at !== undefined; at = at.outer) {
+    if (at.hold.key !== frames.KEY || !at.hold.open) continue
+    const around = at.guard === null ? Array.from(at.guards, (kept) => kept.host) : [at.host]
+    for (const guard of around) if (guards.isOne(guard)) yield guard
+  }
 }
 
 /** @param {LockGuard} inner @param {unknown} reason @returns {Promise<never>} */

@@ -116,11 +116,16 @@ impl HostFace {
             Requested::Taken(taken) => self.put_taken(file, &taken),
             Requested::Fault(fault) => self.put_fault(&fault),
             Requested::Waits(ticket) => {
-                self.tickets.borrow_mut().insert(ticket, file);
+                self.waits(ticket, file);
                 self.seat.put(0, ticket as f64);
                 WAITING
             }
         }
+    }
+
+    /// Notes for which file a ticket waits.
+    pub fn waits(&self, ticket: u64, file: u32) {
+        self.tickets.borrow_mut().insert(ticket, file);
     }
 
     pub fn forget(&self, ticket: u64) {

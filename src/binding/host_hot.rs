@@ -87,6 +87,20 @@ impl Call for Wait {
     }
 }
 
+/// `wants(file)`: the ticket of a wait that is made in the process's own line; only a deadlock answers it.
+struct Wants;
+impl Call for Wants {
+    type Face = HostFace;
+    const NAME: &'static str = "wants";
+    fn run(face: &HostFace, args: &Args) -> Answer {
+        let file = args.index(0) as u32;
+        let Some(lock) = face.lock(file) else { return Answer::Number(UNAVAILABLE) };
+        let ticket = PROCESS.host.watch(&lock, &face.ask(0, None), time::now());
+        face.waits(ticket, file);
+        Answer::Number(ticket as f64)
+    }
+}
+
 /// `within(ticket, hold)`: says that the wait is made inside of that hold.
 struct Within;
 impl Call for Within {
@@ -195,6 +209,7 @@ pub fn install(env: sys::napi_env, target: sys::napi_value, face: *const HostFac
         put::<TryAcquire>,
         put::<Take>,
         put::<Wait>,
+        put::<Wants>,
         put::<Within>,
         put::<Release>,
         put::<Holds>,

@@ -46,6 +46,8 @@ struct Wait {
     within: Vec<(Arc<HostLock>, u32)>,
     look_at: Nanos,
     suspicion: Option<Cycle>,
+    /// It stands in no line here: who made it waits in the process's own line of that lock.
+    is_elsewhere: bool,
 }
 
 /// What became of a request that may wait.
@@ -97,7 +99,7 @@ impl HostLocks {
             }
             Answer::Held => {}
         }
-        let waiter = self.enter(lock, ask, deadline, now);
+        let waiter = self.enter(lock, ask, deadline, now, false);
         let wants_thread = lock.with(|state| {
             state.queue.push_back(waiter);
             state.wants_thread()
@@ -106,8 +108,21 @@ impl HostLocks {
         Requested::Waits(waiter.ticket)
     }
 
+    /// Notes that somebody waits for that lock in the process's own line, so that a circle over it is seen: nothing
+    /// but [`Ended::Deadlocked`] ever answers the ticket.
+    pub fn watch(&self, lock: &Arc<HostLock>, ask: &Ask, now: Nanos) -> u64 {
+        self.enter(lock, ask, Nanos::FOREVER, now, true).ticket
+    }
+
     /// Before it stands in line: who grants it finds its ticket.
-    fn enter(&self, lock: &Arc<HostLock>, ask: &Ask, deadline: Nanos, now: Nanos) -> Waiter {
+    fn enter(
+        &self,
+        lock: &Arc<HostLock>,
+        ask: &Ask,
+        deadline: Nanos,
+        now: Nanos,
+        is_elsewhere: bool,
+    ) -> Waiter {
         let mut registry = self.registry.lock();
         registry.last_ticket += 1;
         let ticket = registry.last_ticket;
@@ -116,7 +131,8 @@ impl HostLocks {
             registry.due.insert((deadline, Due::Timeout, ticket));
         }
         let (within, suspicion) = (Vec::new(), None);
-        let wait = Wait { lock: lock.clone(), waiter, deadline, within, look_at: Nanos::FOREVER, suspicion };
+        let (lock, look_at) = (lock.clone(), Nanos::FOREVER);
+        let wait = Wait { lock, waiter, deadline, within, look_at, suspicion, is_elsewhere };
         registry.waits.insert(ticket, wait);
         waiter
     }
@@ -173,8 +189,9 @@ impl HostLocks {
 
     /// Takes a waiter out of the line; false when its answer is on its way.
     pub fn cancel(&self, ticket: u64) -> bool {
-        let lock = self.registry.lock().waits.get(&ticket).map(|wait| wait.lock.clone());
-        lock.is_some_and(|lock| remove(&lock, ticket)) && self.leave(ticket).is_some()
+        let wait = self.registry.lock().waits.get(&ticket).map(|wait| (wait.lock.clone(), wait.is_elsewhere));
+        let left = wait.is_some_and(|(lock, is_elsewhere)| is_elsewhere || remove(&lock, ticket));
+        left && self.leave(ticket).is_some()
     }
 
     /// Does what the clock has made due: who has waited too long, who waits in a circle. Answers them, and when
