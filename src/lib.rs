@@ -18,7 +18,8 @@
 //!
 //! Outermost first: the list of locks (`binding::process`) → the rows (`local::departures`) → a send lock's
 //! book, or the book of the named locks (`local::locks`), never both → a mailbox (`binding::mailbox`). No two
-//! of one kind are held together. The host locks: their registry → a lock's state, and no book under either. No JavaScript and nothing that may wait runs under any of them.
+//! of one kind are held together. The host locks: their registry → a lock's state, and no book under either.
+//! No JavaScript and nothing that may wait runs under any of them.
 
 pub mod metrics;
 pub mod name;

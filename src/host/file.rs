@@ -7,11 +7,14 @@ use crate::sync::Ordering;
 use crate::sys::file_lock::{KernelMode, LockFile};
 use crate::sys::process;
 use crate::time::{self, Nanos};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The size of a lock file: whole pages of memory on every machine that has 16 KiB pages or smaller ones.
 pub const PAGE_BYTES: usize = 16_384;
 
+/// More than there can be (`PID_MAX_LIMIT` of the kernel is 2²²).
+const PIDS: Range<i64> = 0..1 << 32;
 /// Tokens are numbers that JavaScript can count exactly; half of them is more than any lock will ever grant.
 const MOST_TOKEN: u64 = 1 << 52;
 /// How long the last holder lets those go first who waited: enough to be woken.
@@ -81,7 +84,7 @@ impl HostFile {
     pub fn does_another_wait(&self) -> bool {
         // Relaxed: a hint, checked against the kernel.
         self.page().contended.load(Ordering::Relaxed) != 0
-            && (self.file.waits_after(0).is_some() || self.calm_down())
+            && (self.file.waits_among(PIDS).is_some() || self.calm_down())
     }
 
     /// Nobody waits any more. Who comes meanwhile tells the kernel first and then raises the hint: either the
@@ -90,7 +93,7 @@ impl HostFile {
     fn calm_down(&self) -> bool {
         let contended = &self.page().contended;
         contended.store(0, Ordering::Relaxed);
-        let came = self.file.waits_after(0).is_some();
+        let came = self.file.waits_among(PIDS).is_some();
         if came {
             contended.store(1, Ordering::Relaxed);
         }
@@ -100,10 +103,12 @@ impl HostFile {
     /// How many other processes wait.
     pub fn others_waiting(&self) -> u64 {
         let mut found = 0;
-        let mut from = 0;
-        while let Some(pid) = self.file.waits_after(from) {
-            found += 1;
-            from = pid + 1;
+        let mut ranges = vec![PIDS];
+        while let Some(range) = ranges.pop() {
+            if let Some(pid) = self.file.waits_among(range.clone()) {
+                found += 1;
+                ranges.extend([range.start..pid, pid + 1..range.end]);
+            }
         }
         found
     }

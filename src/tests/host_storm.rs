@@ -71,7 +71,7 @@ fn live(scene: &Scene, path: &Path, seed: u64, point: Option<u64>) {
         at(3, rounds);
         enter(scene, &user, &taken);
         at(4, rounds);
-        stay(scene, mark(own_pid(), taken.token), random.below(60));
+        stay(scene, mark(own_pid(), taken.token), random.below(300));
         at(5, rounds);
         leave(scene, mark(own_pid(), taken.token));
         at(6, rounds);
@@ -124,7 +124,7 @@ fn live_raw(scene: &Scene, path: &Path, seed: u64) {
         scene.inside.store(mark(own_pid(), 0), SeqCst);
         scene.granted_at.store(time::now().system(), SeqCst);
         scene.grants.fetch_add(1, SeqCst);
-        stay(scene, mark(own_pid(), 0), random.below(60));
+        stay(scene, mark(own_pid(), 0), random.below(300));
         scene.inside.store(0, SeqCst);
         raw.flock(libc::LOCK_UN);
     }

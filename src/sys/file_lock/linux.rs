@@ -5,6 +5,7 @@ use super::{Facts, FileKind, KernelMode};
 use crate::sys::fault;
 use std::ffi::CString;
 use std::io::{self, Error};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -15,8 +16,6 @@ pub const MAX_PATH_NOTE: usize = 504;
 
 /// Where the bytes of those who wait begin, one for each pid; far behind the content, where byte locks need no bytes.
 const WAITING_BYTES: i64 = 1 << 40;
-/// More than there can be pids (`PID_MAX_LIMIT` is 2²²).
-const MOST_PIDS: i64 = 1 << 32;
 
 pub fn user_id() -> u32 {
     // SAFETY: takes nothing and cannot fail.
@@ -219,11 +218,15 @@ impl LockFile {
         self.bytes(libc::F_OFD_SETLK, libc::F_UNLCK, i64::from(pid), 1);
     }
 
-    /// The lowest pid, from `first` on, of another process that waits.
-    pub fn waits_after(&self, first: i64) -> Option<i64> {
-        let rest = MOST_PIDS - first;
-        let (kind, start) = self.bytes(libc::F_OFD_GETLK, libc::F_WRLCK, first, rest.max(1))?;
-        (rest > 0 && kind != libc::F_UNLCK).then(|| (start - WAITING_BYTES).max(first))
+    /// The pid of another process that waits, any one in that range; the kernel does not answer in their order.
+    pub fn waits_among(&self, pids: Range<i64>) -> Option<i64> {
+        if pids.is_empty() {
+            return None;
+        }
+        let count = pids.end - pids.start;
+        let (kind, start) = self.bytes(libc::F_OFD_GETLK, libc::F_WRLCK, pids.start, count)?;
+        let pid = start - WAITING_BYTES;
+        (kind != libc::F_UNLCK && pids.contains(&pid)).then_some(pid)
     }
 
     fn bytes(&self, command: i32, kind: i32, first: i64, count: i64) -> Option<(i32, i64)> {

@@ -2,6 +2,7 @@
 
 use super::{Facts, KernelMode};
 use std::io::{self, Error, ErrorKind};
+use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
 
@@ -98,7 +99,7 @@ impl LockFile {
 
     pub fn end_waiting(&self, _pid: u32) {}
 
-    pub fn waits_after(&self, _first: i64) -> Option<i64> {
+    pub fn waits_among(&self, _pids: Range<i64>) -> Option<i64> {
         None
     }
 
