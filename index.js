@@ -83,9 +83,14 @@ const CLASSES = [
 ]
 later(CLASSES, () => require('./lib/locks/classes'))
 later(['readLock', 'writeLock'], () => require('./lib/locks/decorators'))
+const FILES = ['writeFileAtomic', 'writeFileAtomicSync', 'appendFileAtomic', 'appendFileAtomicSync']
+later(FILES, () => require('./lib/files'))
+later(['updateFile', 'updateFileSync'], () => require('./lib/files/update'))
 
 // Never run: for Node's ESM loader, which reads names off plain text only.
 0 && (module.exports = {
   // @ts-ignore
   Mutex, Semaphore, RWLock, withTimeout, tryAcquire, E_TIMEOUT, E_CANCELED, E_ALREADY_LOCKED, readLock, writeLock,
+  // @ts-ignore
+  writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync, updateFile, updateFileSync,
 })

@@ -26,7 +26,11 @@ mod deadlocks;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod differential;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod disk;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod escapes;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod file_crashes;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod locks_audit;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
