@@ -33,6 +33,7 @@ const FULL = {
   readingMs: 500,
   readingRounds: 5,
   webGrants: 10_000,
+  fileRounds: 20,
 }
 const DEEP = { ...FULL, namedGrants: 10_000_000 }
 const SMOKE = {
@@ -49,6 +50,7 @@ const SMOKE = {
   readingMs: 100,
   readingRounds: 1,
   webGrants: 400,
+  fileRounds: 2,
 }
 // Room for the requests of a whole line: the collector's copying of survivors is not to be taken for a line that
 // gets slower with its length.
@@ -70,6 +72,7 @@ const PARTS = {
   crowd,
   readers,
   memory,
+  files: (effort) => inOwnProcess('files', 'files', effort),
   web: async (effort) => {
     const execPath = nodeWithLocks()
     if (execPath === undefined) return { figures: [], facts: [], missing: HOW_TO_GET_ONE }
