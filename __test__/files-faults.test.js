@@ -60,7 +60,43 @@ function checkNext(file, { next, afterNext }) {
   assert.deepEqual(fs.readdirSync(path.dirname(file)), [path.basename(file)])
 }
 
+/** The calls of a log, each with what its descriptor or its name stands for. */
+function orderOf(log) {
+  const opened = new Map()
+  const kindOf = (name) => (name.endsWith('-tmp') ? 'temp' : name.endsWith('-append') ? 'record' : name === 'a' ? 'file' : 'folder')
+  const steps = []
+  for (const line of log.slice(0, log.lastIndexOf('write(1, ')).split('\n')) {
+    const [, call, descriptor, rest] = /^(\w+)\((\w+)(.*)/.exec(line) ?? []
+    const [, name] = /^, "([^"]*)"/.exec(rest ?? '') ?? []
+    const [, made] = / = (\d+)$/.exec(line) ?? []
+    if (call === 'openat' && made) opened.set(made, kindOf(name))
+    else if (call === 'renameat' || call === 'unlinkat') steps.push(`${call} ${kindOf(name)}`)
+    else if (call) steps.push(`${call} ${opened.get(descriptor)}`)
+  }
+  return steps
+}
+
 describe('faults', { skip: whyNot(), concurrency: false }, () => {
+  /** The calls that count, in their order: the name of the call, and of what it is made on. */
+  const ORDER = {
+    'a durable write': ['write temp', 'fsync temp', 'renameat temp', 'fsync folder'],
+    'a write that is not durable': ['write temp', 'renameat temp'],
+    'a durable addition': ['write record', 'fsync record', 'fsync folder', 'write file', 'fsync file', 'unlinkat record'],
+  }
+
+  for (const [name, order] of Object.entries(ORDER)) {
+    test(`${name}: what is synced, and when`, async (t) => {
+      const [dir, log] = [folder(t), path.join(folder(t), 'log')]
+      const file = path.join(dir, 'a')
+      const node = subject(OPERATIONS[name].run, { file, content: NEW })
+      await node.ready
+      reset(file)
+      const { log: seen } = await traced(node, log)
+      node.child.kill()
+      assert.deepEqual(orderOf(seen).filter((step) => /write|sync|rename|unlink/.test(step)), order)
+    })
+  }
+
   for (const [name, operation] of Object.entries(OPERATIONS)) {
     test(name, async (t) => {
       const [dir, log] = [folder(t), path.join(folder(t), 'log')]

@@ -10,6 +10,7 @@ const { pathToFileURL } = require('node:url')
 const { describe, test } = require('node:test')
 const { chainlock } = require('./helpers/package')
 const { folder, read, permissions } = require('./helpers/folders')
+const { startNode } = require('./helpers/processes')
 const { startWorker, message, exited } = require('./helpers/threads')
 
 const { writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync } = chainlock
@@ -236,6 +237,28 @@ describe('writing', () => {
     await message(worker)
     await worker.terminate()
     await exited(worker)
+    await writeFileAtomic(path.join(dir, 'a'), 'next')
+    assert.deepEqual(fs.readdirSync(dir), ['a'])
+  })
+
+  test('what a killed process has begun, also twenty times at once, the next write removes', async (t) => {
+    const dir = folder(t)
+    const node = startNode(({ chainlock, data }) => {
+      const { Readable } = require('node:stream')
+      const begin = () => {
+        const source = new Readable({ read() {} })
+        source.push(Buffer.alloc(1_100_000))
+        chainlock.writeFileAtomic(data, source)
+      }
+      for (let turn = 0; turn < 20; turn++) begin()
+      setInterval(() => {})
+    }, path.join(dir, 'a'))
+    const begun = () => fs.readdirSync(dir).filter((name) => /^\.a\.\d+\.chainlock-tmp$/.test(name)).length
+    while (begun() < 20) await new Promise(setImmediate)
+    await writeFileAtomic(path.join(dir, 'a'), 'of a living one')
+    assert.equal(begun(), 20, 'nobody removes what a living process writes')
+    node.child.kill('SIGKILL')
+    await node.ended
     await writeFileAtomic(path.join(dir, 'a'), 'next')
     assert.deepEqual(fs.readdirSync(dir), ['a'])
   })

@@ -96,6 +96,46 @@ const SCRIPTED = [
 /** Bugs in the native code; each costs a build. */
 const NATIVE = [
   {
+    name: 'a file takes its name before it is synced',
+    file: 'src/atomic_file/writer.rs',
+    from: "            self.doors.sync(&temp.file).map_err(at(\"fsync\"))?;\n",
+    to: '',
+    suite: 'files-faults.test.js',
+    test: 'a durable write: what is synced, and when',
+  },
+  {
+    name: 'the directory is not synced',
+    file: 'src/atomic_file/writer.rs',
+    from: 'self.doors.sync_dir(&self.place.dir).map_err(at("fsync"))',
+    to: 'Ok::<(), Trouble>(())',
+    suite: 'files-faults.test.js',
+    test: 'a durable write: what is synced, and when',
+  },
+  {
+    name: 'what a living process writes is taken for a dead one’s',
+    file: 'src/atomic_file/temp.rs',
+    from: 'if doors.try_lock(&file) != Ok(true) {',
+    to: 'if doors.try_lock(&file).is_err() {',
+    suite: 'files.test.js',
+    test: 'what a killed process has begun, also twenty times at once, the next write removes',
+  },
+  {
+    name: 'a torn addition is left as it is',
+    file: 'src/atomic_file/append.rs',
+    from: 'Ok(!is_whole)',
+    to: 'Ok(is_whole && false)',
+    suite: 'files-append.test.js',
+    test: 'a torn end is cut off, once, and only if the file is still the same',
+  },
+  {
+    name: 'additions are not kept apart',
+    file: 'src/atomic_file/append.rs',
+    from: 'Ok(false) => return Err(busy()),',
+    to: 'Ok(false) => {}',
+    suite: 'files-append.test.js',
+    test: 'four processes: every entry is there once, whole and in order',
+  },
+  {
     name: 'missing token check',
     file: 'src/send/lock.rs',
     from: 'Which::Token(token) => holder.token == token,',

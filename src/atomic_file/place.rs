@@ -4,7 +4,7 @@ use super::doors::Doors;
 use super::{Links, Trouble, What, at};
 use crate::sys::replace::{Errno, Facts, Kind};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, is_separator};
 
 /// As many as the system itself follows.
 const MOST_LINKS: usize = 40;
@@ -50,14 +50,21 @@ pub fn find<D: Doors>(doors: &D, path: &Path, links: Links) -> Result<Place<D>, 
 
 /// The directory and the name in it. What can only be a directory is one.
 fn split(path: &Path) -> Result<(&Path, OsString), Trouble> {
-    let bytes = path.as_os_str().as_encoded_bytes();
-    let is_plain =
-        ![&b"/"[..], b"/.", b"\\"].iter().any(|end| bytes.ends_with(end) && (cfg!(windows) || *end != b"\\"));
     let parent =
         path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
     match (path.file_name(), parent) {
-        (Some(name), Some(parent)) if is_plain => Ok((parent, name.to_owned())),
+        (Some(name), Some(parent)) if !says_directory(path) => Ok((parent, name.to_owned())),
         _ => Err(not_a_file(Kind::Directory)),
+    }
+}
+
+/// Whether a path ends with a separator, or with one and a dot, which `Path` would overlook.
+fn says_directory(path: &Path) -> bool {
+    let is_separator = |byte: &u8| is_separator(char::from(*byte));
+    match path.as_os_str().as_encoded_bytes() {
+        [.., before, b'.'] => is_separator(before),
+        [.., last] => is_separator(last),
+        [] => false,
     }
 }
 

@@ -1,9 +1,9 @@
 //! The file beside the target in which new content grows.
 //!
-//! Its name is one of a few that belong to the target. The writer makes it, takes its lock and looks that it
-//! is still there: from then on nobody removes it while the writer lives. A file that can be locked is a dead
-//! writer's, and is removed. Where files cannot be locked, each writer has a name of its own, and nobody
-//! removes what is not his.
+//! Its name is the first free one of those that belong to the target, which are counted. The writer makes it,
+//! takes its lock and looks that it is still there: from then on nobody removes it while the writer lives. A
+//! file that can be locked is a dead writer's, and is removed. Where files cannot be locked, each writer has a
+//! name of its own, and nobody removes what is not his.
 
 use super::doors::Doors;
 use super::{Trouble, at};
@@ -11,8 +11,11 @@ use crate::sync::{Ordering, StaticU64};
 use crate::sys::replace::{Errno, Facts, Kind};
 use std::ffi::{OsStr, OsString};
 
-/// As many writers of one file at a time find a name by themselves; there is hardly ever a second one.
-const SLOTS: usize = 8;
+/// What is left behind is looked for until so many names in a row are free: there is hardly ever a second
+/// writer of one file at a time.
+const NEAR: usize = 7;
+/// More writers of one file at a time have a name of their own.
+const MOST: usize = 1_000;
 /// The longest part of the target's name in the name of a file beside it, in bytes.
 const LONGEST_STEM: usize = 100;
 /// How often a name is tried that somebody is clearing.
@@ -36,13 +39,26 @@ enum Made<D: Doors> {
     NoLocks,
 }
 
+/// What has become of a name.
+#[derive(Clone, Copy, PartialEq)]
+enum Name {
+    /// There was nothing.
+    Free,
+    /// What was there was a dead writer's.
+    Cleared,
+    Taken,
+}
+
 /// A new file for the target of that name; clears away what dead writers of this target left.
 pub fn claim<D: Doors>(doors: &D, dir: &D::Dir, target: &OsStr, mode: u32) -> Result<Temp<D>, Trouble> {
-    let mut own = None;
-    for slot in 0..SLOTS {
+    let (mut own, mut free) = (None, 0);
+    for slot in 0..MOST {
         let name = beside(target, &format!("{slot}.chainlock-tmp"));
         if own.is_some() {
-            clear(doors, dir, &name);
+            free = if clear(doors, dir, &name) == Name::Free { free + 1 } else { 0 };
+            if free == NEAR {
+                break;
+            }
             continue;
         }
         match make(doors, dir, &name, mode)? {
@@ -57,7 +73,7 @@ pub fn claim<D: Doors>(doors: &D, dir: &D::Dir, target: &OsStr, mode: u32) -> Re
 fn make<D: Doors>(doors: &D, dir: &D::Dir, name: &OsStr, mode: u32) -> Result<Made<D>, Trouble> {
     for _ in 0..TRIES {
         let file = match doors.create(dir, name, mode) {
-            Err(Errno("EEXIST")) if clear(doors, dir, name) => continue,
+            Err(Errno("EEXIST")) if clear(doors, dir, name) != Name::Taken => continue,
             Err(Errno("EEXIST")) => return Ok(Made::Taken),
             answer => answer.map_err(at("open"))?,
         };
@@ -104,25 +120,25 @@ fn make_unlocked<D: Doors>(doors: &D, dir: &D::Dir, target: &OsStr, mode: u32) -
     }
 }
 
-/// Removes the file when it is a dead writer's; whether the name is free now.
-fn clear<D: Doors>(doors: &D, dir: &D::Dir, name: &OsStr) -> bool {
+/// Removes the file when it is a dead writer's.
+fn clear<D: Doors>(doors: &D, dir: &D::Dir, name: &OsStr) -> Name {
     match doors.look(dir, name) {
-        Err(errno) => return errno == Errno("ENOENT"),
-        Ok(facts) if facts.kind != Kind::File => return false,
-        Ok(_) => {}
+        Err(Errno("ENOENT")) => return Name::Free,
+        Ok(facts) if facts.kind == Kind::File => {}
+        _ => return Name::Taken,
     }
-    let Ok(file) = doors.open(dir, name) else { return false };
+    let Ok(file) = doors.open(dir, name) else { return Name::Taken };
     if doors.try_lock(&file) != Ok(true) {
-        return false;
+        return Name::Taken;
     }
     // Only now, as another may have cleared the name and a third taken it since it was opened.
     let is_this = match (doors.facts(&file), doors.look(dir, name)) {
         (Ok(opened), Ok(named)) => opened.inode == named.inode,
         _ => false,
     };
-    let cleared = is_this && doors.unlink(dir, name).is_ok();
+    let is_cleared = is_this && doors.unlink(dir, name).is_ok();
     doors.unlock(&file);
-    cleared
+    if is_cleared { Name::Cleared } else { Name::Taken }
 }
 
 /// The name of a file beside the target: `.settings.json.0.chainlock-tmp`. A long name is told by its
