@@ -113,7 +113,7 @@ describe('targets that cannot be written', () => {
 })
 
 describe('a system that refuses', () => {
-  test('a full disk: the old content stays, and nothing else', async (t) => {
+  test('a full disk, then a read-only one: the old content stays, and nothing else', async (t) => {
     const dir = folder(t)
     const mounted = process.platform === 'linux' && spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', dir])
     if (mounted === false || mounted.status !== 0) return t.skip('NOT TESTED: a small tmpfs cannot be mounted here')
@@ -127,6 +127,9 @@ describe('a system that refuses', () => {
         assert.deepEqual(tree(dir), ['a'])
       }
       await writeFileAtomic(file, 'there is room for this')
+      assert.equal(spawnSync('mount', ['-o', 'remount,ro', dir]).status, 0)
+      for (const call of Object.values(CALLS)) await assert.rejects(call(file, 'x'), error(IO, 'EROFS', file, 'read-only'))
+      assert.equal(read(file), 'there is room for this')
     } finally {
       spawnSync('umount', [dir])
     }

@@ -65,9 +65,13 @@ test('four processes count: no update is lost, also over a link', async (t) => {
 
 test('a directory, a path with no parent, a missing function', async (t) => {
   const dir = folder(t)
+  const orphan = path.join(dir, 'no', 'a')
   await assert.rejects(updateFile(dir, () => 'x'), { code: 'ERR_LOCK_FILE_UNSAFE', path: dir })
-  await assert.rejects(updateFile(path.join(dir, 'no', 'a'), () => 'x'), (thrown) => thrown instanceof chainlock.ChainlockError)
+  assert.throws(() => updateFileSync(dir, () => 'x'), { code: 'ERR_LOCK_FILE_UNSAFE', path: dir })
+  await assert.rejects(updateFile(orphan, () => 'x'), { code: 'ERR_LOCK_FILE_IO', errno: 'ENOENT', path: orphan })
+  assert.equal(fs.existsSync(`${dir}.lock`), false, 'not even a lock file is made')
   await assert.rejects(updateFile(path.join(dir, 'a')), { code: 'ERR_LOCK_INVALID_ARGUMENT', message: /fn/ })
   await assert.rejects(updateFile(path.join(dir, 'a'), () => 'x', { mod: 1 }), { code: 'ERR_LOCK_UNKNOWN_OPTION' })
   assert.throws(() => updateFileSync(path.join(dir, 'a'), () => 'x', { signal: AbortSignal.abort() }), { code: 'ERR_LOCK_UNKNOWN_OPTION' })
+  assert.deepEqual(fs.readdirSync(dir), [])
 })

@@ -22,9 +22,12 @@ const OF_LOCK = ['timeoutMs', 'signal', 'label']
 /** @type {typeof import('../../index').updateFile} */
 async function updateFile(/** @type {any} */ path, /** @type {any} */ fn, /** @type {any} */ options) {
   const { to, given, how, encoding } = asked(CALL, path, fn, options, UPDATE)
+  const settle = async () => check(CALL, to, await native.settleFile(to.bytes, how))
+  // Also before the lock, so that for what cannot be written no lock file is made.
+  await settle()
   const file = await realPath(to.text, how.links)
   return lockOf(file).withLock(pick(given, OF_LOCK), async () => {
-    check(CALL, to, await settled(native.settleFile(to.bytes, how)))
+    await settle()
     const content = await fn(await fs.promises.readFile(file, encoding).catch((error) => nullWhenMissing(CALL, to, error)))
     if (content === undefined) return
     await writeFileAtomic(path, content, pick(given, OF_WRITE))
@@ -34,9 +37,11 @@ async function updateFile(/** @type {any} */ path, /** @type {any} */ fn, /** @t
 /** @type {typeof import('../../index').updateFileSync} */
 function updateFileSync(/** @type {any} */ path, /** @type {any} */ fn, /** @type {any} */ options) {
   const { to, given, how, encoding } = asked(CALL_SYNC, path, fn, options, UPDATE_SYNC)
+  const settle = () => check(CALL_SYNC, to, native.settleFileSync(to.bytes, how))
+  settle()
   const file = realPathSync(to.text, how.links)
   return lockOf(file).withLockSync(pick(given, OF_LOCK), () => {
-    check(CALL_SYNC, to, missingIsFine(native.settleFileSync(to.bytes, how)))
+    settle()
     const content = fn(readSync(to, file, encoding))
     if (typeof content?.then === 'function') {
       throw invalidArgument(`${CALL_SYNC}: what fn returns`, 'the new content, or undefined', content)
@@ -96,12 +101,6 @@ function realPathSync(path, links) {
   const followed = links === FOLLOW ? real(whole) : null
   return followed ?? join(real(dirname(whole)) ?? dirname(whole), basename(whole))
 }
-
-/** @param {Promise<import('../binding.cjs').FileTrouble | null>} answer */
-const settled = async (answer) => missingIsFine(await answer)
-
-/** Where there is nothing yet, there is nothing to settle. @param {import('../binding.cjs').FileTrouble | null} trouble */
-const missingIsFine = (trouble) => (trouble?.what === 'refused' && trouble.errno === 'ENOENT' ? null : trouble)
 
 /** @param {Target} to @param {string} file @param {BufferEncoding | undefined} encoding */
 function readSync(to, file, encoding) {

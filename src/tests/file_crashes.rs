@@ -3,8 +3,9 @@
 
 use super::disk::{Disk, Lies, State};
 use crate::atomic_file::append::{append, settle};
+use crate::atomic_file::doors::System;
 use crate::atomic_file::writer::{Writer, write};
-use crate::atomic_file::{How, Links, Owner, Trouble};
+use crate::atomic_file::{How, Links, Owner, Trouble, What};
 use crate::sys::replace::Errno;
 use std::path::Path;
 
@@ -180,4 +181,29 @@ fn a_writer_settles_what_an_addition_left() {
             assert_eq!(next.state().names.len(), 1);
         }
     }
+}
+
+/// Also with feature `portable`, where files are not locked.
+#[test]
+fn the_system_itself_answers_as_the_model() {
+    let dir = std::env::temp_dir().join(format!("chainlock-{}-files", std::process::id()));
+    std::fs::create_dir(&dir).unwrap();
+    let file = dir.join(NAME);
+    let names =
+        || std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    for (content, how) in [(OLD, HOW), (NEW, HOW), (NEXT, NOT_DURABLE)] {
+        write(System, &file, content, how).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), content);
+    }
+    let mut given_up = Writer::begin(System, &file, HOW).unwrap();
+    given_up.feed(OLD).unwrap();
+    drop(given_up);
+    match append(&System, &file, OLD, HOW) {
+        Ok(()) => assert_eq!(std::fs::read(&file).unwrap(), joined(Some(NEXT), OLD)),
+        Err(trouble) => assert_eq!(trouble.what, What::Unsupported),
+    }
+    assert_eq!(write(System, &dir, OLD, HOW).unwrap_err().errno, Errno("EISDIR"));
+    assert_eq!(write(System, &file.join("a"), OLD, HOW).unwrap_err().what, What::Refused);
+    assert_eq!(names(), [NAME], "nothing is left beside it");
+    std::fs::remove_dir_all(&dir).unwrap();
 }
