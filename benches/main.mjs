@@ -33,7 +33,7 @@ const FULL = {
   readingMs: 500,
   readingRounds: 5,
   webGrants: 10_000,
-  fileRounds: 20,
+  fileRounds: 400,
 }
 const DEEP = { ...FULL, namedGrants: 10_000_000 }
 const SMOKE = {
@@ -50,7 +50,7 @@ const SMOKE = {
   readingMs: 100,
   readingRounds: 1,
   webGrants: 400,
-  fileRounds: 2,
+  fileRounds: 3,
 }
 // Room for the requests of a whole line: the collector's copying of survivors is not to be taken for a line that
 // gets slower with its length.

@@ -12,8 +12,8 @@ use crate::sys::replace::{Errno, Facts, Kind};
 use std::ffi::{OsStr, OsString};
 
 /// What is left behind is looked for until so many names in a row are free: there is hardly ever a second
-/// writer of one file at a time.
-const NEAR: usize = 7;
+/// writer of one file at a time, and each look is a system call of every write.
+const NEAR: usize = 3;
 /// More writers of one file at a time have a name of their own.
 const MOST: usize = 1_000;
 /// The longest part of the target's name in the name of a file beside it, in bytes.

@@ -95,9 +95,8 @@ impl<D: Doors> Writer<D> {
         }
         settle_at(&self.doors, &self.place.dir, &self.place.name);
         self.doors.rename(&self.place.dir, &temp.name, &self.place.name).map_err(at("rename"))?;
-        if let Some(temp) = self.temp.take() {
-            self.doors.unlock(&temp.file);
-        }
+        // Closing gives its lock back.
+        drop(self.temp.take());
         if self.durable {
             let synced = self.doors.sync_dir(&self.place.dir).map_err(at("fsync"));
             return synced.map_err(|trouble| Trouble { done: true, ..trouble });
