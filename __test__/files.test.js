@@ -253,6 +253,7 @@ describe('writing', () => {
       for (let turn = 0; turn < 20; turn++) begin()
       setInterval(() => {})
     }, path.join(dir, 'a'))
+    t.after(() => node.child.kill('SIGKILL'))
     const begun = () => fs.readdirSync(dir).filter((name) => /^\.a\.\d+\.chainlock-tmp$/.test(name)).length
     while (begun() < 20) await new Promise(setImmediate)
     await writeFileAtomic(path.join(dir, 'a'), 'of a living one')
