@@ -1609,6 +1609,152 @@ export function hostLocked<This = unknown, Args extends unknown[] = []>(
   options?: HostLockedOptions,
 ): LockDecorator<This, Args>
 
+// ── Crash-safe files ─────────────────────────────────────────────────────────────────────────────────
+
+/** The path of a file, as `node:fs` takes it. */
+export type FilePath = string | Buffer | URL
+
+/** A piece of content. It is not copied: leave it as it is until the call is done. */
+export type FilePiece = string | NodeJS.ArrayBufferView
+
+/** What a call that writes at once takes. */
+export type FileDataSync = FilePiece | Iterable<FilePiece>
+
+/** What a call that writes later takes; a `Readable` is an async iterable. */
+export type FileData = FileDataSync | AsyncIterable<FilePiece>
+
+/** Options of {@link writeFileAtomicSync}. */
+export interface WriteFileSyncOptions {
+  /** Of strings. Default `'utf8'`. */
+  readonly encoding?: BufferEncoding
+  /** Exactly these permissions, 0 to 0o7777. Default: those of the file that is there, else `0o666 & ~umask`. */
+  readonly mode?: number
+  /**
+   * Whether success means that a loss of power cannot undo it: file and directory are synced. `false`: whole at
+   * every end of the process, but not of the system. Default `true`.
+   */
+  readonly durable?: boolean
+  /**
+   * A path that is a symbolic link: `'follow'` writes the file that it leads to, in that file's own directory;
+   * `'refuse'` fails; `'replace'` puts the file in the link's place. Default `'follow'`, as `node:fs` does.
+   */
+  readonly symlink?: 'follow' | 'refuse' | 'replace'
+  /**
+   * When the file that is there is somebody else's: `'try'` keeps owner and group where the system allows it,
+   * and takes away what the permissions would then give to others; `'require'` fails; `'ignore'` makes it the
+   * writer's. Default `'try'`.
+   */
+  readonly owner?: 'try' | 'require' | 'ignore'
+}
+
+/** Options of {@link writeFileAtomic}. */
+export interface WriteFileOptions extends WriteFileSyncOptions {
+  /** Ends a write that waits for its data. When the last piece is on its way, the write goes to its end. */
+  readonly signal?: AbortSignal
+}
+
+/** Options of {@link appendFileAtomicSync}. */
+export interface AppendFileSyncOptions {
+  /** Of strings. Default `'utf8'`. */
+  readonly encoding?: BufferEncoding
+  /** Exactly these permissions, if the file is made. Default `0o666 & ~umask`. */
+  readonly mode?: number
+  /** See {@link WriteFileSyncOptions.durable}. Default `true`. */
+  readonly durable?: boolean
+  /** See {@link WriteFileSyncOptions.symlink}. Default `'follow'`. */
+  readonly symlink?: 'follow' | 'refuse'
+  /** How long to wait while somebody else holds the file by `flock`. Default 60,000; `Infinity` is allowed. */
+  readonly timeoutMs?: number
+}
+
+/** Options of {@link appendFileAtomic}. */
+export interface AppendFileOptions extends AppendFileSyncOptions {
+  /** Ends the wait for the data, or for the file. */
+  readonly signal?: AbortSignal
+}
+
+/** Options of {@link updateFileSync}. */
+export interface UpdateFileSyncOptions extends WriteFileSyncOptions {
+  /** How long to wait for the lock. Default 60,000; `Infinity` is allowed. */
+  readonly timeoutMs?: number
+  /** What others see of who holds the lock. */
+  readonly label?: string
+}
+
+/** Options of {@link updateFile}. */
+export interface UpdateFileOptions extends UpdateFileSyncOptions {
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Replaces the content of a file, or makes it. At any crash the file has the old content or the new, whole; after
+ * success a loss of power cannot undo it. What a crash leaves beside it, the next write removes. Calls of one
+ * thread for one path take effect in the order in which they were made, or in which their streams ended.
+ *
+ * @throws {ChainlockError} `ERR_LOCK_FILE_IO` when the system refuses, `ERR_LOCK_FILE_UNSAFE` when the target is no
+ * ordinary file. The old content is whole, unless `error.replaced` says that the new one is in place.
+ * @example
+ * await writeFileAtomic('tasks.json', JSON.stringify(tasks))
+ */
+export function writeFileAtomic(path: FilePath, data: FileData, options?: WriteFileOptions | BufferEncoding): Promise<void>
+
+/** {@link writeFileAtomic} at once: the event loop stands still until it is done. */
+export function writeFileAtomicSync(
+  path: FilePath,
+  data: FileDataSync,
+  options?: WriteFileSyncOptions | BufferEncoding,
+): void
+
+/**
+ * Adds to a file, or makes it. Pieces of several processes never mix; after a crash a piece is there as a whole,
+ * or the next call of anybody cuts off what there is of it. All data is gathered first.
+ *
+ * @throws {ChainlockError} As {@link writeFileAtomic}; `ERR_LOCK_TIMEOUT` when others held the file for too long,
+ * `ERR_LOCK_UNSUPPORTED` where files cannot be locked.
+ * @example
+ * await appendFileAtomic('journal.ndjson', `${JSON.stringify(entry)}\n`)
+ */
+export function appendFileAtomic(path: FilePath, data: FileData, options?: AppendFileOptions | BufferEncoding): Promise<void>
+
+/** {@link appendFileAtomic} at once. */
+export function appendFileAtomicSync(
+  path: FilePath,
+  data: FileDataSync,
+  options?: AppendFileSyncOptions | BufferEncoding,
+): void
+
+/**
+ * Reads a file, has `fn` make the new content of it, and writes that, all under the host lock `<path>.lock`, which
+ * every process respects that updates the file in this way. `fn` gets null when there is no file; when it answers
+ * undefined, the file stays as it is.
+ *
+ * @throws {ChainlockError} As {@link writeFileAtomic} and as a host lock; what `fn` throws leaves the file alone.
+ * @example
+ * await updateFile('state.json', (text) => JSON.stringify({ ...JSON.parse(text ?? '{}'), seen: Date.now() }), 'utf8')
+ */
+export function updateFile(
+  path: FilePath,
+  fn: (content: string | null) => FileData | undefined | Promise<FileData | undefined>,
+  options: BufferEncoding | (UpdateFileOptions & { readonly encoding: BufferEncoding }),
+): Promise<void>
+export function updateFile(
+  path: FilePath,
+  fn: (content: Buffer | null) => FileData | undefined | Promise<FileData | undefined>,
+  options?: UpdateFileOptions,
+): Promise<void>
+
+/** {@link updateFile} at once. */
+export function updateFileSync(
+  path: FilePath,
+  fn: (content: string | null) => FileDataSync | undefined,
+  options: BufferEncoding | (UpdateFileSyncOptions & { readonly encoding: BufferEncoding }),
+): void
+export function updateFileSync(
+  path: FilePath,
+  fn: (content: Buffer | null) => FileDataSync | undefined,
+  options?: UpdateFileSyncOptions,
+): void
+
 // ── Errors ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** The stable codes. */
@@ -1652,9 +1798,6 @@ export class ChainlockError extends Error {
   readonly position?: number
   /** `ERR_LOCK_TIMEOUT`: how long the request had waited. */
   readonly waitedMs?: number
-  /** Errors of files: the file, and what the system said (`'EACCES'`), where it was the system. */
-  readonly path?: string
-  readonly errno?: string
   /** `ERR_LOCK_LOST`: the token that is no longer valid. */
   readonly token?: number
   /** `ERR_LOCK_DUPLICATE_MESSAGE`: when the dedup window ends. */
@@ -1662,6 +1805,14 @@ export class ChainlockError extends Error {
   /** `ERR_LOCK_ORDER`: the two orders; `first` was seen before, `now` is this request's. */
   readonly first?: LockOrderSide
   readonly now?: LockOrderSide
+  /** Errors of files: the path as it was given. */
+  readonly path?: string
+  /** Errors of files: what the system said, by name, such as `'ENOSPC'`. */
+  readonly errno?: string
+  /** `ERR_LOCK_FILE_IO`: the system call that failed. */
+  readonly syscall?: string
+  /** `ERR_LOCK_FILE_IO`: whether the new content is in place all the same, though a loss of power may undo it. */
+  readonly replaced?: boolean
 }
 
 /**

@@ -85,6 +85,9 @@ later(CLASSES, () => require('./lib/locks/classes'))
 later(['readLock', 'writeLock'], () => require('./lib/locks/decorators'))
 later(['hostLock', 'withLocks'], () => require('./lib/host'))
 later(['hostLocked'], () => require('./lib/host/decorator'))
+const FILES = ['writeFileAtomic', 'writeFileAtomicSync', 'appendFileAtomic', 'appendFileAtomicSync']
+later(FILES, () => require('./lib/files'))
+later(['updateFile', 'updateFileSync'], () => require('./lib/files/update'))
 
 // Never run: for Node's ESM loader, which reads names off plain text only.
 0 && (module.exports = {
@@ -92,4 +95,6 @@ later(['hostLocked'], () => require('./lib/host/decorator'))
   Mutex, Semaphore, RWLock, withTimeout, tryAcquire, E_TIMEOUT, E_CANCELED, E_ALREADY_LOCKED, readLock, writeLock,
   // @ts-ignore
   hostLock, withLocks, hostLocked,
+  // @ts-ignore
+  writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync, updateFile, updateFileSync,
 })

@@ -241,6 +241,18 @@ describe('S2: done to a lock file that is used', () => {
     await other.release(path)
   }
 
+  test('nothing: it stays the same file, whoever takes it and gives it back', async () => {
+    const path = join(freshFolder(), 'it.lock')
+    const lock = hostLock(path)
+    const { ino } = fs.statSync(path)
+    for (let round = 0; round < 20; round++) {
+      lock.tryAcquire().release()
+      assert.equal(await tryThere(path), 'granted')
+      await other.release(path)
+      assert.equal(fs.statSync(path).ino, ino)
+    }
+  })
+
   for (const [what, { damage, same }] of Object.entries(DAMAGE)) {
     test(`${what} while it is free: the next two exclude each other`, async () => {
       const path = join(freshFolder(), 'it.lock')

@@ -25,6 +25,7 @@ export const NOOP_ADDON = join(BUILT, 'noop.node')
  * @property {(...numbers: number[]) => boolean} numbers
  * @property {(fd: number, count: number) => number} flockPairs How often the kernel's lock was granted.
  * @property {() => number} allocated The bytes that this process has from malloc, or −1.
+ * @property {(path: string) => boolean} replace Replaces a file by 4 KiB, durably; whether it did.
  */
 
 /** Builds the empty addon if need be. */

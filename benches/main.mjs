@@ -36,6 +36,7 @@ const FULL = {
   webGrants: 10_000,
   hostGrants: 20_000,
   takeovers: 100,
+  fileRounds: 400,
 }
 const DEEP = { ...FULL, namedGrants: 10_000_000 }
 const SMOKE = {
@@ -54,6 +55,7 @@ const SMOKE = {
   webGrants: 400,
   hostGrants: 400,
   takeovers: 3,
+  fileRounds: 3,
 }
 // Room for the requests of a whole line: the collector's copying of survivors is not to be taken for a line that
 // gets slower with its length.
@@ -77,6 +79,7 @@ const PARTS = {
   crowd,
   readers,
   memory,
+  files: (effort) => inOwnProcess('files', 'files', effort),
   web: async (effort) => {
     const execPath = nodeWithLocks()
     if (execPath === undefined) return { figures: [], facts: [], missing: HOW_TO_GET_ONE }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Mutex } from 'async-mutex'
 import pLimit from 'p-limit'
+import { Writer } from 'steno'
 
 const load = createRequire(import.meta.url)
 const AsyncLock = load('async-lock')
@@ -64,6 +65,16 @@ export const fsNativeExtensions = () => load('fs-native-extensions')
 
 /** @returns {{ lockSync(file: string): void, unlockSync(file: string): void }} */
 export const lockfile = () => load('lockfile')
+
+// ── Files ────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @type {((path: string, data: Buffer) => Promise<void>) & { sync: (path: string, data: Buffer) => void }} */
+export const writeFileAtomicOfNpm = load('write-file-atomic')
+
+/** Renames without syncing anything. @param {string} path */
+export function steno(path) {
+  return new Writer(path)
+}
 
 // ── Node's own locks ─────────────────────────────────────────────────────────────────────────────────
 

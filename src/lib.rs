@@ -12,6 +12,7 @@
 //! | `local` | the named locks, the send lock's waiting line, the threads and their leaving | `table` |
 //! | `send` | the send lock: pure rules, the book, the lock, reports | `local` |
 //! | `host` | host locks: the kernel's lock on a file, who waits for it, what the file tells | `table`, `sys` |
+//! | `atomic_file` | files that are whole at every crash: replacing, extending | `sys`, base |
 //! | `binding` | the Node face; the only area that names napi and tokio | everything |
 //!
 //! # Lock order
@@ -36,6 +37,7 @@ pub mod local;
 
 pub mod send;
 
+pub mod atomic_file;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 pub mod host;
 

@@ -7,6 +7,7 @@
 //! * [`hot`], [`locks_hot`] the raw N-API functions of these faces, [`entry`] the one way into them, [`args`]
 //!   what they are given; [`calls`], [`locks_calls`] everything else; [`host_face`], [`host_hot`], [`host_calls`]
 //!   the same for the host locks
+//! * [`file_calls`] crash-safe files
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
@@ -18,6 +19,7 @@ mod args;
 mod calls;
 mod entry;
 mod face;
+mod file_calls;
 mod home;
 mod host_calls;
 mod host_face;

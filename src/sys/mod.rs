@@ -7,3 +7,4 @@ pub mod file_lock;
 pub mod images;
 pub mod map;
 pub mod process;
+pub mod replace;

@@ -26,7 +26,11 @@ mod deadlocks;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod differential;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod disk;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod escapes;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod file_crashes;
 #[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]
 mod host_apart;
 #[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]

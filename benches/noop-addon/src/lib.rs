@@ -7,16 +7,23 @@
 //!   cannot be asked. It has nothing to do with the price of a call, and lives here because it needs to be native.
 //! * `flockPairs(fd, count)` takes and gives back the kernel's lock on a file so many times, without JavaScript in
 //!   between, and returns how often that was granted; 0 where there is no such lock.
+//! * `replace(path)` does something, too: it replaces a file by 4 KiB with the fewest system calls that make that
+//!   durable, and looks at nothing. It returns whether that worked.
 //!
 //! As an addon it is as good as empty, so it is also what loading an addon costs.
 
 use napi_sys as sys;
 use std::ffi::{CStr, c_char, c_void};
+use std::fs::{File, OpenOptions, rename};
+use std::io::{self, Write};
+use std::path::Path;
 use std::ptr;
 
 /// Room for the longest layer id and the closing zero.
 const TEXT_BYTES: usize = 72;
 const MOST_NUMBERS: usize = 3;
+const LONGEST_PATH: usize = 4_096;
+const CONTENT: [u8; 4_096] = [b'x'; 4_096];
 
 unsafe extern "C" fn nothing(env: sys::napi_env, _info: sys::napi_callback_info) -> sys::napi_value {
     yes(env)
@@ -139,6 +146,32 @@ mod heap {
     }
 }
 
+unsafe extern "C" fn replace(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut count = 1;
+    let mut argument: sys::napi_value = ptr::null_mut();
+    // SAFETY: Node passes a valid environment and call; there is room for the one argument asked for.
+    unsafe { sys::napi_get_cb_info(env, info, &mut count, &mut argument, ptr::null_mut(), ptr::null_mut()) };
+    let mut bytes = [0_u8; LONGEST_PATH];
+    let mut length = 0;
+    let room = bytes.as_mut_ptr().cast();
+    // SAFETY: the argument is of this call; the buffer has as many bytes as it says.
+    unsafe { sys::napi_get_value_string_utf8(env, argument, room, LONGEST_PATH, &mut length) };
+    let is_done = std::str::from_utf8(&bytes[..length]).is_ok_and(|path| replaced(Path::new(path)).is_ok());
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` is of the present call; `value` is writable.
+    unsafe { sys::napi_get_boolean(env, is_done, &mut value) };
+    value
+}
+
+fn replaced(path: &Path) -> io::Result<()> {
+    let temp = path.with_extension("raw");
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&temp)?;
+    file.write_all(&CONTENT)?;
+    file.sync_all()?;
+    rename(&temp, path)?;
+    File::open(path.parent().unwrap_or(path))?.sync_all()
+}
+
 fn yes(env: sys::napi_env) -> sys::napi_value {
     let mut value = ptr::null_mut();
     // SAFETY: `env` is of the present call; `value` is writable.
@@ -181,6 +214,7 @@ pub unsafe extern "C" fn napi_register_module_v1(
         method(c"numbers", numbers),
         method(c"allocated", allocated),
         method(c"flockPairs", flock_pairs),
+        method(c"replace", replace),
     ];
     // SAFETY: `env` and `exports` are of the present call; as many descriptors as said are passed.
     unsafe { sys::napi_define_properties(env, exports, methods.len(), methods.as_ptr()) };
