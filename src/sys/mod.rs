@@ -4,3 +4,4 @@
 pub mod clock;
 pub mod images;
 pub mod map;
+pub mod process;
