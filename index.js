@@ -83,9 +83,13 @@ const CLASSES = [
 ]
 later(CLASSES, () => require('./lib/locks/classes'))
 later(['readLock', 'writeLock'], () => require('./lib/locks/decorators'))
+later(['retry'], () => require('./lib/retry'))
+later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLockSync'], () => require('./lib/stale'))
 
 // Never run: for Node's ESM loader, which reads names off plain text only.
 0 && (module.exports = {
   // @ts-ignore
   Mutex, Semaphore, RWLock, withTimeout, tryAcquire, E_TIMEOUT, E_CANCELED, E_ALREADY_LOCKED, readLock, writeLock,
+  // @ts-ignore
+  retry, detectStaleLock, detectStaleLockSync, clearStaleLock, clearStaleLockSync,
 })

@@ -11,6 +11,7 @@
 //! | `table` | the lock table: layout, memory, ring of records | `raw`, `sys` |
 //! | `local` | the named locks, the send lock's waiting line, the threads and their leaving | `table` |
 //! | `send` | the send lock: pure rules, the book, the lock, reports | `local` |
+//! | `mtime_keeper` | lock directories that a thread keeps fresh, as proper-lockfile does | `sys` |
 //! | `binding` | the Node face; the only area that names napi and tokio | everything |
 //!
 //! # Lock order
@@ -33,6 +34,8 @@ pub mod table;
 pub mod local;
 
 pub mod send;
+
+pub mod mtime_keeper;
 
 #[cfg(feature = "addon")]
 mod binding;

@@ -6,6 +6,7 @@
 //!   locks; [`opening`] their life
 //! * [`hot`], [`locks_hot`] the raw N-API functions of these faces, [`entry`] the one way into them, [`args`]
 //!   what they are given; [`calls`], [`locks_calls`] everything else
+//! * [`keeper_calls`], [`stale_calls`] lock directories that are kept fresh; other people's locks
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
@@ -19,6 +20,7 @@ mod entry;
 mod face;
 mod home;
 mod hot;
+mod keeper_calls;
 mod locks_calls;
 mod locks_face;
 mod locks_hot;
@@ -27,5 +29,6 @@ mod mailbox;
 mod opening;
 mod process;
 mod reasons;
+mod stale_calls;
 mod thread;
 mod timer;
