@@ -2,15 +2,16 @@
 // what was judged, or nothing:
 //
 //  1. The lock is opened, and the kernel's lock on it taken: of all who clear it, one goes on.
-//  2. A placeholder of the same kind, made beside it, changes names with it in one step. At no moment is the name
-//     free, so that nobody can take the lock while it is being looked at.
+//  2. A placeholder, made beside it, changes names with it in one step. At no moment is the name free, so that
+//     nobody can take the lock while it is being looked at.
 //  3. What came out is compared with what was judged. If it is another, the names are changed back.
-//  4. The old lock is removed, then the placeholder. That sets the name free.
+//  4. The old lock is removed, then the placeholder. That sets the name free. The placeholder is a directory where
+//     the lock is none, and a file where it is one: the call that removes the one cannot remove the other, so that
+//     even who removes locks blindly and makes his own in the midst of this keeps it.
 // @ts-check
 'use strict'
 
 const path = require('node:path')
-const { hostname } = require('node:os')
 const { constants } = require('node:fs')
 const { randomBytes } = require('node:crypto')
 const { native } = require('../native')
@@ -81,16 +82,15 @@ function* takeAlone(lock, open) {
 }
 
 /**
- * What stands in the lock's place meanwhile. Nobody takes it for stale: it names this process, and the kernel's
- * lock on it is ours.
+ * What stands in the lock's place meanwhile. Nobody who asks here takes it for stale: the kernel's lock on it is
+ * ours.
  * @param {Entry} judged @param {string} aside @param {number[]} open
  * @returns {Steps<Entry>}
  */
 function* makePlaceholder(judged, aside, open) {
-  if (judged.kind === 'directory') yield ['mkdir', aside, 0o700]
-  else if (judged.kind === 'symlink') yield ['symlink', `chainlock@${hostname()}.${process.pid}`, aside]
-  else yield ['writeFile', aside, `${process.pid}\n`, { flag: 'wx', mode: 0o600 }]
-  if (judged.kind !== 'symlink') yield* takeAlone(aside, open)
+  if (judged.kind === 'directory') yield ['writeFile', aside, `${process.pid}\n`, { flag: 'wx', mode: 0o600 }]
+  else yield ['mkdir', aside, 0o700]
+  yield* takeAlone(aside, open)
   return /** @type {Entry} */ (yield* look(aside))
 }
 
@@ -112,7 +112,8 @@ function* remove(kind, at) {
   } catch (error) {
     const { code } = /** @type {any} */ (error)
     if (code === 'ENOENT') return true
-    if (code === 'ENOTEMPTY' || code === 'EEXIST') return false
+    // Somebody has put something into it, or something of another kind into its place.
+    if (['ENOTEMPTY', 'EEXIST', 'ENOTDIR', 'EISDIR', 'EPERM'].includes(code)) return false
     throw error
   }
 }
