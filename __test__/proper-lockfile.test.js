@@ -234,6 +234,20 @@ describe('a holder that is gone', onLinux, () => {
     }
   })
 
+  test('on a file system that cannot change two names in one step, as with the real one', async () => {
+    const file = data()
+    fs.mkdirSync(`${file}.lock`)
+    makeOld(file)
+    const { stdout, stderr } = await runNode(async ({ data: { file, root } }) => {
+      require(`${root}/lib/native`).native.exchangeEntries = () => 22
+      const release = await require(`${root}/lib/proper-lockfile`).lock(file)
+      console.log('won')
+      await release()
+    }, { file, root })
+    assert.equal(stdout.trim(), 'won', stderr)
+    assert.deepEqual(fs.readdirSync(home).filter((name) => name.startsWith('.chainlock-')), [])
+  })
+
   test('an orderly exit and the end of a worker give it back', async () => {
     for (const how of ['process.exit()', 'throw new Error("x")']) {
       const file = data()

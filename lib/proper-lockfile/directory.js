@@ -7,7 +7,7 @@
 const path = require('node:path')
 const { native } = require('../native')
 const { unless } = require('../stale/steps')
-const { look, GONE } = require('../stale/entry')
+const { look, isSame, GONE } = require('../stale/entry')
 const { clear } = require('../stale/clear')
 const { nameOf, failed, unsupported } = require('../stale/errors')
 
@@ -66,7 +66,15 @@ function* takeOver(directory, staleMs) {
   const entry = yield* look(directory)
   if (entry === null) return true
   if (!isStale(entry, staleMs) || entry.kind !== 'directory' || entry.names?.length !== 0) return false
-  return (yield* clear('lock', entry)) === null
+  try {
+    return (yield* clear('lock', entry)) === null
+  } catch (error) {
+    if (/** @type {any} */ (error).code !== 'ERR_LOCK_UNSUPPORTED') throw error
+    // On such a file system (NFS) it goes as with proper-lockfile itself, but for one more look.
+    if (!isSame(entry, yield* look(directory))) return false
+    yield* unless(['rmdir', directory], ...GONE)
+    return true
+  }
 }
 
 /**
