@@ -141,7 +141,7 @@ describe('what is said', onLinux, () => {
 
   test('who holds a kernel lock on it holds it', async (t) => {
     const lock = file(`${deadPid()}\n`)
-    const holder = spawn('flock', [lock, '-c', 'echo held; exec sleep 1000'], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const holder = spawn('flock', ['-F', lock, 'sh', '-c', 'echo held; exec sleep 1000'], { stdio: ['ignore', 'pipe', 'ignore'] })
     children.push(holder)
     const failed = await Promise.race([once(holder, 'error'), once(holder.stdout, 'data').then(() => null)])
     if (failed) return t.skip('LOUD SKIP: there is no flock(1) here')
