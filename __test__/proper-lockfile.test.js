@@ -149,33 +149,6 @@ describe('in one fleet', onLinux, () => {
     t.diagnostic(`8 processes, ${8 * rounds} updates, none lost`)
   })
 
-  test('a blocked event loop keeps the lock for three times stale, against both', async () => {
-    const file = data()
-    const program = startNode(async ({ data: { file, root } }) => {
-      const { lock } = require(`${root}/lib/proper-lockfile`)
-      const release = await lock(file, { stale: 2_000 })
-      console.log('held')
-      const end = Date.now() + 6_000
-      while (Date.now() < end);
-      await release()
-      console.log('released')
-    }, { file, root })
-    children.push(program)
-    await said(program, 'held')
-    let asked = 0
-    while (!program.output.stdout.includes('released') && fs.existsSync(`${file}.lock`)) {
-      for (const library of [real, ours]) {
-        const code = await codeOf(library.lock(file, { stale: 2_000 }).then((release) => release()))
-        assert.ok(code === 'ELOCKED' || !fs.existsSync(`${file}.lock`), `it was taken: ${code}`)
-        asked++
-      }
-      await pause()
-    }
-    const { stdout, stderr } = await program.ended
-    assert.ok(stdout.includes('released'), stderr)
-    assert.ok(asked > 10)
-  })
-
   test('the directory is touched while the loop runs, and the real one believes it', async () => {
     const file = data()
     const release = await ours.lock(file, { stale: 2_000, update: 1_000 })

@@ -97,6 +97,7 @@ describe('liveness', onLinux, () => {
       fs.writeFileSync(data.lock, `${child.pid}\n`)
       console.log(`pid ${child.pid}.`)
     }, { gone, lock: path.join(home, 'inner.pid') }, { command })
+    children.push(inner.child)
     await said(inner, '.')
     const { verdict, reasons } = detectStaleLockSync(path.join(home, 'inner.pid'))
     assert.ok(inner.output.stdout.includes(`pid ${gone}.`), inner.output.stdout)
@@ -107,9 +108,11 @@ describe('liveness', onLinux, () => {
   })
 
   test('a /proc of another pid namespace says nothing', needs('-pf'), async () => {
-    const look = ({ chainlock, data }) => console.log(chainlock.detectStaleLockSync(data, { maxAgeMs: 0 }).verdict)
-    const { stdout, stderr } = await runNode(look, lockOf(process.pid, 'proc.pid'), { command: ['unshare', '-pf', '--kill-child'] })
-    assert.equal(stdout.trim(), 'unknown', stderr)
+    const look = ({ chainlock, data }) => console.log(...data.map((lock) => chainlock.detectStaleLockSync(lock, { maxAgeMs: 0 }).verdict))
+    const empty = path.join(home, 'empty.lock')
+    fs.writeFileSync(empty, '')
+    const { stdout, stderr } = await runNode(look, [lockOf(process.pid, 'proc.pid'), empty], { command: ['unshare', '-pf', '--kill-child'] })
+    assert.equal(stdout.trim(), 'unknown unknown', stderr)
   })
 
   test('a time namespace changes no verdict', needs('-T', '--boottime', '100000'), async () => {
