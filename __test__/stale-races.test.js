@@ -32,9 +32,15 @@ function worker({ chainlock }) {
           else fs.unlinkSync(lock)
         } catch {}
         try {
-          if (kind === 'directory') fs.mkdirSync(lock)
-          else fs.writeFileSync(lock, `${process.pid}\n`, { flag: 'wx' })
-          return String(fs.lstatSync(lock, { bigint: true }).ino)
+          if (kind === 'directory') {
+            fs.mkdirSync(lock)
+            return true
+          }
+          const fd = fs.openSync(lock, 'wx')
+          fs.writeSync(fd, `${process.pid}\n`)
+          const { ino } = fs.fstatSync(fd, { bigint: true })
+          fs.closeSync(fd)
+          return String(ino)
         } catch (error) {
           if (error.code !== 'EEXIST') throw error
         }
@@ -109,7 +115,9 @@ test('a lock that appears meanwhile is never removed', onLinux, async (t) => {
     const clearing = clearers.map(({ ask }) => ask({ job: kind === 'directory' ? 'clearOld' : 'clear', lock }))
     const [inode, ...answers] = await Promise.all([seizer.ask({ job: 'seize', lock, kind }), ...clearing])
     const stat = fs.lstatSync(lock, { bigint: true, throwIfNoEntry: false })
-    assert.equal(String(stat?.ino), inode, `${kind}, round ${round}: the new lock stands`)
+    // Of a directory nobody can say at once which it is; but nobody else makes any.
+    const stands = kind === 'directory' ? stat?.isDirectory() && stat.mtimeMs > 1_000n : String(stat?.ino) === inode
+    assert.ok(stands, `${kind}, round ${round}: the new lock stands`)
     if (answers.some(Boolean)) met++
     fs.rmSync(lock, { recursive: true })
   }
