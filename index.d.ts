@@ -1755,6 +1755,154 @@ export function updateFileSync(
   options?: UpdateFileSyncOptions,
 ): void
 
+// ── Trying again ─────────────────────────────────────────────────────────────────────────────────────
+
+/** Options of {@link retry}. */
+export interface RetryOptions {
+  /** How often to try again after the first attempt. A whole number, or `Infinity`. Default 5. */
+  retries?: number
+  /** The first pause; each further one is twice as long. Default 100: 0.1, 0.2, 0.4, 0.8, 1.6 s. */
+  baseMs?: number
+  /** No pause is longer. Default 30,000. */
+  capMs?: number
+  /**
+   * How much of a pause is left to chance, so that those who failed together do not come back together:
+   * `'full'` (default) all of it, `'equal'` the second half, `'none'` nothing.
+   */
+  jitter?: 'full' | 'equal' | 'none'
+  /** Ends a pause at once; `retry` rejects with `signal.reason`. It is handed to `fn`, too. */
+  signal?: AbortSignal
+  /** A pause that would end later than this after the call is not begun. It does not end an attempt. Default: none. */
+  deadlineMs?: number
+  /**
+   * Whether to try again after this error; may answer with a promise. Not asked after the last attempt.
+   * `pauseMs` is the pause that would be made. Default: always.
+   */
+  shouldRetry?: (error: unknown, about: { readonly attempt: number; readonly pauseMs: number }) => unknown
+}
+
+/**
+ * Runs `fn` until it does not fail: at most `retries` times more, with exponential pauses.
+ *
+ * Rejects with the last error itself, which then has `attempts`, a number that is not enumerable. An error that
+ * says that chainlock was called wrongly (`ERR_LOCK_INVALID_ARGUMENT`, `ERR_LOCK_UNKNOWN_OPTION`) is not tried again.
+ *
+ * @param fn Called with the number of the attempt, from 1, and the signal of the options.
+ * @returns What `fn` answers.
+ *
+ * @example
+ * const answer = await retry(({ signal }) => fetch(url, { signal }), { retries: 3, signal: AbortSignal.timeout(60_000) })
+ */
+export function retry<T>(
+  fn: (context: { readonly attempt: number; readonly signal: AbortSignal | undefined }) => T | PromiseLike<T>,
+  options?: RetryOptions,
+): Promise<T>
+
+// ── Other people's locks ─────────────────────────────────────────────────────────────────────────────
+
+/**
+ * What is said of somebody else's lock: `'live'`, a process that holds it was found; `'stale'`, its holder is
+ * gone; `'unknown'`, neither is certain; `'absent'`, nothing is there.
+ */
+export type StaleVerdict = 'live' | 'stale' | 'unknown' | 'absent'
+
+/** How a lock is read; see {@link StaleLockOptions.format}. */
+export type StaleLockFormat = 'pid-file' | 'git' | 'symlink' | 'directory' | 'plain'
+
+export interface StaleLockOptions {
+  /**
+   * From which age on a lock counts as stale that names no holder (Git's, an empty file or directory). It never
+   * makes a lock stale whose holder is known, or that a process has open. Without it, age decides nothing.
+   */
+  maxAgeMs?: number
+  /** How to read it. Default: what it looks like. */
+  format?: StaleLockFormat
+  /**
+   * Vouches that whoever makes this lock lives in the pid namespace (the container) of this process. Without it, a
+   * pid that is not found inside a container is `'unknown'`: it may be one of another container. Default false.
+   */
+  samePidNamespace?: boolean
+}
+
+/** A process that was found. `pid` is -1 for a kernel lock that belongs to no one process. */
+export interface FoundProcess {
+  readonly pid: number
+  /** Its command line, cut and cleaned; null where it cannot be read. */
+  readonly command: string | null
+}
+
+/** What a verdict rests on. Empty where nothing is there. */
+export interface LockEvidence {
+  /** As what it was read. */
+  readonly format: StaleLockFormat
+  /** How long ago it was touched. Negative when the time of its file lies in the future. */
+  readonly ageMs: number
+  /** When it was touched, in milliseconds since 1970. */
+  readonly modifiedAt: number
+  /** The user whose file it is. */
+  readonly uid: number
+  /** The holder that the lock names. */
+  readonly pid: number | null
+  readonly host: string | null
+  /** When the process started that has this pid now, in milliseconds since 1970; null without one. */
+  readonly startTime: number | null
+  /** The command line of that process. */
+  readonly command: string | null
+  /** Who has the file open for writing. */
+  readonly openedBy: readonly FoundProcess[]
+  /** Who holds a kernel lock on the file (flock or fcntl). */
+  readonly lockedBy: readonly FoundProcess[]
+  /** Git's locks: Git commands that run in the work tree. */
+  readonly gitCommands: readonly FoundProcess[]
+  /** This boot of this machine, 32 hexadecimal digits, and the pid namespace of this process: where the pid was looked for. */
+  readonly bootId: string | null
+  readonly pidNamespace: number | null
+}
+
+/** What {@link detectStaleLock} answers. */
+export interface StaleLockReport {
+  readonly verdict: StaleVerdict
+  /** Absolute. */
+  readonly path: string
+  readonly kind: 'file' | 'directory' | 'symlink' | 'fifo' | 'socket' | 'device' | null
+  readonly evidence: LockEvidence
+  /** Why, for people; the last one decided. */
+  readonly reasons: readonly string[]
+}
+
+/** What {@link clearStaleLock} answers. */
+export interface ClearedLockReport extends StaleLockReport {
+  /** Whether this very call removed the lock. Of all who try at once, one gets true. */
+  readonly cleared: boolean
+}
+
+/**
+ * Says whether somebody else's lock is still held: `.git/index.lock`, a pid file, a lock directory, a symbolic link
+ * such as Emacs makes. Changes nothing, follows no link. docs/stale-locks.md says how it judges. Lock files of
+ * chainlock itself are refused: they are never stale.
+ *
+ * @throws {ChainlockError} `ERR_LOCK_FILE_IO` when the system lets nobody look.
+ * @example
+ * const { verdict, reasons } = await detectStaleLock('.git/index.lock', { maxAgeMs: 600_000 })
+ */
+export function detectStaleLock(path: string, options?: StaleLockOptions): Promise<StaleLockReport>
+/** As {@link detectStaleLock}; meanwhile the event loop stands still. */
+export function detectStaleLockSync(path: string, options?: StaleLockOptions): StaleLockReport
+
+/**
+ * Removes somebody else's lock if it is stale. Of many who try at once one wins, and a lock that appeared meanwhile
+ * stays. Removes a file, a symbolic link, an empty directory or one with nothing but a pid file; nothing else.
+ * Linux only.
+ *
+ * @throws {ChainlockError} `ERR_LOCK_FILE_IO` when the system refuses, `ERR_LOCK_UNSUPPORTED` where a lock cannot be
+ * cleared safely. The lock is then as it was.
+ * @example
+ * const { cleared } = await clearStaleLock('.git/index.lock', { maxAgeMs: 600_000 })
+ */
+export function clearStaleLock(path: string, options?: StaleLockOptions): Promise<ClearedLockReport>
+/** As {@link clearStaleLock}; meanwhile the event loop stands still. */
+export function clearStaleLockSync(path: string, options?: StaleLockOptions): ClearedLockReport
+
 // ── Errors ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** The stable codes. */

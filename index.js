@@ -88,6 +88,8 @@ later(['hostLocked'], () => require('./lib/host/decorator'))
 const FILES = ['writeFileAtomic', 'writeFileAtomicSync', 'appendFileAtomic', 'appendFileAtomicSync']
 later(FILES, () => require('./lib/files'))
 later(['updateFile', 'updateFileSync'], () => require('./lib/files/update'))
+later(['retry'], () => require('./lib/retry'))
+later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLockSync'], () => require('./lib/stale'))
 
 // Never run: for Node's ESM loader, which reads names off plain text only.
 0 && (module.exports = {
@@ -97,4 +99,6 @@ later(['updateFile', 'updateFileSync'], () => require('./lib/files/update'))
   hostLock, withLocks, hostLocked,
   // @ts-ignore
   writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync, updateFile, updateFileSync,
+  // @ts-ignore
+  retry, detectStaleLock, detectStaleLockSync, clearStaleLock, clearStaleLockSync,
 })

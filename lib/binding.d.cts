@@ -46,6 +46,9 @@ export declare function entriesJson(number: number, first: number, count: number
 /** The events after that number: `{ last, lost, events }` as JSON. */
 export declare function eventsAfter(number: number, after: number): string
 
+/** 0, or the number of the system's error. */
+export declare function exchangeEntries(one: string, other: string): number
+
 /** The next piece of such a file; the last one puts it into place. After trouble there is nothing of it. */
 export declare function feedFile(file: ExternalObject<unknown>, piece: Buffer, isLast: boolean): Promise<FileTrouble | null>
 
@@ -71,10 +74,20 @@ export interface FileTrouble {
   done: boolean
 }
 
+export declare function findProcess(pid: number): FoundProcess
+
 export declare function forceRelease(number: number, reason: string): boolean
 
 /** Ends every hold of a name; how many. The reason may be empty. */
 export declare function forceReleaseName(number: number, name: string, reason: string): number
+
+/** The process that has a pid now. */
+export interface FoundProcess {
+  life: string
+  /** In clock ticks since the boot. */
+  startTicks?: number
+  command?: string
+}
 
 /** A new file that is written in pieces. Nothing is done yet. */
 export declare function growFile(path: Buffer, how: FileHow): ExternalObject<unknown>
@@ -113,6 +126,18 @@ export declare function hostText(number: number, text: number): string
 
 /** Whether the open mailbox keeps this thread's event loop alive. */
 export declare function keepAlive(number: number, wanted: boolean): void
+
+/** Keeps a directory that the caller has just made. Its number, or an error of the system as −number. */
+export declare function keeperKeep(path: string, everyMs: number, staleMs: number): number
+
+/** What became of a lock; see `number_of`. */
+export declare function keeperLook(id: number): number
+
+/** Keeps it no longer, and removes it if it was still held (see `number_of`). */
+export declare function keeperRelease(id: number): number
+
+/** Keeps it no longer; whether it was still held (see `number_of`). The directory stays. */
+export declare function keeperStop(id: number): number
 
 /** Whether that layer may ask. */
 export declare function knowsLayer(number: number, layer: string): boolean
@@ -189,6 +214,9 @@ export declare function locksText(number: number, text: number): string
 /** Why the hold with that token was taken away by force; nothing when it was not, or long ago. */
 export declare function lostReason(token: number): string | null
 
+/** Who made a lock directory: `alive`, `dead` or `unknown`; null for one that carries no mark of ours. */
+export declare function makerOf(path: string): string | null
+
 /** The names of the numbers that the raw `metrics()` writes first; a dot is a level. */
 export declare function metricNames(): Array<string>
 
@@ -254,6 +282,15 @@ export declare function openMailbox(face: number, wake: () => void): void
  * Its number, or −1 for a semaphore that has other permits.
  */
 export declare function openResource(number: number, kind: number, name: string | undefined | null, permits: number): number
+
+export declare function ownIdentity(): OwnIdentity
+
+/** This process, as far as others can compare it. */
+export interface OwnIdentity {
+  bootId?: string
+  pidNamespace: number
+  timeNamespace: number
+}
 
 /** The raw `request` for several read/write locks: all of them or none. */
 export declare function requestAll(number: number, targets: Array<string>, weights: Array<number>, timeoutMs: number, priority: number, flags: number, ancestors: number, label?: string | undefined | null, className?: string | undefined | null): number
@@ -338,8 +375,14 @@ export declare function statusJson(number: number): string
 /** How many of them one fetched delivery takes. */
 export declare function toldLength(): number
 
+/** 0 for the kernel's lock on an open file, −1 when somebody else has it, or the number of the system's error. */
+export declare function tryFlock(fd: number): number
+
 /** The version of this native code. */
 export declare function version(): string
+
+/** The wall clock, which a test framework in JavaScript cannot replace: ages of files hang on it. */
+export declare function wallMs(): number
 
 /** Replaces a file's content. Null when it is done. */
 export declare function writeFile(path: Buffer, data: Buffer, how: FileHow): Promise<FileTrouble | null>

@@ -1,14 +1,20 @@
-// Folders of a test's own, removed after it.
+// Folders for a test's files, removed afterwards.
 'use strict'
 
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
+const { after } = require('node:test')
 
-/** @param {import('node:test').TestContext} t */
+/**
+ * A fresh folder, gone after the test `t`, or without one after those of the calling file or suite.
+ * @param {import('node:test').TestContext} [t]
+ */
 function folder(t) {
-  const made = fs.mkdtempSync(path.join(os.tmpdir(), 'chainlock-files-'))
-  t.after(() => fs.rmSync(made, { recursive: true, force: true }))
+  const made = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'chainlock-test-')))
+  const remove = () => fs.rmSync(made, { recursive: true, force: true })
+  if (t) t.after(remove)
+  else after(remove)
   return made
 }
 

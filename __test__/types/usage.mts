@@ -39,7 +39,12 @@ import {
   withTimeout,
   withLocks,
   writeLock,
+  clearStaleLockSync,
+  detectStaleLock,
+  retry,
+  type StaleLockReport,
 } from 'chainlock'
+import lockfile, { lock as lockFile } from 'chainlock/proper-lockfile'
 import type {
   ChainlockErrorCode,
   DeadlockReport,
@@ -290,6 +295,28 @@ export function refused(): void {
   readLock((id: string) => id)((id: number) => id)
 }
 
+async function again() {
+  const answer: number = await retry(({ attempt, signal }) => (signal?.aborted ? 0 : attempt), { retries: 2, jitter: 'equal' })
+  // @ts-expect-error milliseconds have it in their name
+  const wrong = () => retry(() => 1, { base: 5 })
+  return [answer, wrong]
+}
+
+async function othersLocks() {
+  const report: StaleLockReport = await detectStaleLock('none.lock', { maxAgeMs: 5, format: 'git' })
+  const cleared: boolean = clearStaleLockSync('none.lock').cleared
+  // @ts-expect-error a report is not changed
+  const wrong = () => (report.verdict = 'live')
+  const held = async (options: lockfile.LockOptions) => {
+    const release: () => Promise<void> = await lockFile('data.json', { ...options, retries: { retries: 2, factor: 3 } })
+    await release()
+    await lockfile('data.json')
+    // @ts-expect-error the real file system it is
+    await lockfile.unlock('data.json', { fs: {} })
+  }
+  return [cleared, wrong, held]
+}
+
 settled()
 dropIn()
 await guarded()
@@ -302,4 +329,6 @@ await counted()
 await unnamed()
 await onTheHost()
 await refusedForEver()
+await again()
+await othersLocks()
 console.log(`usage.mts: chainlock ${version} on Node ${process.versions.node}`)

@@ -8,6 +8,7 @@
 //!   what they are given; [`calls`], [`locks_calls`] everything else; [`host_face`], [`host_hot`], [`host_calls`]
 //!   the same for the host locks
 //! * [`file_calls`] crash-safe files
+//! * [`keeper_calls`], [`stale_calls`] lock directories that are kept fresh; other people's locks
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
@@ -25,6 +26,7 @@ mod host_calls;
 mod host_face;
 mod host_hot;
 mod hot;
+mod keeper_calls;
 mod locks_calls;
 mod locks_face;
 mod locks_hot;
@@ -33,5 +35,6 @@ mod mailbox;
 mod opening;
 mod process;
 mod reasons;
+mod stale_calls;
 mod thread;
 mod timer;

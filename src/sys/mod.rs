@@ -2,6 +2,7 @@
 //! platform lacks is `portable.rs`, which is compiled and tested everywhere with feature `portable`.
 
 pub mod clock;
+pub mod entry;
 pub mod fault;
 pub mod file_lock;
 pub mod images;

@@ -5,11 +5,21 @@
 use super::host_apart::{Folder, Raw, User, this_program};
 use super::sized;
 use crate::host::{FOREIGN, IO, UNSAFE};
+use crate::sync::{AtomicU64, Ordering};
 use crate::sys::file_lock::KernelMode;
 use std::collections::BTreeMap;
 use std::io::BufRead;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+/// What the traced process finds: nothing, a lock file, one that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scene {
+    New,
+    There,
+    Held,
+}
 
 const VICTIM: &str = "CHAINLOCK_TEST_VICTIM";
 const TEST: &str = "tests::host_faults::every_call_may_fail_and_may_be_the_last";
@@ -17,9 +27,9 @@ const ERRORS: [&str; 7] = ["EIO", "ENOSPC", "EINTR", "EMFILE", "EACCES", "EDQUOT
 
 /// What the traced process does: one of each, and says what became of it.
 fn victim(path: &Path) {
-    let outcome = User::open(path).and_then(|user| {
+    let outcome = User::open(path).map(|user| {
         let released = user.acquire(KernelMode::Exclusive, || ()).map(|taken| user.release(&taken));
-        Ok((user, released))
+        (user, released)
     });
     let word = match &outcome {
         Ok((_, Ok(released))) => {
@@ -52,11 +62,24 @@ fn traced(path: &Path, inject: &[String]) -> Command {
     command
 }
 
-/// Its own words, or nothing when it was killed.
-fn said(path: &Path, inject: &[String]) -> Option<String> {
+/// Its own words, or nothing when it was killed. Where it is `contended` another process holds the lock until the
+/// traced one waits for it.
+fn said(path: &Path, inject: &[String], contended: bool) -> Option<String> {
+    let holder = contended.then(|| Raw::open(path)).filter(|raw| raw.flock(libc::LOCK_EX));
     let mut child = traced(path, inject).spawn().unwrap();
     let mut told = std::io::BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let mut word = told.find_map(|line| line.strip_prefix("victim ").map(str::to_owned));
+    let is_over = AtomicU64::new(0);
+    let mut word = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while holder.is_some() && !somebody_waits(path) && is_over.load(Ordering::Relaxed) == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            drop(holder);
+        });
+        let word = told.find_map(|line| line.strip_prefix("victim ").map(str::to_owned));
+        is_over.store(1, Ordering::Relaxed);
+        word
+    });
     let is_locked = || path.exists() && !Raw::open(path).flock(libc::LOCK_EX | libc::LOCK_NB);
     if let Some(word) = word.as_mut().filter(|_| is_locked()) {
         word.push_str(", and leaked");
@@ -66,9 +89,16 @@ fn said(path: &Path, inject: &[String]) -> Option<String> {
     word
 }
 
+/// Whether the kernel knows of somebody who waits for that file.
+fn somebody_waits(path: &Path) -> bool {
+    let inode = format!(":{} ", std::fs::metadata(path).unwrap().ino());
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&inode))
+}
+
 /// How often each call is made, up to the release.
-fn calls(path: &Path) -> BTreeMap<String, usize> {
-    assert_eq!(said(path, &[]).as_deref(), Some("ok"));
+fn calls(path: &Path, contended: bool) -> BTreeMap<String, usize> {
+    assert_eq!(said(path, &[], contended).as_deref(), Some("ok"));
     let trace = std::fs::read_to_string(path.with_extension("trace")).unwrap();
     let mut counts = BTreeMap::new();
     for line in trace.lines() {
@@ -97,15 +127,16 @@ fn every_call_may_fail_and_may_be_the_last() {
     let folder = Folder::new("faults");
     let (mut tried, mut typed, mut untouched, mut killed) = (0, 0, 0, 0);
     let mut wrong = Vec::new();
-    for is_there in [false, true] {
-        let path = |what: &str| folder.join(&format!("{what}-{is_there}.lock"));
+    for scene in [Scene::New, Scene::There, Scene::Held] {
+        let path = |what: &str| folder.join(&format!("{what}-{scene:?}.lock"));
         let make = |path: &Path| {
-            if is_there {
+            if scene != Scene::New {
                 drop(User::open(path).unwrap());
             }
         };
+        let contended = scene == Scene::Held;
         make(&path("counted"));
-        for (call, count) in calls(&path("counted")) {
+        for (call, count) in calls(&path("counted"), contended) {
             let few = usize::try_from(sized(4, 100)).unwrap();
             for nth in 1..=count.min(few) {
                 let ways = ERRORS.map(|error| format!("error={error}"));
@@ -113,13 +144,13 @@ fn every_call_may_fail_and_may_be_the_last() {
                     let case = format!("{call}:{way}:when={nth}");
                     let path = path(&case.replace([':', '='], "-"));
                     make(&path);
-                    let told = said(&path, &[format!("inject={case}")]);
+                    let told = said(&path, &[format!("inject={case}")], contended);
                     tried += 1;
                     match told.as_deref() {
                         None if way == "signal=SIGKILL" => killed += 1,
                         Some("ok") => untouched += 1,
                         Some(fault) if [IO, UNSAFE, FOREIGN].contains(&fault) => typed += 1,
-                        other => wrong.push(format!("{case}, the file is there: {is_there}: {other:?}")),
+                        other => wrong.push(format!("{case}, {scene:?}: {other:?}")),
                     }
                     next_one_gets_it(&path, &case);
                 }

@@ -220,7 +220,7 @@ fn a_storm_of_kills_leaves_no_orphan_and_no_second_holder() {
         let scene = shared::<Scene>();
         let start = |seed: u64| {
             // One in three dies by itself, at one of the named points.
-            let point = (seed % 3 == 0).then_some(seed / 3 % POINTS);
+            let point = seed.is_multiple_of(3).then_some(seed / 3 % POINTS);
             fork(|| live(scene, &path, seed, point))
         };
         let mut storm = Storm::new(scene, 4, &start);

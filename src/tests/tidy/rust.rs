@@ -102,7 +102,7 @@ const HEIGHTS: [(&[&str], bool); 8] = [
     (&["raw"], false),
     (&["table"], false),
     (&["local"], false),
-    (&["send", "host", "lease", "registry", "journal", "atomic_file", "sqlite"], false),
+    (&["send", "host", "lease", "registry", "journal", "atomic_file", "sqlite", "mtime_keeper"], false),
     (&["snapshot"], false),
     (&["binding"], false),
 ];
