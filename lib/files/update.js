@@ -26,12 +26,17 @@ async function updateFile(/** @type {any} */ path, /** @type {any} */ fn, /** @t
   // Also before the lock, so that for what cannot be written no lock file is made.
   await settle()
   const file = await realPath(to.text, how.links)
-  return lockOf(file).withLock(pick(given, OF_LOCK), async () => {
-    await settle()
-    const content = await fn(await fs.promises.readFile(file, encoding).catch((error) => nullWhenMissing(CALL, to, error)))
-    if (content === undefined) return
-    await writeFileAtomic(path, content, pick(given, OF_WRITE))
-  })
+  const lock = lockOf(file)
+  try {
+    await lock.withLock(pick(given, OF_LOCK), async () => {
+      await settle()
+      const content = await fn(await fs.promises.readFile(file, encoding).catch((error) => nullWhenMissing(CALL, to, error)))
+      if (content !== undefined) await writeFileAtomic(path, content, pick(given, OF_WRITE))
+    })
+  } finally {
+    // Whoever updates thousands of files would run out of descriptors before any is collected.
+    lock.close()
+  }
 }
 
 /** @type {typeof import('../../index').updateFileSync} */
@@ -40,14 +45,19 @@ function updateFileSync(/** @type {any} */ path, /** @type {any} */ fn, /** @typ
   const settle = () => check(CALL_SYNC, to, native.settleFileSync(to.bytes, how))
   settle()
   const file = realPathSync(to.text, how.links)
-  return lockOf(file).withLockSync(pick(given, OF_LOCK), () => {
-    settle()
-    const content = fn(readSync(to, file, encoding))
-    if (typeof content?.then === 'function') {
-      throw invalidArgument(`${CALL_SYNC}: what fn returns`, 'the new content, or undefined', content)
-    }
-    if (content !== undefined) writeFileAtomicSync(path, content, pick(given, OF_WRITE))
-  })
+  const lock = lockOf(file)
+  try {
+    lock.withLockSync(pick(given, OF_LOCK), () => {
+      settle()
+      const content = fn(readSync(to, file, encoding))
+      if (typeof content?.then === 'function') {
+        throw invalidArgument(`${CALL_SYNC}: what fn returns`, 'the new content, or undefined', content)
+      }
+      if (content !== undefined) writeFileAtomicSync(path, content, pick(given, OF_WRITE))
+    })
+  } finally {
+    lock.close()
+  }
 }
 
 /**

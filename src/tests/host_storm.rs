@@ -166,6 +166,19 @@ impl<'a> Storm<'a> {
         self.crew.contains(&pid).then_some(pid)
     }
 
+    /// The holder, as soon as there is one.
+    fn somebody_inside(&self) -> Option<i32> {
+        let end = time::now().plus(Nanos(1_000 * MS.0));
+        while self.holder().is_none() && time::now() < end {
+            std::hint::spin_loop();
+        }
+        self.holder()
+    }
+
+    fn waiter(&self) -> Option<i32> {
+        i32::try_from(self.scene.waits.load(SeqCst)).ok()
+    }
+
     /// Kills somebody. How long the next one has waited for the lock, when it was the holder's.
     fn kill(&mut self) -> Option<u64> {
         let anybody = self.crew[self.random.below(self.crew.len() as u64) as usize];
@@ -280,8 +293,7 @@ fn a_storm_of_pauses_never_lets_two_in_and_holds_up_nobody() {
         for pause in 0..pauses {
             spin(Nanos(storm.random.below(300_000)));
             // Who waits may have the lock the next moment; then it is the pause of a holder.
-            let wanted =
-                if pause % 2 == 0 { storm.holder() } else { i32::try_from(scene.waits.load(SeqCst)).ok() };
+            let wanted = if pause % 2 == 0 { storm.somebody_inside() } else { storm.waiter() };
             let victim = wanted.filter(|pid| storm.crew.contains(pid)).unwrap_or(storm.crew[0]);
             signal(victim, libc::SIGSTOP);
             reap(victim);
