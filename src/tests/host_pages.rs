@@ -144,7 +144,7 @@ fn no_page_makes_a_reader_stumble() {
     let path = folder.join("it.lock");
     let user = User::open(&path).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-    let cases = u32::try_from(sized(30_000, 1_000_000)).unwrap();
+    let cases = u32::try_from(sized(15_000, 1_000_000)).unwrap();
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
     let mut runner = TestRunner::new(config);
     let outcome = runner.run(&pages(), |(kind, seed)| {
