@@ -41,6 +41,23 @@ export declare function historyJson(number: number): string
 /** The layer that holds with that token; `null` when it no longer does. */
 export declare function holderLayer(number: number, token: number): string | null
 
+/** What was last wrong with the shared state; `null` for nothing. */
+export declare function hostFault(): HostFault | null
+
+/** What is wrong with the state that processes share. */
+export interface HostFault {
+  code: string
+  message: string
+  path: string
+  errno?: string
+}
+
+/** Whether the process's send lock is shared with other processes. */
+export declare function isShared(): boolean
+
+/** Shares the process's send lock with all processes of the user that name it so; what is wrong when it cannot be. */
+export declare function joinHost(name: string): HostFault | null
+
 /** Whether the open mailbox keeps this thread's event loop alive. */
 export declare function keepAlive(number: number, wanted: boolean): void
 
@@ -61,8 +78,13 @@ export interface Limits {
   historyLimit: number
   waiters: number
   listedLayers: number
-  /** The layer row that several layers may share; see `holderLayer`. */
+  /** The layer row that several layers may share, as the last of this many; see `holderLayer`. */
   sharedRow: number
+  rows: number
+  /** What a holder's row and pid are told apart by. */
+  holderRows: number
+  /** The longest name of a lock that processes share, in bytes. */
+  hostNameBytes: number
 }
 
 /** Whether events wake the mailbox; answers the newest event's number. */

@@ -7,6 +7,7 @@
 //! * [`hot`], [`locks_hot`] the raw N-API functions of these faces, [`entry`] the one way into them, [`args`]
 //!   what they are given; [`calls`], [`locks_calls`] everything else
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
+//! * [`host_calls`] how the process joins others, and its one thread that hears from them
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
@@ -18,6 +19,7 @@ mod calls;
 mod entry;
 mod face;
 mod home;
+mod host_calls;
 mod hot;
 mod locks_calls;
 mod locks_face;

@@ -2,5 +2,6 @@
 //! platform lacks is `portable.rs`, which is compiled and tested everywhere with feature `portable`.
 
 pub mod clock;
+pub mod host_file;
 pub mod images;
 pub mod map;
