@@ -42,13 +42,17 @@ class HostProcess {
     this.ended = new Promise((resolve) => this.#child.once('exit', resolve))
     this.#child.on('error', (error) => this.#end(error))
     this.ended.then(() => this.#end(new Error('the process has ended')))
-    this.#child.on('message', ({ id, value, error }) => {
+    this.#child.on('message', ({ id, value, error, number, question }) => {
+      if (number) return this.#child.send({ number, answer: this.onAsk(question) }, () => {})
       const call = this.#calls.get(id)
       this.#calls.delete(id)
       if (error) call.reject(Object.assign(new Error(error.message), error))
       else call.resolve(value)
     })
   }
+
+  /** Answers what it asks; for a test to replace. @type {(question: any) => any} */
+  onAsk = () => null
 
   get pid() {
     return this.#child.pid

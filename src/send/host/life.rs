@@ -202,7 +202,8 @@ pub struct Watcher {
 
 impl Watcher {
     pub(super) fn new(watch: Watch) -> Self {
-        Self { watch, watched: Vec::new(), must_look: false, events: 0 }
+        // Until it has looked it knows nobody.
+        Self { watch, watched: Vec::new(), must_look: true, events: 0 }
     }
 
     /// Waits until there may be something to do, and does it: fetches mail, takes back what the dead held. Answers
