@@ -26,6 +26,7 @@ mod life;
 pub mod place;
 mod store;
 #[cfg(all(test, not(any(feature = "portable", feature = "loom", feature = "shuttle"))))]
+#[path = "../../tests/send_host/mod.rs"]
 mod tests;
 
 pub use answer::Answer;

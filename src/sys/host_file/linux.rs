@@ -203,8 +203,8 @@ pub struct Waker(File);
 impl Waker {
     /// False when nobody listens any more. A full pipe has woken already.
     pub fn wake(&self) -> bool {
-        match (&self.0).write(&[1]) {
-            Ok(_) => true,
+        match (&self.0).write_all(&[1]) {
+            Ok(()) => true,
             Err(error) => error.kind() == ErrorKind::WouldBlock,
         }
     }

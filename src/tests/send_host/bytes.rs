@@ -146,7 +146,7 @@ fn what_was_planted_is_refused_and_left_alone() {
         }
     };
     assert_eq!(refused(&open(0o666, "")), "ERR_LOCK_FILE_UNSAFE");
-    assert_eq!(refused(&open(0o600, &FOREIGN)), "ERR_LOCK_FILE_FOREIGN");
+    assert_eq!(refused(&open(0o600, FOREIGN)), "ERR_LOCK_FILE_FOREIGN");
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     let _ = fs::remove_file(scratch.file());
     fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o770)).unwrap();
