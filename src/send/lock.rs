@@ -141,8 +141,12 @@ impl SendLock {
     /// was not sent after all.
     #[inline(always)]
     pub fn release(&self, caller: Caller, which: Which<'_>, sent: bool, now: Nanos) -> Done<bool> {
-        let done = self.release_now(caller, self.meant(which), sent, now);
-        if done.unavailable { self.release_later(caller, self.meant(which), sent, done) } else { done }
+        let which = self.meant(which);
+        let mut done = self.release_now(caller, which, sent, now);
+        if done.unavailable {
+            self.release_later(caller, which, sent, &mut done);
+        }
+        done
     }
 
     #[inline(always)]
@@ -194,7 +198,10 @@ impl SendLock {
     /// A thread has ended: its waiters leave the line, its hold is taken back at once.
     pub fn depart(&self, row: RowId, now: Nanos) -> Done<bool> {
         let done = self.depart_now(row, now);
-        if done.unavailable { self.depart_later(row, done) } else { done }
+        if done.unavailable {
+            self.depart_later(row);
+        }
+        done
     }
 
     pub(super) fn depart_now(&self, row: RowId, now: Nanos) -> Done<bool> {

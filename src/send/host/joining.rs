@@ -92,8 +92,7 @@ impl SendLock {
     pub(in crate::send) fn numbered(&self, book: &mut Book, page: &SendPage, row: usize) -> Option<Layer> {
         match self.home.get() {
             None => book.layers.numbered(row),
-            Some(_) if row >= FIRST_ROW => book.layers.numbered(row - FIRST_ROW),
-            Some(home) => known(book, page, home.old_layer(row)),
+            Some(home) => home.numbered(book, page, row),
         }
     }
 }
@@ -110,6 +109,14 @@ fn tell_of_joining(lock: &SendLock, listens: bool, now: Nanos) {
 }
 
 impl Home {
+    #[cold]
+    fn numbered(&self, book: &mut Book, page: &SendPage, row: usize) -> Option<Layer> {
+        match row.checked_sub(FIRST_ROW) {
+            Some(row) => book.layers.numbered(row),
+            None => known(book, page, self.old_layer(row)),
+        }
+    }
+
     /// Takes a place among those who share the lock, and makes the book theirs.
     pub(super) fn join(
         place: Place,

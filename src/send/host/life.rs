@@ -149,23 +149,20 @@ impl SendLock {
         caller: Caller,
         which: Which<'_>,
         sent: bool,
-        mut done: Done<bool>,
-    ) -> Done<bool> {
+        done: &mut Done<bool>,
+    ) {
         let holder = self.book.lock().holder.filter(|holder| which.is(holder, caller));
         if let (Some(home), Some(holder)) = (self.home.get(), holder) {
-            let token = holder.token;
-            home.inside.lock().owed.push(Owed::Release { caller, token, sent });
+            home.inside.lock().owed.push(Owed::Release { caller, token: holder.token, sent });
             done.answer = true;
         }
-        done
     }
 
     #[cold]
-    pub(in crate::send) fn depart_later(&self, row: RowId, done: Done<bool>) -> Done<bool> {
+    pub(in crate::send) fn depart_later(&self, row: RowId) {
         if let Some(home) = self.home.get() {
             home.inside.lock().owed.push(Owed::Depart(row));
         }
-        done
     }
 
     /// Does what is owed; what cannot be done yet is owed again.

@@ -100,6 +100,8 @@ impl Home {
     }
 
     /// Runs one operation on the shared state.
+    // Cold, so that the process's own lock keeps its straight path.
+    #[cold]
     #[inline(never)]
     pub fn change<T: Answer>(
         &self,
@@ -131,6 +133,8 @@ impl Home {
     }
 
     /// Looks at the shared state; where that cannot be had, at the last that was seen of it.
+    // Cold, so that the process's own lock keeps its straight path.
+    #[cold]
     #[inline(never)]
     pub fn look<T>(&self, book: &mut Book, view: impl FnOnce(&mut Book, &SendPage) -> T) -> T {
         match self.enter(book) {
@@ -201,6 +205,7 @@ impl Home {
     }
 
     /// What a numbered layer means here.
+    #[cold]
     pub fn meant<'a>(&'a self, which: Which<'a>) -> Which<'a> {
         match which {
             Which::Numbered(row) if row >= FIRST_ROW => Which::Numbered(row - FIRST_ROW),
