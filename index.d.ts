@@ -34,6 +34,8 @@ export interface SendHolder {
   readonly layerId: LayerId
   /** `worker_threads.threadId` of the holding thread; 0 is the main thread. */
   readonly threadId: number
+  /** The holding process, by its pid in its own pid namespace. */
+  readonly pid: number
   /** The fencing token of the hold. */
   readonly token: number
   /** When the hold began, in milliseconds since 1970. */
@@ -261,6 +263,8 @@ export interface SendHistoryEntry {
 
 /** What {@link getMetrics} answers. */
 export interface SendMetrics extends SendTotals {
+  /** Whose counts these are: this process's, or those of all processes that share the lock. */
+  readonly scope: 'process' | 'host'
   /** Releases ÷ acquisitions, as `'100.00%'`, or `'N/A'` before the first acquisition. */
   readonly lockEfficiency: string
   /** Blocked ÷ (acquisitions + blocked), as `'33.33%'`, or `'N/A'` before the first acquisition. */
@@ -290,6 +294,8 @@ export interface SendMetrics extends SendTotals {
     readonly timeout: number
     readonly stale_timeout: number
     readonly thread_exit: number
+    /** Only with `scope: 'host'`: its process ended. */
+    readonly process_exit: number
   }
   /** From request to grant, for the requests that had to wait. */
   readonly waitTimes: DurationSummary
@@ -322,6 +328,10 @@ export interface SendStatus {
   readonly token: number | null
   /** `worker_threads.threadId` of the holder; null when free. */
   readonly threadId: number | null
+  /** Pid of the holder's process; null when free. */
+  readonly pid: number | null
+  /** Whether other processes share the lock; see {@link SendLockScope}. */
+  readonly scope: 'process' | 'host'
   /** Held longer than `timeoutMs`. */
   readonly overdue: boolean
   /** Rest of the cooldown in whole milliseconds, rounded up; 0 when over. */
@@ -363,14 +373,28 @@ export interface SendLockSettings {
   dedupWindowMs?: number
 }
 
+/** What {@link configureSendLock} takes besides: whose lock it is. */
+export interface SendLockScope {
+  /**
+   * `'process'` (default): a lock for all threads of this process. `'host'`: one lock for all processes of this
+   * user on this machine that give it the same `name`; the settings are then theirs as well: the first process
+   * brings its own, a later one takes those in force and changes what it names. Once per process, for all its
+   * threads and copies of the package, while nobody in it holds the lock or waits; there is no way back. Linux only.
+   */
+  scope?: 'process' | 'host'
+  /** Which one, with `scope: 'host'`: 1 to 200 bytes, a file name. Default `'default'`. */
+  name?: string
+}
+
 /**
  * Changes the rules, for all threads at once. Either everything is applied, or an error says what is wrong
  * and nothing is.
  *
  * @returns The settings now in force.
- * @throws {ChainlockError} `ERR_LOCK_INVALID_ARGUMENT`, `ERR_LOCK_UNKNOWN_OPTION`.
+ * @throws {ChainlockError} `ERR_LOCK_INVALID_ARGUMENT`, `ERR_LOCK_UNKNOWN_OPTION`; with `scope`: `ERR_LOCK_SCOPE`,
+ * `ERR_LOCK_BUSY`, `ERR_LOCK_FILE_UNSAFE`, `ERR_LOCK_FILE_FOREIGN`, `ERR_LOCK_FILE_IO`, `ERR_LOCK_UNSUPPORTED`.
  */
-export function configureSendLock(settings: SendLockSettings): Readonly<Required<SendLockSettings>>
+export function configureSendLock(settings: SendLockSettings & SendLockScope): Readonly<Required<SendLockSettings>>
 
 // ── Events ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -1920,6 +1944,8 @@ export type ChainlockErrorCode =
   | 'ERR_LOCK_CANCELED'
   | 'ERR_LOCK_UNAVAILABLE'
   | 'ERR_LOCK_MAIN_THREAD'
+  | 'ERR_LOCK_SCOPE'
+  | 'ERR_LOCK_BUSY'
   | 'ERR_LOCK_FILE_UNSAFE'
   | 'ERR_LOCK_FILE_FOREIGN'
   | 'ERR_LOCK_FILE_IO'
@@ -1953,7 +1979,7 @@ export class ChainlockError extends Error {
   /** `ERR_LOCK_ORDER`: the two orders; `first` was seen before, `now` is this request's. */
   readonly first?: LockOrderSide
   readonly now?: LockOrderSide
-  /** Errors of files: the path as it was given. */
+  /** Errors of files, and `ERR_LOCK_BUSY`: the path. */
   readonly path?: string
   /** Errors of files: what the system said, by name, such as `'ENOSPC'`. */
   readonly errno?: string

@@ -8,13 +8,13 @@ const { freshLock } = require('./helpers/package')
 const { block, until } = require('./helpers/waiting')
 
 const METRIC_FIELDS = [
-  'totalAcquisitions', 'totalReleases', 'duplicatesBlocked', 'forceReleases', 'lockEfficiency', 'duplicateRate',
+  'scope', 'totalAcquisitions', 'totalReleases', 'duplicatesBlocked', 'forceReleases', 'lockEfficiency', 'duplicateRate',
   'averageLockDuration', 'recentActivity', 'lockEfficiencyRatio', 'duplicateRateRatio', 'averageLockDurationMs',
   'layers', 'refusedByReason', 'forcedByReason', 'waitTimes', 'holdTimes', 'lateReleases', 'overdue', 'joins', 'waits',
   'waitTimeouts', 'waitAborts', 'queueFull',
 ]
 const STATUS_FIELDS = [
-  'isSendingToClaude', 'sendingLayerId', 'lockStartTime', 'lockAge', 'metrics', 'token', 'threadId', 'overdue',
+  'pid', 'scope', 'isSendingToClaude', 'sendingLayerId', 'lockStartTime', 'lockAge', 'metrics', 'token', 'threadId', 'overdue',
   'cooldownRemaining', 'waiters', 'lastSendTime',
 ]
 const SUMMARY_FIELDS = ['count', 'avgMs', 'p50Ms', 'p90Ms', 'p99Ms', 'maxMs']
@@ -31,7 +31,7 @@ describe('getMetrics', () => {
     const metrics = freshLock().getMetrics()
     assert.deepEqual(sorted(Object.keys(metrics)), sorted(METRIC_FIELDS))
     assert.deepEqual(sorted(Object.keys(metrics.refusedByReason)), ['cooldown', 'duplicate_message', 'held', 'unknown_layer'])
-    assert.deepEqual(sorted(Object.keys(metrics.forcedByReason)), ['manual', 'stale_timeout', 'thread_exit', 'timeout'])
+    assert.deepEqual(sorted(Object.keys(metrics.forcedByReason)), ['manual', 'process_exit', 'stale_timeout', 'thread_exit', 'timeout'])
     for (const summary of [metrics.waitTimes, metrics.holdTimes]) assert.deepEqual(Object.keys(summary), SUMMARY_FIELDS)
   })
 
@@ -109,7 +109,7 @@ describe('getMetrics', () => {
       'test-layer': { ...none, blocked: 2 },
     })
     assert.deepEqual(metrics.refusedByReason, { held: 1, cooldown: 0, duplicate_message: 1, unknown_layer: 1 })
-    assert.deepEqual(metrics.forcedByReason, { manual: 1, timeout: 0, stale_timeout: 0, thread_exit: 0 })
+    assert.deepEqual(metrics.forcedByReason, { manual: 1, timeout: 0, stale_timeout: 0, thread_exit: 0, process_exit: 0 })
     assert.equal(metrics.duplicatesBlocked, 2)
   })
 
@@ -163,6 +163,8 @@ describe('getLockStatus', () => {
       metrics: { totalAcquisitions: 0, totalReleases: 0, duplicatesBlocked: 0, forceReleases: 0 },
       token: null,
       threadId: null,
+      pid: null,
+      scope: 'process',
       overdue: false,
       cooldownRemaining: 0,
       waiters: 0,
@@ -182,6 +184,7 @@ describe('getLockStatus', () => {
     assert.equal(status.sendingLayerId, 'e2e-executor')
     assert.equal(status.token, guard.token)
     assert.equal(status.threadId, 0)
+    assert.deepEqual([status.pid, status.scope], [process.pid, 'process'])
     assert.equal(status.waiters, 1)
     assert.ok(Number.isInteger(status.lockAge) && status.lockAge >= 3)
     assert.ok(Number.isInteger(status.cooldownRemaining) && status.cooldownRemaining > 0 && status.cooldownRemaining <= 5_000)

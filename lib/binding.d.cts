@@ -102,6 +102,17 @@ export declare function hostClose(number: number, file: number): void
 /** Who held before that hold and did not live to give it back, in JSON; empty for nobody. */
 export declare function hostDied(number: number, hold: number): string
 
+/** What was last wrong with the shared state; `null` for nothing. */
+export declare function hostFault(): HostFault | null
+
+/** What is wrong with the state that processes share. */
+export interface HostFault {
+  code: string
+  message: string
+  path: string
+  errno?: string
+}
+
 /** The private folder in which the files of named locks lie, or the fault, in JSON. */
 export declare function hostFolder(): string
 
@@ -123,6 +134,12 @@ export declare function hostStatus(number: number, file: number): string
 
 /** A text that the native side keeps until it is taken, once; empty when it is not there any more. */
 export declare function hostText(number: number, text: number): string
+
+/** Whether the process's send lock is shared with other processes. */
+export declare function isShared(): boolean
+
+/** Shares the process's send lock with all processes of the user that name it so; what is wrong when it cannot be. */
+export declare function joinHost(name: string): HostFault | null
 
 /** Whether the open mailbox keeps this thread's event loop alive. */
 export declare function keepAlive(number: number, wanted: boolean): void
@@ -156,8 +173,13 @@ export interface Limits {
   historyLimit: number
   waiters: number
   listedLayers: number
-  /** The layer row that several layers may share; see `holderLayer`. */
+  /** The layer row that several layers may share, as the last of this many; see `holderLayer`. */
   sharedRow: number
+  rows: number
+  /** What a holder's row and pid are told apart by. */
+  holderRows: number
+  /** The longest name of a lock that processes share, in bytes. */
+  hostNameBytes: number
 }
 
 /** Whether events wake the mailbox; answers the newest event's number. */

@@ -31,8 +31,10 @@ function readMetrics({ face, calls, scratch, layerName }) {
   const efficiency = ratio(totalReleases, totalAcquisitions)
   const duplicates = ratio(duplicatesBlocked, attempts)
   const duration = ratio(scratch[AT.historyDurationMs], scratch[AT.historyDurations])
-  const layerCount = scratch[NUMBERS]
+  const firstRow = scratch[NUMBERS]
+  const layerCount = scratch[NUMBERS + 1]
   return {
+    scope: firstRow === 0 ? 'process' : 'host',
     totalAcquisitions,
     totalReleases,
     duplicatesBlocked,
@@ -40,11 +42,11 @@ function readMetrics({ face, calls, scratch, layerName }) {
     lockEfficiency: percent(efficiency),
     duplicateRate: percent(duplicates),
     averageLockDuration: duration === null ? 'N/A' : `${duration.toFixed(0)}ms`,
-    recentActivity: recent(face, scratch, NUMBERS + 1 + 4 * layerCount, layerName),
+    recentActivity: recent(face, scratch, NUMBERS + 2 + 4 * layerCount, layerName),
     lockEfficiencyRatio: efficiency,
     duplicateRateRatio: duplicates,
     averageLockDurationMs: duration,
-    layers: perLayer(scratch, layerCount, layerName),
+    layers: perLayer(scratch, firstRow, layerCount, layerName),
     refusedByReason: {
       held: scratch[AT['refusedByReason.held']],
       cooldown: scratch[AT['refusedByReason.cooldown']],
@@ -56,6 +58,7 @@ function readMetrics({ face, calls, scratch, layerName }) {
       timeout: scratch[AT['forcedByReason.timeout']],
       stale_timeout: scratch[AT['forcedByReason.stale_timeout']],
       thread_exit: scratch[AT['forcedByReason.thread_exit']],
+      process_exit: scratch[AT['forcedByReason.process_exit']],
     },
     waitTimes: summary(scratch, AT['waitTimes.count']),
     holdTimes: summary(scratch, AT['holdTimes.count']),
@@ -93,13 +96,14 @@ function summary(scratch, at) {
 
 /**
  * @param {Float64Array} scratch
+ * @param {number} firstRow
  * @param {number} count
  * @param {(row: number) => string} layerName
  */
-function perLayer(scratch, count, layerName) {
+function perLayer(scratch, firstRow, count, layerName) {
   /** @type {Record<string, import('../index').SendMetrics['layers'][string]>} */
   const layers = Object.create(null)
-  for (let row = 0, at = NUMBERS + 1; row < count; row++, at += 4) {
+  for (let row = firstRow, at = NUMBERS + 2; row < firstRow + count; row++, at += 4) {
     layers[layerName(row)] = {
       acquisitions: scratch[at],
       releases: scratch[at + 1],

@@ -32,6 +32,9 @@ function adopt(own) {
   }
 }
 
+/** What a function says when the state that processes share could not be had. */
+const UNAVAILABLE = 'chainlock: the shared state cannot be had'
+
 /**
  * The functions off the hot path fail only by a bug, and say so with a code.
  * @param {Native} functions
@@ -43,7 +46,10 @@ function guard(functions) {
     try {
       return call(...given)
     } catch (cause) {
-      throw new ChainlockError('ERR_LOCK_INTERNAL', /** @type {Error} */ (cause).message, { cause })
+      const { message } = /** @type {Error} */ (cause)
+      const fault = message === UNAVAILABLE ? functions.hostFault() : null
+      const code = /** @type {import('../index').ChainlockErrorCode} */ (fault?.code ?? 'ERR_LOCK_INTERNAL')
+      throw new ChainlockError(code, fault?.message ?? message, fault ? { path: fault.path, errno: fault.errno } : { cause })
     }
   }
   const entries = Object.entries(functions).map(([name, value]) => [

@@ -219,6 +219,34 @@ function settingsChange(call, settings) {
   return change
 }
 
+/** @param {unknown} name */
+function isHostName(name) {
+  if (typeof name !== 'string' || name === '' || /[/\0]/.test(name)) return false
+  return name !== '.' && name !== '..' && Buffer.byteLength(name) <= limits.hostNameBytes
+}
+
+/**
+ * Settings with the lock's scope. Nothing is applied here.
+ * @param {string} call
+ * @param {unknown} settings
+ */
+function lockSettings(call, settings) {
+  if (settings === undefined) throw invalidArgument(`${call}: settings`, 'an object', settings)
+  const { scope, name, ...rest } = copyOptions(call, settings, [...SETTINGS, 'scope', 'name'], 'settings')
+  if (scope !== undefined) oneOf(call, 'scope', scope, ['process', 'host'])
+  if (name !== undefined && !isHostName(name)) {
+    throw invalidArgument(`${call}: name`, `a string of 1 to ${limits.hostNameBytes} bytes without '/' and NUL, not '.' or '..'`, name)
+  }
+  if (name !== undefined && scope !== 'host') {
+    throw typeError('ERR_LOCK_INVALID_ARGUMENT', `${call}: name belongs to scope 'host'; give both or none`)
+  }
+  return {
+    change: settingsChange(call, rest),
+    scope: /** @type {'process' | 'host' | undefined} */ (scope),
+    name: /** @type {string} */ (name ?? 'default'),
+  }
+}
+
 /**
  * A force release is an emergency call: it does not fail over its own reason.
  * @param {unknown} reason
@@ -249,7 +277,7 @@ module.exports = {
   milliseconds,
   requestOptions,
   waitOptions,
-  settingsChange,
+  lockSettings,
   reasonText,
   limits,
 }

@@ -8,7 +8,9 @@ const { limits } = require('./options')
 /** @param {import('../index').SendHolder | null} holder */
 function heldBy(holder) {
   if (!holder) return 'nobody holds it; the cooldown runs'
-  const thread = holder.threadId === 0 ? 'the main thread' : `worker ${holder.threadId}`
+  const thread =
+    (holder.threadId === 0 ? 'the main thread' : `worker ${holder.threadId}`) +
+    (holder.pid === process.pid ? '' : ` of process ${holder.pid}`)
   const seconds = ((Date.now() - holder.acquiredAt) / 1000).toFixed(3)
   return `held by layer ${quote(holder.layerId)} on ${thread}, token ${holder.token}, for ${seconds} s`
 }

@@ -10,6 +10,7 @@ const nesting = require('./nesting')
 const options = require('./options')
 const { readMetrics } = require('./metrics')
 const { queueFull, refused, selfDeadlock, timedOut } = require('./send-errors')
+const { applySettings, hostFault } = require('./send-scope')
 const { createWaiters } = require('./waiters')
 const { beginSendWait } = require('./locks/send-waits')
 
@@ -21,6 +22,7 @@ const REFUSALS = Object.freeze({
   '-4': 'duplicate_message',
 })
 const QUEUE_FULL = -5
+const UNAVAILABLE = -8
 const WAITING = -6
 const ENDED = -7
 /** The bits of a release's answer. */
@@ -83,12 +85,13 @@ function createSendLock(independent) {
   /** @param {readonly number[] | Float64Array} from @param {number} at */
   function holderAt(from, at) {
     if (from[at] === 0) return null
-    const row = from[at + 1]
+    const row = from[at + 1] % options.limits.holderRows
     // The one row that many layers share does not know which of them holds.
-    const exact = row === options.limits.sharedRow ? native.holderLayer(face, from[at]) : null
+    const exact = row % options.limits.rows === options.limits.sharedRow ? native.holderLayer(face, from[at]) : null
     return {
       layerId: exact ?? layerName(row),
       threadId: from[at + 2],
+      pid: Math.floor(from[at + 1] / options.limits.holderRows),
       token: from[at],
       acquiredAt: Math.floor(Date.now() - from[at + 3]),
     }
@@ -101,6 +104,7 @@ function createSendLock(independent) {
    * @returns {import('../index').SendAttempt & { acquired: false }}
    */
   function refusal(code, from, at) {
+    if (code === UNAVAILABLE) throw hostFault()
     const holder = holderAt(from, at)
     return {
       acquired: false,
@@ -349,23 +353,11 @@ function createSendLock(independent) {
     /** @returns {import('../index').SendStatus} */
     getLockStatus: () => JSON.parse(native.statusJson(face)),
     resetMetrics: () => native.resetMetrics(face),
-    /** @param {import('../index').SendLockSettings} settings */
+    /** @param {import('../index').SendLockSettings & import('../index').SendLockScope} settings */
     configure(settings) {
-      native.configure(face, options.settingsChange('configureSendLock', settings))
-      return settingsInForce(face)
+      return applySettings(face, independent, settings)
     },
   }
-}
-
-/** @param {number} face @returns {Readonly<Required<import('../index').SendLockSettings>>} */
-function settingsInForce(face) {
-  const { cooldownFromRelease, releaseOnTimeout, anyLayer, layers, ...rest } = native.settings(face)
-  return Object.freeze({
-    ...rest,
-    cooldownFrom: cooldownFromRelease ? 'release' : 'acquire',
-    onTimeout: releaseOnTimeout ? 'release' : 'report',
-    layers: anyLayer ? 'any' : Object.freeze(layers),
-  })
 }
 
 /** The disposing methods have computed names, which the type checker cannot follow. @param {Guard | JoinedGuard} guard */
@@ -392,7 +384,7 @@ function rest(wait, startedAt) {
  */
 function inTheWay({ hold, layerId }) {
   const { token, acquiredAt } = hold
-  return [hold.queue.size + 1, { layerId: hold.top?.layerId ?? layerId, threadId, token, acquiredAt }]
+  return [hold.queue.size + 1, { layerId: hold.top?.layerId ?? layerId, threadId, pid: process.pid, token, acquiredAt }]
 }
 
-module.exports = { createSendLock, settingsInForce }
+module.exports = { createSendLock }

@@ -4,7 +4,8 @@
 'use strict'
 
 const { native } = require('./native')
-const { createSendLock, settingsInForce } = require('./send-lock')
+const { createSendLock } = require('./send-lock')
+const { settingsInForce } = require('./send-scope')
 const options = require('./options')
 
 const processLock = createSendLock(false)

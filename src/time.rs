@@ -6,18 +6,18 @@ use crate::sys::clock::monotonic_ns;
 use once_cell::sync::Lazy;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Nanoseconds on the process's monotonic clock. `Nanos::NEVER` (zero) is before everything: the clock
-/// starts a day above it, so that ages older than the process can still be told.
+/// Nanoseconds on the system's monotonic clock, a day ahead: the same for all processes of one boot, so that
+/// they can compare times. `Nanos::NEVER` (zero) is before everything: the day between lets ages older than
+/// the system be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nanos(pub u64);
 
 const START: u64 = 86_400 * 1_000_000_000;
 const PER_MS: u64 = 1_000_000;
 
-static ORIGIN: Lazy<Instant> = Lazy::new(Instant::now);
-/// What the system's own count was when ours was zero.
-static SYSTEM_ORIGIN: Lazy<u64> =
-    Lazy::new(|| monotonic_ns().map_or(0, |ns| ns.wrapping_sub(START + ORIGIN.elapsed().as_nanos() as u64)));
+/// One moment on std's clock and on ours.
+static ORIGIN: Lazy<(Instant, Nanos)> =
+    Lazy::new(|| (Instant::now(), Nanos(START + monotonic_ns().unwrap_or(0))));
 
 impl Nanos {
     pub const NEVER: Nanos = Nanos(0);
@@ -47,30 +47,33 @@ impl Nanos {
         Nanos(self.0.saturating_add(span.0))
     }
 
-    /// The same instant as the system counts it, which every process of this boot understands.
+    /// The same instant as the system counts it: what lies in files of a documented format.
     pub fn system(self) -> u64 {
-        self.0.wrapping_add(*SYSTEM_ORIGIN)
+        self.0.wrapping_sub(START)
     }
 
     /// An instant that another process has told; what is from another boot may be anything.
     pub fn from_system(ns: u64) -> Nanos {
-        Nanos(ns.wrapping_sub(*SYSTEM_ORIGIN))
+        Nanos(ns.wrapping_add(START))
+    }
+
+    pub fn duration(self) -> Duration {
+        Duration::from_nanos(self.0)
     }
 
     /// The instant on the system's monotonic clock, for a timer; `None` when it is out of its reach.
     pub fn instant(self) -> Option<Instant> {
-        ORIGIN.checked_add(Duration::from_nanos(self.0.checked_sub(START)?))
+        let (origin, at) = *ORIGIN;
+        origin.checked_add(Duration::from_nanos(self.since(at).0))
     }
 }
 
 /// Now, on the monotonic clock.
 #[inline]
 pub fn now() -> Nanos {
-    // First, so that the first reading is not older than the origin.
-    let origin = *SYSTEM_ORIGIN;
     match monotonic_ns() {
-        Some(ns) => Nanos(ns.wrapping_sub(origin)),
-        None => Nanos(START + ORIGIN.elapsed().as_nanos() as u64),
+        Some(ns) => Nanos(START + ns),
+        None => Nanos(START + ORIGIN.0.elapsed().as_nanos() as u64),
     }
 }
 

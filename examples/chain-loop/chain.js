@@ -10,10 +10,9 @@ const LOOK_EVERY_MS = 50
 
 /**
  * For each task in turn: waits until this layer `notices` that the session has answered the one before,
- * then lets it `sendNext`. Ends when the last answer has been noticed.
+ * then lets it `sendNext`. It begins after the answer to `previous`. Ends when the last answer has been noticed.
  */
-async function followChain({ tasks, notices, sendNext, signal }) {
-  let previous = READY
+async function followChain({ tasks, previous = READY, notices, sendNext, signal }) {
   for (const task of tasks) {
     await untilSeen(() => notices(previous), signal)
     await sendNext(task)

@@ -7,6 +7,7 @@ const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
 const { untilSeen } = require('./chain.js')
+const { inProcesses, sayKills } = require('./processes.js')
 const { progressLine, say, sayBooks, sayComparison, sayLayers } = require('./report.js')
 const { runChain } = require('./run.js')
 const { BlockedEvents, disagreements, REASONS } = require('./tally.js')
@@ -21,6 +22,8 @@ and counts what the session received. Exit code 0: without the lock there were d
 instruction arrived exactly once. 1: otherwise. 2: wrong options or task file.
 
   --tasks FILE   the task list, JSON (default: tasks.json beside this program)
+  --processes    run each layer in a process of its own, with one lock for all of them, and kill two of
+                 them by SIGKILL while they hold it
   --no-tmux      use a child process instead of a tmux pane, as where tmux cannot be had
   --help         show this text`
 
@@ -42,11 +45,16 @@ const cleanup = {
 function readOptions() {
   try {
     const { values } = parseArgs({
-      options: { tasks: { type: 'string' }, 'no-tmux': { type: 'boolean' }, help: { type: 'boolean' } },
+      options: {
+        tasks: { type: 'string' },
+        processes: { type: 'boolean' },
+        'no-tmux': { type: 'boolean' },
+        help: { type: 'boolean' },
+      },
     })
     if (values.help) return { help: true }
     const file = values.tasks ?? path.join(__dirname, 'tasks.json')
-    return { tasks: readTasks(file), useTmux: !values['no-tmux'] }
+    return { tasks: readTasks(file), useTmux: !values['no-tmux'], useProcesses: values.processes === true }
   } catch (error) {
     return { error: error.message }
   }
@@ -84,7 +92,8 @@ async function runWithout(setting) {
   say('Without the lock: each of the three layers sends as soon as it notices an answer')
   const none = path.join(__dirname, 'without-lock.js')
   const lockModules = { 'e2e-executor': none, 'window-monitor': none, 'chain-loop-monitor': none }
-  const run = await runChain({ ...setting, name: 'without', lockModules })
+  const drive = setting.scope ? inProcesses({ scope: null, kills: [] }) : undefined
+  const run = await runChain({ ...setting, drive, name: 'without', lockModules })
   sayLayers(run.tally, null)
   return run
 }
@@ -99,13 +108,22 @@ async function runWith(setting, lock, firstCopy, secondCopy) {
     'window-monitor': firstCopy,
     'chain-loop-monitor': secondCopy,
   }
-  const run = await runChain({ ...setting, name: 'with', lockModules })
+  const kills = setting.scope ? plannedKills(setting.tasks) : []
+  const drive = setting.scope ? inProcesses({ scope: setting.scope, kills }) : undefined
+  const run = await runChain({ ...setting, drive, name: 'with', lockModules })
   const metrics = lock.getMetrics()
   await untilEventsAreIn(events, metrics)
   sayLayers(run.tally, events)
-  const problems = disagreements(metrics, run.tally, events)
+  const problems = disagreements(metrics, run.tally, events, kills)
   sayBooks(metrics, problems)
-  return { ...run, problems }
+  sayKills(kills)
+  return { ...run, problems, spared: kills.filter((kill) => !kill.layer).length }
+}
+
+/** Once before the holder has sent, once after: neither may double or lose the message. */
+function plannedKills(tasks) {
+  const at = (share) => Math.floor(tasks.length * share)
+  return [{ index: at(1 / 3), when: 'before' }, { index: at(2 / 3), when: 'after' }]
 }
 
 /** Events come through the event loop, a little after the fact; one that never comes shows as a disagreement. */
@@ -124,22 +142,34 @@ function verdict(isOneLock, without, withLock) {
     [once !== instructions, `with the lock ${instructions - once} of ${instructions} did not arrive exactly once`],
     [received !== instructions, `with the lock ${received} messages arrived for ${instructions} instructions`],
     [!withLock.deliveries.screenAgrees, 'screen and transcript of the session disagree'],
+    [withLock.spared > 0, 'a layer that was to be killed while it held the lock was not'],
     [withLock.problems.length > 0, "the lock's own books disagree with the layers"],
   ]
   return failures.filter(([failed]) => failed).map(([, text]) => text)
 }
 
-async function demonstrate({ tasks, useTmux }) {
+/** One lock for all processes; in the demo's own directory, so that it leaves nothing behind. */
+function shareLock(lock, directory) {
+  process.env.XDG_RUNTIME_DIR = directory
+  const scope = { scope: 'host', name: 'chain-loop' }
+  lock.configureSendLock(scope)
+  say('Each layer runs in a process of its own, with one send lock for all:')
+  say(`  configureSendLock({ scope: 'host', name: '${scope.name}' }), settings by the demo (process ${process.pid})`)
+  return scope
+}
+
+async function demonstrate({ tasks, useTmux, useProcesses }) {
   const firstCopy = require.resolve('chainlock')
   const lock = require(firstCopy)
   const directory = makeDirectory()
-  const secondCopy = makeSecondCopy(firstCopy, directory)
+  const secondCopy = useProcesses ? firstCopy : makeSecondCopy(firstCopy, directory)
   lock.configureSendLock({ cooldownMs: COOLDOWN_MS, dedupWindowMs: DEDUP_WINDOW_MS })
 
   say(`chainlock ${lock.version}: ${tasks.length} instructions, three layers, one session`)
   const terminalKind = chooseTerminal(useTmux)
-  const isOneLock = await introduceCopies(firstCopy, secondCopy)
-  const setting = { tasks, directory, terminalKind, cleanup, onAnswer: progressLine(tasks) }
+  const scope = useProcesses ? shareLock(lock, directory) : null
+  const isOneLock = useProcesses || (await introduceCopies(firstCopy, secondCopy))
+  const setting = { scope, tasks, directory, terminalKind, cleanup, onAnswer: progressLine(tasks) }
   const without = await runWithout(setting)
   const withLock = await runWith(setting, lock, firstCopy, secondCopy)
 

@@ -39,6 +39,28 @@ class PipeEnd {
   }
 }
 
+/** How another process reaches it: by the demo, its parent. */
+class PipeEndOfProcess {
+  #screenFile
+  #sent = new Map()
+
+  constructor({ screenFile }) {
+    this.#screenFile = screenFile
+    process.on('message', ({ confirmed }) => this.#sent.get(confirmed)?.())
+  }
+
+  send(line) {
+    const number = this.#sent.size + 1
+    process.channel.ref()
+    process.send({ type: 'line', number, line })
+    return new Promise((resolve) => this.#sent.set(number, resolve)).finally(() => process.channel.unref())
+  }
+
+  async screen() {
+    return fs.readFileSync(this.#screenFile, 'utf8')
+  }
+}
+
 /** Starts `command` as a child process; `close()` ends it. */
 class PipeSession {
   #child
@@ -72,9 +94,14 @@ class PipeSession {
     return { kind: 'pipe', port: port2, screenFile: this.#screenFile }
   }
 
+  /** What another process needs to reach it. */
+  addressForProcess() {
+    return { kind: 'process', screenFile: this.#screenFile }
+  }
+
   close() {
     this.#child.kill()
   }
 }
 
-module.exports = { PipeEnd, PipeSession }
+module.exports = { PipeEnd, PipeEndOfProcess, PipeSession }

@@ -17,7 +17,7 @@ const SETTLE_LIMIT_MS = 5_000
 /**
  * Options: `name` of the run, part of every message key, so that two runs may send the same tasks; `tasks`;
  * `directory`; `terminalKind`; `lockModules`, what each layer requires as its lock; `cleanup`, told what to
- * undo if the demo ends early; `onAnswer`, called with (index, task, tally, transcript) when the session has
+ * undo if the demo ends early; `drive`, which runs the layers, in threads if left out; `onAnswer`, called with (index, task, tally, transcript) when the session has
  * answered a task for the first time.
  */
 async function runChain(options) {
@@ -31,19 +31,22 @@ async function runChain(options) {
   const session = openSession(terminalKind, directory)
   cleanup.add(() => session.close())
 
-  const isStalled = await driveLayers({ tasks, directory, session, lockModules, tally, transcript, onAnswer })
+  const limit = new AbortController()
+  const timer = setTimeout(() => limit.abort(), stallLimitMs(tasks))
+  const watch = watchAnswers({ tasks, transcript, tally, onAnswer })
+  const drive = options.drive ?? driveThreads
+  const isStalled = await drive({ tasks, directory, session, lockModules, tally, transcript, signal: limit.signal })
+  clearTimeout(timer)
+  watch.stop()
   await untilSettled(tally, transcript)
   const deliveries = countDeliveries(tasks, transcript, await session.screen())
   session.close()
   return { name, tally, deliveries, isStalled, seconds: (performance.now() - startedAt) / 1000 }
 }
 
-/** Lets the three layers run to the end of the chain; returns whether they had to be stopped. */
-async function driveLayers({ tasks, directory, session, lockModules, tally, transcript, onAnswer }) {
+/** Lets the three layers run to the end of the chain, in threads; returns whether they had to be stopped. */
+async function driveThreads({ tasks, directory, session, lockModules, tally, signal }) {
   const tell = (news) => tally.note(news)
-  const limit = new AbortController()
-  const timer = setTimeout(() => limit.abort(), stallLimitMs(tasks))
-  const watch = watchAnswers({ tasks, transcript, tally, onAnswer })
   const workers = ['window-monitor', 'chain-loop-monitor'].map((layer) => {
     const terminal = session.address()
     const workerData = { tasks, directory, terminal, lockModule: lockModules[layer] }
@@ -53,15 +56,13 @@ async function driveLayers({ tasks, directory, session, lockModules, tally, tran
   })
   try {
     const lock = require(lockModules['e2e-executor'])
-    const executor = runExecutor({ lock, terminal: session, tasks, directory, signal: limit.signal, tell })
-    await Promise.all([executor, ...workers.map((worker) => untilEnded(worker, limit.signal))])
+    const executor = runExecutor({ lock, terminal: session, tasks, directory, signal, tell })
+    await Promise.all([executor, ...workers.map((worker) => untilEnded(worker, signal))])
     return false
   } catch (error) {
-    if (!limit.signal.aborted) throw error
+    if (!signal.aborted) throw error
     return true
   } finally {
-    clearTimeout(timer)
-    watch.stop()
     await Promise.all(workers.map((worker) => worker.terminate()))
   }
 }

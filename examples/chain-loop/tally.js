@@ -88,12 +88,16 @@ function isSameList(a, b) {
   return a.length === b.length && a.every((item, index) => item === b[index])
 }
 
-/** Where the lock's own counts differ from what the layers say they did; empty when they agree. */
-function disagreements(metrics, layers, events) {
+/**
+ * Where the lock's own counts differ from what the layers say they did; empty when they agree. `kills` are the
+ * layers that were killed with the lock: none gave it back, and some had not sent yet.
+ */
+function disagreements(metrics, layers, events, kills = []) {
+  const held = layers.total('sent') + kills.filter(({ when }) => when === 'before').length
   const pairs = [
-    ['acquisitions', metrics.totalAcquisitions, layers.total('sent')],
-    ['releases', metrics.totalReleases, layers.total('sent')],
-    ['forced releases', metrics.forceReleases, 0],
+    ['acquisitions', metrics.totalAcquisitions, held],
+    ['releases', metrics.totalReleases, held - kills.length],
+    ['forced releases', metrics.forceReleases, kills.length],
     ['blocked', metrics.duplicatesBlocked, layers.total('blocked')],
     ['joins', metrics.joins, layers.total('joined')],
     ...REASONS.map((reason) => [`blocked events, ${reason}`, metrics.refusedByReason[reason], events.total(reason)]),

@@ -3,7 +3,7 @@
 
 const fs = require('node:fs')
 const path = require('node:path')
-const { PipeEnd, PipeSession } = require('./pipe.js')
+const { PipeEnd, PipeEndOfProcess, PipeSession } = require('./pipe.js')
 const { TmuxPane, TmuxSession } = require('./tmux.js')
 
 /** Starts the session program; `send(line)`, `screen()`, `address()`, `close()`. */
@@ -13,8 +13,9 @@ function openSession(kind, directory) {
   return kind === 'tmux' ? new TmuxSession(command, directory) : new PipeSession(command, directory)
 }
 
-/** Reaches a session from another thread; `send(line)` and `screen()`. */
+/** Reaches a session from another thread or process; `send(line)` and `screen()`. */
 function connect(address) {
+  if (address.kind === 'process') return new PipeEndOfProcess(address)
   return address.kind === 'tmux' ? new TmuxPane(address.socket) : new PipeEnd(address)
 }
 

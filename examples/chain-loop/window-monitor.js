@@ -1,16 +1,13 @@
-// Layer 2, in a worker thread: the window monitor. It notices an answer on the screen of the pane and asks
+// Layer 2, in a worker thread or a process: the window monitor. It notices an answer on the screen of the pane and asks
 // by trySend, which says why it refuses and when to come back.
 'use strict'
 
 const { setTimeout: pause } = require('node:timers/promises')
-const { parentPort, workerData } = require('node:worker_threads')
 const { followChain, LOOK_EVERY_MS } = require('./chain.js')
-const { connect } = require('./terminal.js')
+const { data, lock, standStill, tell: tellDemo, terminal } = require('./seat.js')
 
 const LAYER = 'window-monitor'
-const lock = require(workerData.lockModule)
-const terminal = connect(workerData.terminal)
-const tell = (news) => parentPort.postMessage({ layer: LAYER, ...news })
+const tell = (news) => tellDemo({ layer: LAYER, ...news })
 
 async function screenShows(isSought) {
   const screen = await terminal.screen()
@@ -39,7 +36,9 @@ async function sendWithin(guard, task) {
   let sent = false
   try {
     guard.assertHeld()
+    await standStill('before', task)
     await terminal.send(task.message)
+    await standStill('after', task)
     sent = true
     tell({ type: 'sent', id: task.id })
   } finally {
@@ -47,4 +46,5 @@ async function sendWithin(guard, task) {
   }
 }
 
-followChain({ tasks: workerData.tasks, notices: (id) => screenShows(isAnswerTo(id)), sendNext })
+const { tasks, previous } = data
+followChain({ tasks, previous, notices: (id) => screenShows(isAnswerTo(id)), sendNext })

@@ -3,11 +3,13 @@
 
 use crate::binding::face::Face;
 use crate::binding::home;
+use crate::binding::mailbox;
 use crate::binding::process::tell;
 use crate::binding::thread::{self, AnyFace};
 use crate::name::ShortText;
 use crate::raw::hold_word::MAX_TOKEN as MAX_SAFE_INTEGER;
 use crate::send::config::{Change, LayersChange, MAX_HISTORY_LIMIT, MAX_WAITERS};
+use crate::send::lock::Done;
 use crate::send::report;
 use crate::send::rules::{CooldownFrom, OnTimeout};
 use crate::time::{self, Moment, Nanos};
@@ -26,11 +28,21 @@ fn face(number: u32) -> Result<Rc<Face>> {
     }
 }
 
+/// The answer of an operation, told to everybody; an error when the state that processes share cannot be had.
+fn done<T>(done: Done<T>) -> Result<T> {
+    let unavailable = done.unavailable;
+    let answer = tell(done, None).0;
+    if unavailable { Err(failed("the shared state cannot be had")) } else { Ok(answer) }
+}
+
 /// Whether events wake the mailbox; answers the newest event's number.
 #[napi(catch_unwind)]
 pub fn listen(number: u32, wanted: bool) -> Result<f64> {
     let face = face(number)?;
     face.seat.mailbox.listen(wanted);
+    if face.lock.is_shared() {
+        tell(face.lock.set_listening(mailbox::anybody_listens(), time::now()), None);
+    }
     Ok(face.lock.last_event() as f64)
 }
 
@@ -82,8 +94,13 @@ pub struct Limits {
     pub history_limit: u32,
     pub waiters: u32,
     pub listed_layers: u32,
-    /// The layer row that several layers may share; see `holderLayer`.
+    /// The layer row that several layers may share, as the last of this many; see `holderLayer`.
     pub shared_row: u32,
+    pub rows: u32,
+    /// What a holder's row and pid are told apart by.
+    pub holder_rows: u32,
+    /// The longest name of a lock that processes share, in bytes.
+    pub host_name_bytes: u32,
 }
 
 #[napi(catch_unwind)]
@@ -94,6 +111,9 @@ pub fn limits() -> Limits {
         waiters: MAX_WAITERS as u32,
         listed_layers: crate::send::layers::MOST_LISTED as u32,
         shared_row: crate::send::layers::OTHERS as u32,
+        rows: crate::send::host::FIRST_ROW as u32,
+        holder_rows: crate::binding::face::HOLDER_ROWS as u32,
+        host_name_bytes: crate::send::host::place::LONGEST_NAME as u32,
     }
 }
 
@@ -129,8 +149,7 @@ pub fn configure(number: u32, change: SettingsChange) -> Result<()> {
         history_limit: change.history_limit.map(|limit| limit as usize),
         layers,
     };
-    tell(face(number)?.lock.configure(&change, time::now()), None);
-    Ok(())
+    done(face(number)?.lock.configure(&change, time::now()))
 }
 
 #[napi(catch_unwind)]
@@ -172,14 +191,13 @@ pub fn holder_layer(number: u32, token: f64) -> Result<Option<String>> {
 
 #[napi(catch_unwind)]
 pub fn force_release(number: u32, reason: String) -> Result<bool> {
-    let done = face(number)?.lock.force_release(ShortText::cut(&reason), time::now());
-    Ok(tell(done, None).0)
+    done(face(number)?.lock.force_release(ShortText::cut(&reason), time::now()))
 }
 
 /// Does what the clock has made due; whether a hold was ended.
 #[napi(catch_unwind)]
 pub fn settle(number: u32) -> Result<bool> {
-    Ok(tell(face(number)?.lock.tick(time::now()), None).0)
+    done(face(number)?.lock.tick(time::now()))
 }
 
 /// Sets the last acquisition, in ms since 1970; 0 skips the cooldown.
@@ -187,8 +205,7 @@ pub fn settle(number: u32) -> Result<bool> {
 pub fn set_last_send_time(number: u32, epoch_ms: f64) -> Result<()> {
     let moment = Moment::read();
     let at = if epoch_ms == 0.0 { Nanos::NEVER } else { moment.nanos_of(epoch_ms) };
-    tell(face(number)?.lock.set_last_acquired(at, moment.now), None);
-    Ok(())
+    done(face(number)?.lock.set_last_acquired(at, moment.now))
 }
 
 /// The names of the numbers that the raw `metrics()` writes first; a dot is a level.
@@ -215,8 +232,7 @@ pub fn history_json(number: u32) -> Result<String> {
 
 #[napi(catch_unwind)]
 pub fn reset_metrics(number: u32) -> Result<()> {
-    face(number)?.lock.reset_metrics();
-    Ok(())
+    done(face(number)?.lock.reset_metrics(time::now()))
 }
 
 /// The version of this native code.

@@ -18,6 +18,10 @@ pub const QUEUE_FULL: f64 = -5.0;
 pub const WAITING: f64 = -6.0;
 /// The hold that was to be joined has ended.
 pub const ENDED: f64 = -7.0;
+/// The state that processes share could not be had; `hostFault()` says why.
+pub const UNAVAILABLE: f64 = -8.0;
+/// A holder's layer row and its pid share one double: the row is below this.
+pub const HOLDER_ROWS: u64 = 4_096;
 
 #[derive(Debug)]
 pub struct Face {
@@ -51,13 +55,14 @@ impl Face {
         }
     }
 
-    /// Token (0 for nobody), layer row, thread and age in milliseconds.
+    /// Token (0 for nobody), layer row and pid, thread and age in milliseconds.
     #[inline]
     fn put_holder(&self, at: usize, holder: Option<&HolderView>) {
         match holder {
             Some(holder) => {
                 self.put(at, holder.token as f64);
-                self.put(at + 1, holder.layer_row as f64);
+                let row = self.lock.row_of(holder) as u64;
+                self.put(at + 1, (u64::from(holder.process.pid()) * HOLDER_ROWS + row) as f64);
                 self.put(at + 2, holder.thread_id as f64);
                 self.put(at + 3, holder.held.as_ms());
             }
@@ -96,6 +101,6 @@ impl Face {
 
     /// The name of a layer row.
     pub fn layer_name(&self, row: usize) -> ShortText {
-        self.lock.page().layers.0.get(row).map_or(ShortText::EMPTY, |row| row.name.get())
+        self.lock.layer_name(row)
     }
 }

@@ -22,8 +22,10 @@ impl Call for TryAcquire {
         let layer = args.name(0);
         let message = if args.count > 1 { args.message(1) } else { None };
         let done = face.lock.try_acquire(face.seat.caller, layer.as_ref(), message, time::now());
+        let unavailable = done.unavailable;
         Answer::Number(match tell(done, None).0 {
             Ok(token) => token as f64,
+            Err(_) if unavailable => face::UNAVAILABLE,
             Err(refused) => face.put_refusal(0, &refused),
         })
     }
@@ -42,6 +44,7 @@ impl Call for Request {
         let deadline = timeout.map_or(Nanos::FOREVER, |ms| now.plus(Nanos::from_ms(ms)));
         let message = if args.count > 2 { args.message(2) } else { None };
         let done = face.lock.request(face.seat.caller, layer.as_ref(), message, deadline, now);
+        let unavailable = done.unavailable;
         Answer::Number(match tell(done, None).0 {
             Outcome::Granted(token) => token as f64,
             Outcome::Waiting(ticket) => {
@@ -50,6 +53,7 @@ impl Call for Request {
                 face.seat.put(1, f64::from(u8::from(soon && face.seat.mailbox.attend())));
                 face::WAITING
             }
+            Outcome::Refused(_) if unavailable => face::UNAVAILABLE,
             Outcome::Refused(refused) => face.put_refusal(0, &refused),
             Outcome::QueueFull => face::QUEUE_FULL,
         })
@@ -87,8 +91,10 @@ impl Call for TryAcquireNumbered {
     #[inline]
     fn run(face: &Face, args: &Args) -> Answer {
         let done = face.lock.try_acquire_numbered(face.seat.caller, args.index(0), time::now());
+        let unavailable = done.unavailable;
         Answer::Number(match tell(done, None).0 {
             Ok(token) => token as f64,
+            Err(_) if unavailable => face::UNAVAILABLE,
             Err(refused) => face.put_refusal(0, &refused),
         })
     }
@@ -145,7 +151,9 @@ impl Call for Join {
         let layer = args.name(1);
         let message = if args.count > 2 { args.message(2) } else { None };
         let done = face.lock.join(face.seat.caller, token, layer.as_ref(), message, time::now());
+        let unavailable = done.unavailable;
         Answer::Number(match tell(done, None).0 {
+            None if unavailable => face::UNAVAILABLE,
             Some(Ok(())) => 0.0,
             Some(Err(refused)) => face.put_refusal(0, &refused),
             None => face::ENDED,
@@ -161,7 +169,9 @@ impl Call for Forget {
     fn run(face: &Face, args: &Args) -> Answer {
         let (token, message) = (args.number(0), args.message(1));
         Answer::Bool(match (token, message) {
-            (Some(token), Some(message)) => face.lock.forget_message(token as u64, message),
+            (Some(token), Some(message)) => {
+                tell(face.lock.forget_message(token as u64, message, time::now()), None).0
+            }
             _ => false,
         })
     }

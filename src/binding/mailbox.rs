@@ -212,6 +212,11 @@ pub fn post(number: u64, told: impl IntoIterator<Item = Told>) {
     }
 }
 
+/// Whether any thread wants to hear of events.
+pub fn anybody_listens() -> bool {
+    LISTENERS.load(Ordering::Relaxed) > 0
+}
+
 /// Wakes every thread that listens to events.
 #[inline]
 pub fn announce_events() {

@@ -10,6 +10,7 @@
 //! * [`file_calls`] crash-safe files
 //! * [`keeper_calls`], [`stale_calls`] lock directories that are kept fresh; other people's locks
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
+//! * [`send_host_calls`] how the send lock joins those of other processes, and its one thread that hears from them
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
@@ -35,6 +36,7 @@ mod mailbox;
 mod opening;
 mod process;
 mod reasons;
+mod send_host_calls;
 mod stale_calls;
 mod thread;
 mod timer;

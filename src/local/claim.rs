@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn places_go_back_behind_the_last_claim_and_tickets_stay_unique() {
-        let caller = Caller { row: RowId { place: 0, generation: 1 }, thread_id: 0, mailbox: 0 };
+        let caller = Caller { row: RowId::here(0, 1), thread_id: 0, mailbox: 0 };
         let enter = |claims: &mut Claims| {
             let slot = claims.insert(bare(caller, Parts::Many(Box::default()), None, Nanos(1)));
             claims.ticket(slot)

@@ -4,15 +4,43 @@
 use crate::sync::Mutex;
 use crate::table::layout::{ROWS, Row};
 use crate::time::Nanos;
+use once_cell::sync::Lazy;
+use std::hash::{BuildHasher, RandomState};
 
-/// Names one thread of this process, for good.
+/// Names one thread, for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RowId {
     pub place: u32,
     pub generation: u32,
+    pub process: ProcessId,
+}
+
+/// Names one process among those that share a lock, for good: its pid, and a random number, because pids come
+/// again and two namespaces have the same ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProcessId(pub u64);
+
+static THIS_PROCESS: Lazy<ProcessId> = Lazy::new(|| {
+    let random = RandomState::new().hash_one(std::process::id());
+    ProcessId(random << 32 | u64::from(std::process::id()))
+});
+
+impl ProcessId {
+    pub fn this() -> Self {
+        *THIS_PROCESS
+    }
+
+    pub fn pid(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 impl RowId {
+    /// A thread of this process.
+    pub fn here(place: u32, generation: u32) -> Self {
+        Self { place, generation, process: ProcessId::this() }
+    }
+
     /// As one word for the table.
     pub fn to_word(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.place)
@@ -58,7 +86,7 @@ impl Rows {
         let slot = &mut slots[place];
         slot.live = true;
         slot.generation += 1;
-        let id = RowId { place: place as u32, generation: slot.generation };
+        let id = RowId::here(place as u32, slot.generation);
         if let Some(row) = self.shown.get(place) {
             row.generation.set(u64::from(id.generation));
             row.thread_id.set(thread_id);

@@ -49,6 +49,31 @@ impl<W> Default for WaitQueue<W> {
 }
 
 impl<W> WaitQueue<W> {
+    /// What makes up the line: where a new place's generation starts, every place's generation, and who stands
+    /// where, in order.
+    pub fn parts(&self) -> (u32, impl Iterator<Item = u32>, impl Iterator<Item = (u32, &W)>) {
+        let generations = self.places.iter().map(|place| place.generation);
+        (self.first_generation, generations, self.iter().map(|(ticket, waiter)| (ticket.place, waiter)))
+    }
+
+    /// The line of these parts; `None` when they make none.
+    pub fn from_parts(first_generation: u32, generations: Vec<u32>, order: Vec<(u32, W)>) -> Option<Self> {
+        let place = |generation| Place { generation, previous: None, next: None, waiter: None };
+        let mut places: Vec<Place<W>> = generations.into_iter().map(place).collect();
+        let (head, len, mut tail) = (order.first().map(|(place, _)| *place), order.len(), None);
+        for (at, waiter) in order {
+            let entry = places.get_mut(at as usize).filter(|entry| entry.waiter.is_none())?;
+            entry.waiter = Some(waiter);
+            entry.previous = tail;
+            if let Some(before) = tail.replace(at) {
+                places[before as usize].next = Some(at);
+            }
+        }
+        let free =
+            (0..places.len() as u32).rev().filter(|at| places[*at as usize].waiter.is_none()).collect();
+        Some(Self { places, free, head, tail, len, first_generation })
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }

@@ -1,7 +1,7 @@
 //! What the send lock's mutex guards, and the steps that change it. Every step writes the table as it
 //! goes; the caller holds the mutex and has opened the page's sequence.
 
-use crate::local::departures::RowId;
+use crate::local::departures::{ProcessId, RowId};
 use crate::local::queue::{Ticket, WaitQueue};
 use crate::name::ShortText;
 use crate::raw::hold_word::{HoldState, MAX_TOKEN};
@@ -22,6 +22,7 @@ const EVICTED_KEPT: usize = 32;
 pub const REASON_TIMEOUT: &str = "timeout";
 pub const REASON_STALE: &str = "stale_timeout";
 pub const REASON_THREAD_EXIT: &str = "thread_exit";
+pub const REASON_PROCESS_EXIT: &str = "process_exit";
 
 #[derive(Clone, Copy, Debug)]
 pub struct Holder {
@@ -41,6 +42,18 @@ pub struct Waiter {
     pub deadline: Nanos,
 }
 
+/// A process that shares the lock with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub process: ProcessId,
+    /// The byte that it keeps locked as long as it lives; no other member has the same.
+    pub slot: u32,
+    /// The pid namespace in which its pid is its.
+    pub pid_namespace: u64,
+    /// Whether any of its threads wants to hear of events.
+    pub listens: bool,
+}
+
 /// How a hold ends.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
@@ -48,6 +61,7 @@ pub enum End {
     Expired(Expiry),
     Forced(ShortText),
     ThreadExit,
+    ProcessExit,
 }
 
 #[derive(Debug)]
@@ -61,9 +75,13 @@ pub struct Book {
     /// Waiters that do not wait for ever, the next to give up first.
     pub deadlines: BTreeSet<(Nanos, Ticket)>,
     pub sent: Sent,
-    evicted: VecDeque<(u64, ShortText, RowId)>,
+    pub(super) evicted: VecDeque<(u64, ShortText, RowId)>,
     /// History records up to this one belong to before the last `resetMetrics()`.
     pub history_after: u64,
+    /// The processes that share the lock, and what is on its way to their threads; nobody while it is this
+    /// process's alone.
+    pub processes: Vec<Member>,
+    pub outbox: Vec<Delivery>,
     /// The latest moment at which anything was done; the lock's time does not run backwards.
     pub latest: Nanos,
 }
@@ -89,6 +107,8 @@ impl Book {
             sent: Sent::default(),
             evicted: VecDeque::new(),
             history_after: 0,
+            processes: Vec::new(),
+            outbox: Vec::new(),
             latest: Nanos::NEVER,
         }
     }
@@ -118,7 +138,7 @@ impl Book {
                 }
                 Err(refused) => Told::Refused { ticket, refused },
             };
-            effects.tell.push(Delivery { mailbox: waiter.caller.mailbox, what });
+            effects.tell.push(Delivery::to(&waiter.caller, what));
         }
     }
 
@@ -229,6 +249,7 @@ impl Book {
             token: holder.token,
             layer_row: holder.layer.row,
             thread_id: holder.caller.thread_id,
+            process: holder.caller.row.process,
             held: now.since(holder.since),
         })
     }
@@ -290,6 +311,9 @@ impl Book {
             End::ThreadExit => {
                 (&counters.forced_thread_exit, Kind::Recovered, ShortText::cut(REASON_THREAD_EXIT))
             }
+            End::ProcessExit => {
+                (&counters.forced_process_exit, Kind::Recovered, ShortText::cut(REASON_PROCESS_EXIT))
+            }
         };
         count.add(1);
         if kind != Kind::Released {
@@ -298,7 +322,7 @@ impl Book {
         if kind == Kind::Forced {
             self.evict(&holder);
             let what = Told::Lost { token: holder.token };
-            effects.tell.push(Delivery { mailbox: holder.caller.mailbox, what });
+            effects.tell.push(Delivery::to(&holder.caller, what));
         }
         let record = self.record_of(kind, &holder, reason, now);
         self.note(page, &record, effects);

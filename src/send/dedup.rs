@@ -13,7 +13,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 pub const REMEMBERED: usize = 4_096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MessageKey(u128);
+pub struct MessageKey(pub(super) u128);
 
 impl MessageKey {
     pub fn of(text: &[u8]) -> Self {
@@ -30,14 +30,46 @@ impl MessageKey {
 pub struct Sent {
     at: HashMap<MessageKey, Nanos>,
     order: VecDeque<(MessageKey, Nanos)>,
+    /// What has changed since it was last taken; kept only where others must be told.
+    news: Option<Vec<News>>,
 }
 
+/// One change of what is remembered: when the message was sent; `None`: that it was not.
+pub type News = (MessageKey, Option<Nanos>);
+
 impl Sent {
+    /// Nothing remembered, and every change from now on is kept for others.
+    pub fn told() -> Self {
+        Self { news: Some(Vec::new()), ..Self::default() }
+    }
+
+    pub fn take_news(&mut self) -> Vec<News> {
+        self.news.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Makes a change that others made.
+    pub fn follow(&mut self, (key, at): News) {
+        let news = self.news.take();
+        match at {
+            Some(at) => self.remember(key, at),
+            None => self.forget(key),
+        }
+        self.news = news;
+    }
+
+    /// What is remembered, the oldest first.
+    pub fn all(&self) -> impl Iterator<Item = (MessageKey, Nanos)> + '_ {
+        self.order.iter().copied().filter(|(key, at)| self.when(*key) == Some(*at))
+    }
+
     pub fn when(&self, key: MessageKey) -> Option<Nanos> {
         self.at.get(&key).copied()
     }
 
     pub fn remember(&mut self, key: MessageKey, now: Nanos) {
+        if let Some(news) = &mut self.news {
+            news.push((key, Some(now)));
+        }
         self.at.insert(key, now);
         self.order.push_back((key, now));
         while self.order.len() > REMEMBERED {
@@ -49,7 +81,11 @@ impl Sent {
 
     /// As if it had never been sent.
     pub fn forget(&mut self, key: MessageKey) {
-        self.at.remove(&key);
+        if self.at.remove(&key).is_some()
+            && let Some(news) = &mut self.news
+        {
+            news.push((key, None));
+        }
     }
 
     /// An entry that was renewed since is not the one to go.

@@ -38,8 +38,8 @@ impl SendLock {
 
     /// A call that joined the hold with that token did not send its message after all. False when the hold
     /// has ended: what happened to the message then is not for the joined one to say.
-    pub fn forget_message(&self, token: u64, message: MessageKey) -> bool {
-        self.look(|book, _| {
+    pub fn forget_message(&self, token: u64, message: MessageKey, now: Nanos) -> Done<bool> {
+        self.change(now, |book, _, _, _| {
             let stands = book.holder.is_some_and(|holder| holder.token == token);
             if stands {
                 book.sent.forget(message);

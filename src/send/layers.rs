@@ -22,10 +22,10 @@ pub struct Layer {
 #[derive(Debug)]
 pub struct Layers {
     /// At most [`OTHERS`] of them; the place is the number.
-    met: Vec<(ShortText, bool)>,
+    pub(super) met: Vec<(ShortText, bool)>,
     /// Listed layers beyond the table.
-    unnumbered: Vec<ShortText>,
-    any: bool,
+    pub(super) unnumbered: Vec<ShortText>,
+    pub(super) any: bool,
 }
 
 /// The most layers a list may name.

@@ -6,102 +6,28 @@
 
 pub use crate::local::departures::Caller;
 use crate::local::departures::RowId;
-use crate::local::queue::Ticket;
 use crate::name::ShortText;
 use crate::raw::hold_word::HoldState;
+pub use crate::send::answers::{Delivery, Done, HolderView, Outcome, Refused, Told, Which};
 use crate::send::book::{Book, Effects, End, Waiter};
 use crate::send::config::{Change, LayersChange, Settings};
 use crate::send::dedup::MessageKey;
+use crate::send::host::{Answer, Home};
 use crate::send::layers::{self, Layer};
 use crate::send::rules::Refusal;
 use crate::send::waiting;
 use crate::sync::Mutex;
 use crate::table::layout::SendPage;
-use crate::table::ring::Record;
 use crate::time::Nanos;
+use once_cell::sync::OnceCell;
 
-/// What a refused asker should know about the one in the way.
-#[derive(Clone, Copy, Debug)]
-pub struct HolderView {
-    pub token: u64,
-    /// The holding layer's row in the table.
-    pub layer_row: usize,
-    pub thread_id: u64,
-    pub held: Nanos,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Refused {
-    pub refusal: Refusal,
-    pub holder: Option<HolderView>,
-    /// When asking again can first succeed by the clock alone; `FOREVER` when it never can.
-    pub retry_after: Nanos,
-}
-
-/// Something for a waiting thread.
-#[derive(Clone, Copy, Debug)]
-pub struct Delivery {
-    pub mailbox: u64,
-    pub what: Told,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum Told {
-    Granted {
-        ticket: Ticket,
-        token: u64,
-        since: Nanos,
-    },
-    Refused {
-        ticket: Ticket,
-        refused: Refused,
-    },
-    TimedOut {
-        ticket: Ticket,
-        /// Place in line when time ran out, from 1.
-        position: usize,
-        holder: Option<HolderView>,
-    },
-    /// The hold was taken away from its living holder.
-    Lost {
-        token: u64,
-    },
-}
-
-/// An answer and what follows from it.
-#[derive(Debug)]
-pub struct Done<T> {
-    pub answer: T,
-    pub tell: Vec<Delivery>,
-    pub notes: Vec<Record>,
-    pub wake_at: Nanos,
-}
-
-/// What became of a request that may wait.
-#[derive(Clone, Copy, Debug)]
-pub enum Outcome {
-    Granted(u64),
-    Waiting(Ticket),
-    Refused(Refused),
-    QueueFull,
-}
-
-/// Which hold is given back.
-#[derive(Clone, Copy, Debug)]
-pub enum Which<'a> {
-    /// The grant with this token, whoever asks.
-    Token(u64),
-    /// This layer's hold, taken by the calling thread; with a token, exactly that grant.
-    Layer(&'a ShortText, Option<u64>),
-    /// The hold of the layer with this number, taken by the calling thread.
-    Numbered(usize),
-}
-
-/// One send lock. The page lies in the process's table, or, for an independent one, on its own.
+/// One send lock. The page lies in the process's table, or, for an independent one, on its own; when the
+/// process has joined others, in the file that they share, and the book is a copy of the one there.
 #[derive(Debug)]
 pub struct SendLock {
-    book: Mutex<Book>,
+    pub(super) book: Mutex<Book>,
     page: Page,
+    pub(super) home: OnceCell<Home>,
 }
 
 #[derive(Debug)]
@@ -120,12 +46,21 @@ impl SendLock {
     }
 
     fn with_page(page: Page) -> Self {
-        let lock = Self { book: Mutex::new(Book::new()), page };
+        let lock = Self { book: Mutex::new(Book::new()), page, home: OnceCell::new() };
         lock.configure(&Change::default(), Nanos::NEVER);
         lock
     }
 
+    #[inline]
     pub fn page(&self) -> &SendPage {
+        match self.home.get() {
+            Some(home) => home.page(),
+            None => self.own_page(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn own_page(&self) -> &SendPage {
         match &self.page {
             Page::InTable(page) => page,
             Page::Own(page) => page,
@@ -135,25 +70,32 @@ impl SendLock {
     /// Runs one operation: inside the mutex, inside the page's sequence.
     // Inlined into the hot calls for the same reason as `try_as`.
     #[inline(always)]
-    pub(super) fn change<T>(
+    pub(super) fn change<T: Answer>(
         &self,
         now: Nanos,
         step: impl FnOnce(&mut Book, &SendPage, &mut Effects, Nanos) -> T,
     ) -> Done<T> {
-        let page = self.page();
         let mut effects = Effects::default();
         let mut book = self.book.lock();
+        if let Some(home) = self.home.get() {
+            return home.change(&mut book, now, step);
+        }
+        let page = self.own_page();
         // The clock was read before the mutex was ours: somebody may have been here since.
         let now = now.max(book.latest);
         book.latest = now;
         let answer = page.sequence.write(|| step(&mut book, page, &mut effects, now));
         let wake_at = book.next_due();
         drop(book);
-        Done { answer, tell: effects.tell, notes: effects.notes, wake_at }
+        Done { answer, tell: effects.tell, notes: effects.notes, wake_at, unavailable: false }
     }
 
     pub(super) fn look<T>(&self, view: impl FnOnce(&mut Book, &SendPage) -> T) -> T {
-        view(&mut self.book.lock(), self.page())
+        let mut book = self.book.lock();
+        match self.home.get() {
+            Some(home) => home.look(&mut book, view),
+            None => view(&mut book, self.own_page()),
+        }
     }
 
     /// Asks without waiting. Those who wait in line go first.
@@ -171,7 +113,7 @@ impl SendLock {
     /// The same, for a layer whose number is known.
     #[inline]
     pub fn try_acquire_numbered(&self, caller: Caller, row: usize, now: Nanos) -> Done<Result<u64, Refused>> {
-        self.try_as(caller, |book, _| book.layers.numbered(row), None, now)
+        self.try_as(caller, |book, page| self.numbered(book, page, row), None, now)
     }
 
     // Inlined into both, so that names and answers are not copied from frame to frame.
@@ -199,19 +141,18 @@ impl SendLock {
     /// was not sent after all.
     #[inline(always)]
     pub fn release(&self, caller: Caller, which: Which<'_>, sent: bool, now: Nanos) -> Done<bool> {
+        let which = self.meant(which);
+        let mut done = self.release_now(caller, which, sent, now);
+        if done.unavailable {
+            self.release_later(caller, which, sent, &mut done);
+        }
+        done
+    }
+
+    #[inline(always)]
+    pub(super) fn release_now(&self, caller: Caller, which: Which<'_>, sent: bool, now: Nanos) -> Done<bool> {
         self.change(now, |book, page, effects, now| {
-            let is_theirs = book.holder.as_ref().is_some_and(|holder| match which {
-                Which::Token(token) => holder.token == token,
-                Which::Numbered(row) => holder.layer.row == row && holder.caller.row == caller.row,
-                Which::Layer(layer, token) => {
-                    holder.layer.name == *layer
-                        && match token {
-                            Some(token) => holder.token == token,
-                            None => holder.caller.row == caller.row,
-                        }
-                }
-            });
-            if is_theirs {
+            if book.holder.as_ref().is_some_and(|holder| which.is(holder, caller)) {
                 book.end(page, End::Released { sent }, now, effects);
                 if !book.queue.is_empty() {
                     book.settle(page, now, effects);
@@ -256,6 +197,14 @@ impl SendLock {
 
     /// A thread has ended: its waiters leave the line, its hold is taken back at once.
     pub fn depart(&self, row: RowId, now: Nanos) -> Done<bool> {
+        let done = self.depart_now(row, now);
+        if done.unavailable {
+            self.depart_later(row);
+        }
+        done
+    }
+
+    pub(super) fn depart_now(&self, row: RowId, now: Nanos) -> Done<bool> {
         self.change(now, |book, page, effects, now| {
             for (ticket, waiter) in book.queue.drain_where(|waiter| waiter.caller.row == row) {
                 book.deadlines.remove(&(waiter.deadline, ticket));
@@ -303,15 +252,15 @@ impl SendLock {
 
     /// The number of a layer that has one: it keeps it as long as the lock lives.
     pub fn layer_number(&self, layer: &ShortText) -> Option<usize> {
-        self.look(|book, _| book.layers.number_of(layer))
+        self.look(|book, _| book.layers.number_of(layer)).map(|row| self.first_row() + row)
     }
 
     pub fn knows(&self, layer: &ShortText) -> bool {
         self.look(|book, _| book.layers.allows(layer))
     }
 
-    pub fn reset_metrics(&self) {
-        self.look(|book, page| {
+    pub fn reset_metrics(&self, now: Nanos) -> Done<()> {
+        self.change(now, |book, page, _, _| {
             page.counters.clear();
             page.wait_times.clear();
             page.hold_times.clear();
@@ -319,7 +268,7 @@ impl SendLock {
                 layers::clear(row);
             }
             book.history_after = page.history.written();
-        });
+        })
     }
 
     /// The state in one word, without the mutex: what `isSendLocked()` and `guard.check()` read.

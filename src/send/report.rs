@@ -50,6 +50,8 @@ struct Status {
     metrics: Totals,
     token: Option<u64>,
     thread_id: Option<u64>,
+    pid: Option<u32>,
+    scope: &'static str,
     overdue: bool,
     cooldown_remaining: u64,
     waiters: u64,
@@ -57,12 +59,15 @@ struct Status {
 }
 
 impl SendLock {
-    /// The numbers of `getMetrics()`, for a face that knows [`metric_names`]; then a count of layers
+    /// The numbers of `getMetrics()`, for a face that knows [`metric_names`]; then the number of the first layer
+    /// row (0, or another where processes share the lock: a face tells by it what it knows), a count of layers
     /// and four counts each; then the first stamp and the number of the recent records and five numbers each:
     /// kind, epoch ms, duration (−1: none), layer row, row of the other (−2: none; −1: only as a text).
     pub fn metrics(&self, moment: Moment, mut put: impl FnMut(f64)) {
         self.look(|book, page| {
             numbers(book, page, |_, value| put(value));
+            let base = self.first_row() as u64;
+            put(base as f64);
             let layers = &page.layers.0[..(page.layer_count.get() as usize).min(LAYERS)];
             put(layers.len() as f64);
             for row in layers {
@@ -77,12 +82,12 @@ impl SendLock {
                 put(record.kind as u64 as f64);
                 put(moment.epoch_of(record.at));
                 put(record.held.map_or(-1.0, |held| held.whole_ms() as f64));
-                put(if record.layer_row < OTHERS as u64 { record.layer_row as f64 } else { -1.0 });
+                put(if record.layer_row < OTHERS as u64 { (base + record.layer_row) as f64 } else { -1.0 });
                 let other_is_row = record.other.is_empty() || record.other_row < OTHERS as u64;
                 put(if record.other.is_empty() {
                     -2.0
                 } else if other_is_row {
-                    record.other_row as f64
+                    base.wrapping_add(record.other_row) as f64
                 } else {
                     -1.0
                 });
@@ -104,6 +109,8 @@ impl SendLock {
                 metrics: totals(&page.counters),
                 token: holder.map(|holder| holder.token),
                 thread_id: holder.map(|holder| holder.caller.thread_id),
+                pid: holder.map(|holder| holder.caller.row.process.pid()),
+                scope: if self.is_shared() { "host" } else { "process" },
                 overdue: book.state.hold.is_some_and(|hold| hold.overdue),
                 cooldown_remaining: left.map_or(0, |left| left.0.div_ceil(1_000_000)),
                 waiters: book.queue.len() as u64,
@@ -222,7 +229,8 @@ fn totals(counters: &Counters) -> Totals {
         force_releases: counters.forced_manual.get()
             + counters.forced_timeout.get()
             + counters.forced_stale_timeout.get()
-            + counters.forced_thread_exit.get(),
+            + counters.forced_thread_exit.get()
+            + counters.forced_process_exit.get(),
     }
 }
 
@@ -246,6 +254,7 @@ fn numbers(book: &Book, page: &SendPage, mut put: impl FnMut(&'static str, f64))
     count("forcedByReason.timeout", counters.forced_timeout.get());
     count("forcedByReason.stale_timeout", counters.forced_stale_timeout.get());
     count("forcedByReason.thread_exit", counters.forced_thread_exit.get());
+    count("forcedByReason.process_exit", counters.forced_process_exit.get());
     count("lateReleases", counters.late_releases.get());
     count("overdue", counters.overdue.get());
     count("joins", counters.joins.get());

@@ -78,14 +78,14 @@ pub(super) fn expire_waiters(book: &mut Book, page: &SendPage, now: Nanos, effec
     let mut late = Vec::new();
     for (index, (ticket, waiter)) in book.queue.iter().enumerate() {
         if waiter.deadline <= now {
-            late.push((ticket, waiter.deadline, waiter.caller.mailbox, index + 1));
+            late.push((ticket, waiter.deadline, waiter.caller, index + 1));
         }
     }
-    for (ticket, deadline, mailbox, position) in late {
+    for (ticket, deadline, caller, position) in late {
         book.queue.remove(ticket);
         book.deadlines.remove(&(deadline, ticket));
         page.counters.wait_timeouts.add(1);
-        effects.tell.push(Delivery { mailbox, what: Told::TimedOut { ticket, position, holder } });
+        effects.tell.push(Delivery::to(&caller, Told::TimedOut { ticket, position, holder }));
     }
     page.waiters.set(book.queue.len() as u64);
 }

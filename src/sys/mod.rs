@@ -5,6 +5,7 @@ pub mod clock;
 pub mod entry;
 pub mod fault;
 pub mod file_lock;
+pub mod host_file;
 pub mod images;
 pub mod map;
 pub mod process;

@@ -11,7 +11,7 @@ use crate::table::ring::Ring;
 /// "CHAINLK" and a zero, read as a little-endian word.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"CHAINLK\0");
 /// Changes with every change of the layout or of the meaning of a field.
-pub const LAYOUT_VERSION: u64 = 1;
+pub const LAYOUT_VERSION: u64 = 2;
 
 /// Threads that have a row; the rest work all the same and are only not shown.
 pub const ROWS: usize = 256;
@@ -98,6 +98,8 @@ pub struct Counters {
     pub wait_timeouts: Field,
     pub wait_aborts: Field,
     pub queue_full: Field,
+    /// Taken back from a process that ended; only where processes share the lock.
+    pub forced_process_exit: Field,
 }
 
 impl Counters {
@@ -120,6 +122,7 @@ impl Counters {
             &self.wait_timeouts,
             &self.wait_aborts,
             &self.queue_full,
+            &self.forced_process_exit,
         ] {
             field.set(0);
         }
@@ -175,6 +178,15 @@ pub struct SendPage {
     pub hold_times: Histogram,
     pub history: Ring<HISTORY>,
     pub events: Ring<EVENTS>,
+}
+
+/// A send lock that processes share, as it lies in their file.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct HostPage {
+    /// Not 0 while an operation is under way: who finds it so comes after one that died in the middle.
+    pub intent: Field,
+    pub send: SendPage,
 }
 
 /// The layer rows; a type of its own only because `Default` stops at 32 elements.

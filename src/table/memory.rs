@@ -2,8 +2,9 @@
 //! such a thing, ordinary memory elsewhere.
 
 use crate::sync::{Ordering, fence};
+use crate::sys::host_file::Mapped;
 use crate::sys::map;
-use crate::table::layout::{LAYOUT_VERSION, MAGIC, Table};
+use crate::table::layout::{HostPage, LAYOUT_VERSION, MAGIC, Table};
 use std::mem::size_of;
 
 /// The process's table: made once, never freed.
@@ -24,6 +25,17 @@ pub fn process_table() -> &'static Table {
     fence(Ordering::Release);
     table.header.magic.set(MAGIC);
     table
+}
+
+/// The page that processes share; `None` when the mapping is too short for one.
+pub fn host_page(mapped: &Mapped) -> Option<&'static HostPage> {
+    let (start, size) = mapped.parts();
+    if size < size_of::<HostPage>() {
+        return None;
+    }
+    // SAFETY: page-aligned, writable memory of enough bytes, mapped for the life of the process. Any bytes are
+    // a valid page: all fields are words.
+    Some(unsafe { &*start.cast::<HostPage>().as_ptr() })
 }
 
 #[cfg(all(test, target_os = "linux", not(feature = "portable")))]

@@ -140,7 +140,7 @@ impl World {
     }
 
     pub fn caller(row: u64) -> Caller {
-        Caller { row: RowId { place: row as u32, generation: 1 }, thread_id: row, mailbox: row }
+        Caller { row: RowId::here(row as u32, 1), thread_id: row, mailbox: row }
     }
 
     /// The holds around a task, innermost first.

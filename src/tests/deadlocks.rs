@@ -320,7 +320,7 @@ fn the_refused_leave_the_queue_in_order() {
     let done = world.locks.cancel(ticket, Nanos(1));
     assert!(matches!(done.tell[0].what, Told::Granted { .. }), "who stood behind is served");
     assert!(!matches!(world.tasks[behind].state, State::Over));
-    let gone = world.locks.depart(RowId { place: 1, generation: 1 }, Nanos(2));
+    let gone = world.locks.depart(RowId::here(1, 1), Nanos(2));
     assert_eq!(gone.tell.len(), 1, "and whoever waited for the dead");
     assert!(holds(&world, other) && world.is_tidy());
 }

@@ -223,7 +223,7 @@ impl Real {
 
     fn step(&mut self, op: Op, id: usize, now: Nanos) -> String {
         let caller = |who| {
-            let row = RowId { place: who as u32, generation: 1 };
+            let row = RowId::here(who as u32, 1);
             (Caller { row, thread_id: who, mailbox: who }, ShortText::cut(NAMES[who as usize]))
         };
         match op {

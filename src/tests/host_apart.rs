@@ -169,7 +169,7 @@ impl User {
     }
 
     pub fn ask(mode: KernelMode) -> Ask {
-        let caller = Caller { row: RowId { place: 0, generation: 1 }, thread_id: 0, mailbox: 0 };
+        let caller = Caller { row: RowId::here(0, 1), thread_id: 0, mailbox: 0 };
         Ask { caller, mode, label: ShortText::EMPTY }
     }
 

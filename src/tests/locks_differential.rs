@@ -29,7 +29,7 @@ struct Real {
 }
 
 fn caller(who: u64) -> Caller {
-    Caller { row: RowId { place: who as u32, generation: 1 }, thread_id: who, mailbox: who }
+    Caller { row: RowId::here(who as u32, 1), thread_id: who, mailbox: who }
 }
 
 impl Real {

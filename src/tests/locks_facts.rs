@@ -12,7 +12,7 @@ const NAME: &[u16] = &[0x61];
 const MS: u64 = 1_000_000;
 
 fn caller(thread: u64) -> Caller {
-    Caller { row: RowId { place: thread as u32, generation: 1 }, thread_id: thread, mailbox: 100 + thread }
+    Caller { row: RowId::here(thread as u32, 1), thread_id: thread, mailbox: 100 + thread }
 }
 
 fn ask(locks: &Locks, thread: u64, weight: u64, ask: Ask<'_>, at: u64) -> Done<Outcome> {

@@ -51,7 +51,7 @@ fn bytes() -> isize {
 }
 
 fn caller() -> Caller {
-    Caller { row: RowId { place: 0, generation: 1 }, thread_id: 0, mailbox: 0 }
+    Caller { row: RowId::here(0, 1), thread_id: 0, mailbox: 0 }
 }
 
 fn name(number: u32) -> Vec<u16> {

@@ -140,7 +140,7 @@ pub struct LocksActor<'a> {
 
 impl<'a> LocksActor<'a> {
     pub fn new(world: &'a LocksWorld, number: u64) -> Self {
-        let row = RowId { place: number as u32, generation: 1 };
+        let row = RowId::here(number as u32, 1);
         let caller = Caller { row, thread_id: number, mailbox: number };
         Self { world, caller, holds: Vec::new(), waiting: Vec::new() }
     }

@@ -124,7 +124,7 @@ pub struct Actor<'a> {
 
 impl<'a> Actor<'a> {
     pub fn new(world: &'a World, number: u64) -> Self {
-        let row = RowId { place: number as u32, generation: 1 };
+        let row = RowId::here(number as u32, 1);
         let caller = Caller { row, thread_id: number, mailbox: number };
         Self { world, caller, layer: layer(number), holds: Vec::new(), waiting: Vec::new() }
     }

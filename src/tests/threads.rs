@@ -63,7 +63,7 @@ fn open_lock() -> SendLock {
 }
 
 fn caller(number: u64) -> Caller {
-    Caller { row: RowId { place: number as u32, generation: 1 }, thread_id: number, mailbox: number }
+    Caller { row: RowId::here(number as u32, 1), thread_id: number, mailbox: number }
 }
 
 /// Threads try for the lock; whoever has it counts without any other protection.

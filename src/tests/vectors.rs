@@ -117,7 +117,7 @@ impl Run {
 
     /// The answer of one step, or what is wrong with it.
     fn step(&mut self, step: &Step, moment: Moment) -> Result<(), String> {
-        let row = RowId { place: step.thread as u32, generation: 1 };
+        let row = RowId::here(step.thread as u32, 1);
         let caller = Caller { row, thread_id: step.thread, mailbox: 0 };
         let layer = step.layer.as_deref().and_then(ShortText::name);
         let now = moment.now;
@@ -149,7 +149,7 @@ impl Run {
                 Value::Null
             }
             "reset" => {
-                self.lock.reset_metrics();
+                self.lock.reset_metrics(Nanos::NEVER);
                 Value::Null
             }
             "status" => serde_json::from_str(&self.lock.status_json(moment)).unwrap(),
