@@ -10,6 +10,7 @@ import { dirname } from 'node:path'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const deep = process.argv.includes('--deep')
 const failures = []
+const LINUX = process.platform === 'linux'
 
 /** Runs a program; its output is shown only when it fails. */
 function run(program, args, env = {}) {
@@ -68,6 +69,12 @@ const programs = total(core, /differential: (\d+) programs/g)
 bar('named locks against the plain model', programs, deep ? 2_000_000 : 50_000, 'programs')
 const ordered = total(core, /deadlocks: (\d+) schedules in order, 0 reports/g)
 bar('F15 no false alarm', ordered, deep ? 20_000_000 : 1_000_000, 'schedules')
+const kills = total(core, /host storm: (\d+) kills/g)
+bar('F7 host locks, killed at random and at named points', kills, deep ? 100_000 : LINUX ? 3_000 : 0, 'kills')
+const pauses = total(core, /host pauses: (\d+)/g)
+bar('F8 host locks, stopped', pauses, LINUX ? 200 : 0, 'pauses')
+const pages = total(core, /host pages: (\d+)/g)
+bar('S3 lock files', pages, LINUX ? 5_000 : 0, 'pages')
 const disordered = total(core, /deadlocks: (\d+) schedules with/g)
 bar('F15 every deadlock told, and each told one is one', disordered, deep ? 7_000_000 : 50_000, 'schedules')
 

@@ -137,7 +137,7 @@ const NATIVE = [
   },
   {
     name: 'missing token check',
-    file: 'src/send/lock.rs',
+    file: 'src/send/answers.rs',
     from: 'Which::Token(token) => holder.token == token,',
     to: 'Which::Token(token) => holder.token >= token,',
     suite: 'guards.test.js',
