@@ -6,7 +6,7 @@
 //! | area | what lives there | may use |
 //! |---|---|---|
 //! | `sys` | doors to the operating system, a file per platform | nothing |
-//! | `sync` `time` `name` `metrics` | the doors to atomics and clocks, clean texts, histograms | `time` alone: `sys::clock` |
+//! | `sync` `time` `name` `metrics` `private_folder` | the doors to atomics and clocks, clean texts, histograms, the user's folder | `sys` |
 //! | `raw` | state machines on words, proved by loom | `sync` |
 //! | `table` | the lock table: layout, memory, ring of records | `raw`, `sys` |
 //! | `local` | the named locks, the send lock's waiting line, the threads and their leaving | `table` |
@@ -25,6 +25,7 @@
 
 pub mod metrics;
 pub mod name;
+pub mod private_folder;
 pub mod sync;
 pub mod time;
 

@@ -3,7 +3,9 @@
 
 use crate::host::file::PAGE_BYTES;
 use crate::host::{FOREIGN, Fault, NETWORK, UNSAFE};
-use crate::sys::file_lock::{Directory, Facts, FileKind, LockFile, user_id};
+use crate::private_folder::{self, Refused};
+use crate::sys::file_lock::{Directory, Facts, FileKind, LockFile};
+use crate::sys::process::user_id;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
@@ -27,7 +29,7 @@ pub struct Place {
 impl Place {
     /// The file of a named lock, in the user's private folder.
     pub fn of_name(name: &str) -> Result<Self, Fault> {
-        let folder = private_folder()?;
+        let folder = private()?;
         Ok(Self { folder, file: file_name(name), is_private: true, allow_network: false })
     }
 
@@ -167,29 +169,15 @@ pub fn foreign(path: &Path) -> Fault {
     Fault::new(FOREIGN, path, why)
 }
 
-/// The user's private folder, made if need be; refused where somebody else could reach into it.
-pub fn private_folder() -> Result<PathBuf, Fault> {
-    let folder = match std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()) {
-        Some(runtime) => Path::new(&runtime).join("chainlock"),
-        None => std::env::temp_dir().join(format!("chainlock-{}", user_id())),
-    };
-    let folder = std::path::absolute(&folder).unwrap_or(folder);
-    match Directory::make(&folder) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(Fault::of_system(&folder, "make the private folder", &error)),
-    }
-    let opened = Directory::open(&folder).and_then(|opened| opened.facts());
-    let facts = opened.map_err(|error| Fault::of_system(&folder, "open the private folder", &error))?;
-    let what = if facts.user != user_id() {
-        "it belongs to another user"
-    } else if facts.mode & 0o077 != 0 {
-        "other users may look into it (chmod 700)"
-    } else {
-        // Canonical, so that a name has one path however the variable is spelt.
-        return Ok(std::fs::canonicalize(&folder).unwrap_or(folder));
-    };
-    Err(Fault::new(UNSAFE, &folder, format!("the private folder of chainlock cannot be used: {what}")))
+/// The user's private folder, made if need be.
+pub fn private() -> Result<PathBuf, Fault> {
+    let folder = private_folder::path();
+    private_folder::ready(&folder).map_err(|refused| match refused {
+        Refused::System(what, error) => Fault::of_system(&folder, what, &error),
+        Refused::Unsafe(what) => {
+            Fault::new(UNSAFE, &folder, format!("the private folder of chainlock cannot be used: {what}"))
+        }
+    })
 }
 
 /// A file name for any name: what file systems, shells or people could misread is written as `%XX`.

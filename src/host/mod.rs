@@ -22,7 +22,7 @@ pub mod shown;
 pub mod threads;
 pub mod turns;
 
-use crate::sys::file_lock::errno_name;
+use crate::sys::errno;
 use serde::Serialize;
 use std::io;
 use std::path::Path;
@@ -53,7 +53,7 @@ impl Fault {
         if error.kind() == io::ErrorKind::Unsupported {
             return Self::new(UNSUPPORTED, path, "host locks are not there on this platform yet");
         }
-        let errno = errno_name(error);
+        let errno = errno::name(error);
         let told = errno.map_or_else(|| error.to_string(), |name| format!("{name}, {}", advice(name)));
         Self { errno, ..Self::new(IO, path, format!("cannot {what}: {told}")) }
     }

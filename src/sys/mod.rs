@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod entry;
+pub mod errno;
 pub mod fault;
 pub mod file_lock;
 pub mod host_file;

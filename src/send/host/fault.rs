@@ -1,6 +1,7 @@
 //! What can be wrong with the state that processes share, as an error that people read.
 
-use crate::sys::host_file::error_name;
+use crate::private_folder::Refused;
+use crate::sys::errno;
 use std::io::{Error, ErrorKind};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +52,24 @@ impl Fault {
     }
 }
 
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::System(_, error) => error.into(),
+            Refused::Unsafe(what) => {
+                Self::unsafe_place(&format!("the private folder cannot be used: {what}"))
+            }
+        }
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         if error.kind() == ErrorKind::Unsupported {
             let message = "a lock that processes share is built for Linux only; use scope: 'process'";
             return Self::new("ERR_LOCK_UNSUPPORTED", message.into());
         }
-        let errno = error_name(&error);
+        let errno = errno::name(&error).unwrap_or("EIO");
         // A link, a pipe without a reader, a directory: what was planted there is not opened.
         let code = if matches!(errno, "ELOOP" | "ENXIO" | "EISDIR") {
             "ERR_LOCK_FILE_UNSAFE"

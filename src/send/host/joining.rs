@@ -13,7 +13,8 @@ use crate::send::dedup::Sent;
 use crate::send::layers::{Layer, Layers};
 use crate::send::lock::{HolderView, SendLock, Which, known};
 use crate::sync::{Mutex, StaticU64};
-use crate::sys::host_file::{Watch, boot_id, namespace_id};
+use crate::sys::host_file::Watch;
+use crate::sys::process;
 use crate::table::layout::{HostPage, SendPage};
 use crate::table::memory::host_page;
 use crate::time::Nanos;
@@ -108,6 +109,13 @@ fn tell_of_joining(lock: &SendLock, listens: bool, now: Nanos) {
     members.iter().filter(|member| member.process != home.me.process).for_each(|member| home.wake(member));
 }
 
+/// Which boot and which clock this process goes by.
+pub(super) fn era_now() -> Era {
+    let own = process::own();
+    let [high, low] = own.boot.map(u128::from);
+    Era { boot: high << 64 | low, time_namespace: own.time_namespace }
+}
+
 impl Home {
     #[cold]
     fn numbered(&self, book: &mut Book, page: &SendPage, row: usize) -> Option<Layer> {
@@ -126,7 +134,7 @@ impl Home {
         now: Nanos,
     ) -> Result<(Self, Watch, Book), Fault> {
         let Place { directory, store, path } = place;
-        let era = Era { boot: boot_id().unwrap_or(0), time_namespace: namespace_id("time") };
+        let era = era_now();
         wait_for(|| Ok(store.file.try_lock()?))?;
         let unlock = Unlock(&store);
         let slot = store.begin_life()?.ok_or_else(|| {
@@ -135,7 +143,7 @@ impl Home {
         directory.make_pipe(&pipe_name(name, slot))?;
         let watch = directory.watch(&pipe_name(name, slot))?;
         let page = open_state(&store, own, era, now)?;
-        let me = Member { process, slot, pid_namespace: namespace_id("pid"), listens: false };
+        let me = Member { process, slot, pid_namespace: process::own().pid_namespace, listens: false };
         let old_layers = own.layers.met.iter().map(|(name, _)| *name).collect();
         drop(unlock);
         let home = Home {

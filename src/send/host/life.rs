@@ -7,7 +7,8 @@ use crate::raw::hold_word::HoldState;
 use crate::send::book::{Book, Effects, End, Member};
 use crate::send::lock::{Done, SendLock, Which};
 use crate::sync::Ordering;
-use crate::sys::host_file::{Watch, Woken, namespace_id};
+use crate::sys::host_file::{Watch, Woken};
+use crate::sys::process;
 use crate::table::layout::SendPage;
 use crate::time::Nanos;
 
@@ -255,7 +256,7 @@ impl Watcher {
         self.watch.clear();
         self.must_look = false;
         for member in members.iter().filter(|member| member.process != home.me.process) {
-            let is_watched = member.pid_namespace == namespace_id("pid")
+            let is_watched = member.pid_namespace == process::own().pid_namespace
                 && self.watch.add(member.process.pid())
                 // Alive after its pid was taken: that pid was its own.
                 && home.store.lives(member.slot);

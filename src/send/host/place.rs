@@ -2,8 +2,9 @@
 
 use super::fault::Fault;
 use super::store::Store;
-use crate::sys::host_file::{Directory, user_id};
-use std::env;
+use crate::private_folder;
+use crate::sys::host_file::Directory;
+use crate::sys::process::user_id;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -18,14 +19,6 @@ pub struct Place {
     pub path: PathBuf,
 }
 
-/// The user's private directory: `$XDG_RUNTIME_DIR/chainlock`, else `chainlock-<uid>` among the temporary files.
-fn private_directory() -> PathBuf {
-    match env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()) {
-        Some(runtime) => runtime.join("chainlock"),
-        None => env::temp_dir().join(format!("chainlock-{}", user_id())),
-    }
-}
-
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= LONGEST_NAME
@@ -35,7 +28,7 @@ fn is_name(name: &str) -> bool {
 
 /// The path that a lock of that name has, for messages.
 pub fn path_of(name: &str) -> PathBuf {
-    private_directory().join(format!("send-{name}.state"))
+    private_folder::path().join(format!("send-{name}.state"))
 }
 
 pub fn pipe_name(name: &str, slot: u32) -> OsString {
@@ -44,21 +37,15 @@ pub fn pipe_name(name: &str, slot: u32) -> OsString {
 
 /// Opens the lock of that name.
 pub fn open(name: &str) -> Result<Place, Fault> {
-    open_in(&private_directory(), name)
+    open_in(&private_folder::path(), name)
 }
 
 pub(super) fn open_in(private: &Path, name: &str) -> Result<Place, Fault> {
     if !is_name(name) {
         return Err(Fault::unsafe_place("the name must have 1 to 200 bytes, without '/' and NUL"));
     }
+    private_folder::ready(private)?;
     let directory = Directory::open(private)?;
-    let facts = directory.facts()?;
-    if !facts.is_directory || facts.user != user_id() {
-        return Err(Fault::unsafe_place("the private directory belongs to another user; remove it"));
-    }
-    if facts.mode & 0o077 != 0 {
-        return Err(Fault::unsafe_place("the private directory is open to other users; chmod 700 it"));
-    }
     let path = private.join(format!("send-{name}.state"));
     let file = directory.open_file(&OsString::from(format!("send-{name}.state")))?;
     let facts = file.facts()?;

@@ -17,11 +17,6 @@ pub const MAX_PATH_NOTE: usize = 504;
 /// Where the bytes of those who wait begin, one for each pid; far behind the content, where byte locks need no bytes.
 const WAITING_BYTES: i64 = 1 << 40;
 
-pub fn user_id() -> u32 {
-    // SAFETY: takes nothing and cannot fail.
-    unsafe { libc::geteuid() }
-}
-
 /// A directory that is looked into by its descriptor, so that nobody can exchange it meanwhile.
 #[derive(Debug)]
 pub struct Directory(OwnedFd);

@@ -8,10 +8,6 @@ use std::ptr::NonNull;
 
 pub const MAX_PATH_NOTE: usize = 504;
 
-pub fn user_id() -> u32 {
-    0
-}
-
 fn unsupported<T>() -> io::Result<T> {
     Err(Error::from(ErrorKind::Unsupported))
 }

@@ -6,12 +6,12 @@ use std::ptr::NonNull;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
-pub use linux::{Directory, HostFile, Waker, Watch, boot_id, error_name, namespace_id, user_id};
+pub use linux::{Directory, HostFile, Waker, Watch};
 
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
 mod portable;
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
-pub use portable::{Directory, HostFile, Waker, Watch, boot_id, error_name, namespace_id, user_id};
+pub use portable::{Directory, HostFile, Waker, Watch};
 
 /// What the system says about an open file or directory.
 #[derive(Clone, Copy, Debug)]

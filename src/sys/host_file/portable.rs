@@ -100,19 +100,3 @@ impl Watch {
         Woken::default()
     }
 }
-
-pub fn boot_id() -> Option<u128> {
-    None
-}
-
-pub fn namespace_id(_kind: &str) -> u64 {
-    0
-}
-
-pub fn user_id() -> u32 {
-    0
-}
-
-pub fn error_name(_error: &Error) -> &'static str {
-    "ENOSYS"
-}

@@ -22,6 +22,12 @@ pub fn own() -> Identity {
     *OWN
 }
 
+/// The user with whose rights this process acts.
+pub fn user_id() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// When the process started, in clock ticks since the boot; `None` for no such process and where that cannot
 /// be read.
 pub fn start_of(pid: u32) -> Option<u64> {

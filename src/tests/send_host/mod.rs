@@ -4,6 +4,7 @@
 mod bytes;
 
 use super::image::{self, Era};
+use super::joining::era_now;
 use super::place::{Place, open_in};
 use super::store::{Point, Store};
 use super::{Fault, Home};
@@ -14,7 +15,6 @@ use crate::send::config::Change;
 use crate::send::dedup::MessageKey;
 use crate::send::lock::{Outcome, SendLock, Told, Which};
 use crate::send::rules::Refusal;
-use crate::sys::host_file::{boot_id, namespace_id};
 use crate::time::Nanos;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -228,12 +228,12 @@ fn after_another_boot_nobody_holds_and_tokens_grow() {
         let newest = store.newest(false).unwrap().unwrap().sequence;
         store.commit(newest + 1, &image::encode(era, &book, 0), |_| Ok(())).unwrap();
     };
-    rewrite(Era { boot: boot_id().unwrap() ^ 1, time_namespace: 0 });
+    rewrite(Era { boot: era_now().boot ^ 1, time_namespace: 0 });
     let two = Process::join(&scratch, 2).unwrap();
     assert_eq!((two.holder(), two.lock.settings().rules.cooldown), (None, Nanos::from_ms(60_000.0)));
     assert_eq!(two.try_acquire(50), Ok(2), "neither a cooldown nor an old time");
     drop(two);
-    rewrite(Era { boot: boot_id().unwrap(), time_namespace: namespace_id("time") ^ 1 });
+    rewrite(Era { time_namespace: era_now().time_namespace ^ 1, ..era_now() });
     let fault = Process::join(&scratch, 3).map(|_| ()).unwrap_err();
     assert_eq!(fault.code, "ERR_LOCK_FILE_FOREIGN");
     assert!(fault.message.contains("time namespace"));

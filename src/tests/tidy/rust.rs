@@ -98,7 +98,7 @@ pub fn purity(file: &File) -> Vec<Fault> {
 const HEIGHTS: [(&[&str], bool); 8] = [
     // At the very bottom: a door to the system knows nobody here, and time.rs goes through one.
     (&["sys"], false),
-    (&["error", "name", "mode", "holder", "time", "sync", "metrics"], true),
+    (&["error", "name", "mode", "holder", "time", "sync", "metrics", "private_folder"], true),
     (&["raw"], false),
     (&["table"], false),
     (&["local"], false),

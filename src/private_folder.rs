@@ -1,0 +1,43 @@
+//! The user's private folder, in which the files of locks between processes lie: `$XDG_RUNTIME_DIR/chainlock`,
+//! else `chainlock-<uid>` among the temporary files.
+
+use crate::sys::file_lock::Directory;
+use crate::sys::process::user_id;
+use std::io::{Error, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// Why it cannot be used.
+#[derive(Debug)]
+pub enum Refused {
+    /// The system would not do that.
+    System(&'static str, Error),
+    /// Somebody else could reach into it.
+    Unsafe(&'static str),
+}
+
+/// Where it is, or would be.
+pub fn path() -> PathBuf {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    match runtime {
+        Some(runtime) => runtime.join("chainlock"),
+        None => std::env::temp_dir().join(format!("chainlock-{}", user_id())),
+    }
+}
+
+/// Makes the folder if need be, and looks whether it is private. Its path in one spelling.
+pub fn ready(folder: &Path) -> Result<PathBuf, Refused> {
+    match Directory::make(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(Refused::System("make the private folder", error)),
+    }
+    let opened = Directory::open(folder).and_then(|opened| opened.facts());
+    let facts = opened.map_err(|error| Refused::System("open the private folder", error))?;
+    if facts.user != user_id() {
+        return Err(Refused::Unsafe("it belongs to another user; remove it"));
+    }
+    if facts.mode & 0o077 != 0 {
+        return Err(Refused::Unsafe("other users may look into it (chmod 700)"));
+    }
+    Ok(std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned()))
+}
