@@ -1748,9 +1748,9 @@ export function appendFileAtomicSync(
 ): void
 
 /**
- * Reads a file, has `fn` make the new content of it, and writes that, all under the host lock `<path>.lock`, which
- * every process respects that updates the file in this way. `fn` gets null when there is no file; when it answers
- * undefined, the file stays as it is.
+ * Reads a file, has `fn` make the new content of it, and writes that, all under the host lock `.<name>.chainlock-lock`
+ * beside the file, which every process respects that updates the file in this way. `fn` gets null when there is no
+ * file; when it answers undefined, the file stays as it is. The folder has to be named in UTF-8.
  *
  * @throws {ChainlockError} As {@link writeFileAtomic} and as a host lock; what `fn` throws leaves the file alone.
  * @example

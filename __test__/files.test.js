@@ -10,7 +10,7 @@ const { pathToFileURL } = require('node:url')
 const { describe, test } = require('node:test')
 const { chainlock } = require('./helpers/package')
 const { folder, read, permissions } = require('./helpers/folders')
-const { startNode } = require('./helpers/processes')
+const { startNode, runNode, said } = require('./helpers/processes')
 const { startWorker, message, exited } = require('./helpers/threads')
 
 const { writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync } = chainlock
@@ -143,6 +143,42 @@ describe('writing', () => {
     const { uid, gid } = fs.statSync(file)
     assert.deepEqual([uid, gid], [process.getuid(), process.getgid()])
     assert.equal(permissions(file), 0o600, 'what was for the old group is not for the new one')
+  })
+
+  const dropsRoot = { skip: process.platform !== 'linux' && 'LOUD SKIP: files are cleared by locks of Linux' }
+  test('what a killed writer of a read-only file left is cleared by one who is not root', dropsRoot, async (t) => {
+    const dir = folder(t)
+    fs.chmodSync(dir, 0o777)
+    for (const mode of [0o444, 0o200, 0o000]) {
+      const writer = startNode(async ({ chainlock, data: { dir, mode } }) => {
+        chainlock.writeFileAtomicSync(`${dir}/load`, '')
+        if (process.getuid() === 0) process.setuid(65_534)
+        chainlock.writeFileAtomicSync(`${dir}/a`, 'old', { mode })
+        const pieces = async function* () {
+          yield Buffer.alloc(2_000_000)
+          console.log('in the midst')
+          await new Promise((resolve) => setTimeout(resolve, 100_000))
+        }
+        await chainlock.writeFileAtomic(`${dir}/a`, pieces())
+      }, { dir, mode })
+      await said(writer, 'in the midst')
+      writer.child.kill('SIGKILL')
+      await writer.ended
+      const left = fs.readdirSync(dir).filter((name) => name.endsWith('.chainlock-tmp'))
+      assert.equal(left.length, 1)
+      // As one that was killed between the last two steps.
+      if (mode === 0o444) fs.chmodSync(path.join(dir, left[0]), mode)
+      const { code, stderr } = await runNode(({ chainlock, data }) => {
+        chainlock.writeFileAtomicSync(`${data}/load`, '')
+        if (process.getuid() === 0) process.setuid(65_534)
+        chainlock.writeFileAtomicSync(`${data}/a`, 'new')
+      }, dir)
+      assert.equal(code, 0, stderr)
+      assert.deepEqual(fs.readdirSync(dir).sort(), ['a', 'load'])
+      assert.equal(permissions(path.join(dir, 'a')), mode)
+      fs.rmSync(path.join(dir, 'a'))
+      fs.rmSync(path.join(dir, 'load'))
+    }
   })
 
   test('a stream and an async iterable', async (t) => {

@@ -150,7 +150,13 @@ describe('a circle of waits', () => {
     assert.deepEqual(new Set(loser.cycle.map(({ request }) => request.pid)), new Set([other.pid, third.pid]))
     assert.deepEqual(new Set(loser.cycle.map(({ request }) => request.name)), new Set([a.path, b.path]))
     for (const { request, heldBy } of loser.cycle) assert.notEqual(request.pid, heldBy.pid)
+    const [hold, others] = loser.cycle[0].request.label === 'one, inside' ? ['one', 'two'] : ['two', 'one']
+    const labels = loser.cycle.map(({ request, heldBy }) => [request.label, heldBy.label])
+    // Of another process is known by which label it holds, not by which it asks.
+    assert.deepEqual(labels, [[`${hold}, inside`, others], [others, hold]])
+    for (const { request } of loser.cycle) assert.ok(request.waitedMs > 0, JSON.stringify(request))
     assert.match(loser.report, /2 processes wait for each other/)
+    assert.match(loser.report, new RegExp(`^\\[1\\] '${hold}, inside', process \\d+\n    waits for host lock .*, for [\\d,.]+ m?s\n`, 'm'))
     assert.ok(loser.message.includes(loser.report))
     await third.end()
     for (const lock of [a, b]) assert.deepEqual(lock.status().holders, [])

@@ -111,7 +111,8 @@ describe('acquireSync', () => {
     for (const call of [() => lock.acquireSync({ timeoutMs: Infinity }), () => hostLock(lock.path).withLockSync(() => {})]) {
       const error = thrown(call)
       assert.ok(error instanceof DeadlockError, String(error))
-      assert.match(error.message, /host lock/)
+      assert.equal(error.code, 'ERR_LOCK_SELF_DEADLOCK')
+      assert.match(error.message, /^host lock '.*: this very thread holds it, and would stand still$/)
     }
     guard.release()
     lock.acquireSync().release()
@@ -122,9 +123,57 @@ describe('acquireSync', () => {
     const lock = hostLock(name)
     await other.acquire(name)
     const waiting = lock.acquire()
-    assert.ok(thrown(() => lock.acquireSync({ timeoutMs: Infinity })) instanceof DeadlockError)
+    const error = thrown(() => lock.acquireSync({ timeoutMs: Infinity }))
+    assert.ok(error instanceof DeadlockError)
+    assert.equal(error.code, 'ERR_LOCK_SELF_DEADLOCK')
+    assert.match(error.message, /this very thread has asked for it already, by acquire\(\) or withLock\(\)/)
     await other.release(name)
     ;(await waiting).release()
+  })
+
+  test('in the line of its process is part of circles over several processes', async () => {
+    const [s, x] = [hostLock(freshName('s')), hostLock(freshName('x'))]
+    await other.run(({ chainlock, kept }, [outer, inner]) => {
+      const asks = new Promise((resolve) => kept.set('ask', resolve))
+      const wants = () => chainlock.hostLock(inner).withLock({ timeoutMs: Infinity }, () => 'worked')
+      kept.set('outcome', chainlock.hostLock(outer).withLock({ label: 'theirs' }, () => asks.then(wants)).catch(({ code }) => code))
+    }, [x.name, s.name])
+    await until(() => x.status().holders.length === 1, 'the other one has x')
+    // Before us in the line, waiting for the kernel.
+    const worker = startWorker(async ({ chainlock, data }) => (await chainlock.hostLock(data).acquire({ timeoutMs: Infinity })).release(), x.name)
+    await until(() => inLine(x).holders === 1, 'the worker is first in line')
+    const guard = s.acquireSync({ label: 'ours' })
+    await other.run(({ kept }) => kept.get('ask')())
+    await until(() => s.status().waiters > 0, 'the other one waits for s')
+    const error = thrown(() => x.acquireSync({ timeoutMs: 20_000, label: 'asking' }))
+    guard.release()
+    assert.deepEqual([error.code, error.cycle?.length], ['ERR_LOCK_DEADLOCK', 2], error.message)
+    const labels = error.cycle.map(({ request, heldBy }) => [request.label, heldBy.label])
+    assert.deepEqual(labels, [['asking', 'theirs'], ['theirs', 'ours']])
+    assert.equal(await other.run(({ kept }) => kept.get('outcome')), 'worked')
+    await exited(worker)
+    for (const lock of [s, x]) assert.deepEqual(inLine(lock), { holders: 0, waiters: 0 })
+    x.acquireSync().release()
+  })
+
+  test('in the line of its process gets what is given back meanwhile, inside of another hold', async () => {
+    const [outer, lock] = [hostLock(freshName('outer')), hostLock(freshName())]
+    const worker = startWorker(async ({ chainlock, port, data }) => {
+      const lock = chainlock.hostLock(data)
+      const guard = await lock.acquire()
+      port.postMessage('held')
+      const look = () => {
+        const { waiters } = chainlock.locks.getLockStatus(`-host:${lock.path}`)
+        if (waiters.length > 0) guard.release()
+        else setTimeout(look, 1)
+      }
+      look()
+    }, lock.name)
+    assert.equal(await message(worker), 'held')
+    outer.withLockSync(() => lock.withLockSync((guard) => assert.equal(guard.check(), true)))
+    assert.equal(outer.status().waiters, 0)
+    assert.deepEqual([inLine(outer), inLine(lock)], [{ holders: 0, waiters: 0 }, { holders: 0, waiters: 0 }])
+    await exited(worker)
   })
 })
 
@@ -143,6 +192,24 @@ describe('withLockSync', () => {
     const lock = hostLock(freshName())
     assert.throws(() => lock.withLockSync(async () => turn()), { name: 'TypeError', code: 'ERR_LOCK_INVALID_ARGUMENT', message: /withLock\(\)/ })
     lock.tryAcquire().release()
+  })
+
+  test('does not leave alone what such a function promised: its failure does not end the process', async () => {
+    const unhandled = []
+    const listener = (reason) => unhandled.push(reason)
+    process.on('unhandledRejection', listener)
+    try {
+      const lock = hostLock(freshName())
+      const fail = async () => {
+        throw new Error('nobody hears it')
+      }
+      assert.equal(thrown(() => lock.withLockSync(fail)).code, 'ERR_LOCK_INVALID_ARGUMENT')
+      await turn()
+      await turn()
+    } finally {
+      process.off('unhandledRejection', listener)
+    }
+    assert.deepEqual(unhandled, [])
   })
 
   test('is a hold around what is asked for inside', async () => {

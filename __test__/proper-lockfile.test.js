@@ -221,6 +221,66 @@ describe('a holder that is gone', onLinux, () => {
     assert.deepEqual(fs.readdirSync(home).filter((name) => name.startsWith('.chainlock-')), [])
   })
 
+  test('ours, alive, but without its keeper: it goes by age', async () => {
+    const file = data()
+    const program = startNode(async ({ data: { file, root } }) => {
+      await require(`${root}/lib/proper-lockfile`).lock(file)
+      // As a bug, or a directory that was copied with its attributes, would leave it.
+      require(`${root}/lib/native`).native.keeperStop(1)
+      console.log('held')
+      process.stdin.resume()
+    }, { file, root })
+    children.push(program)
+    await said(program, 'held')
+    assert.equal(await codeOf(ours.lock(file)), 'ELOCKED', 'while it is fresh')
+    makeOld(file)
+    assert.equal(await ours.check(file), false)
+    const release = await ours.lock(file)
+    await release()
+    program.child.kill('SIGKILL')
+    await program.ended
+  })
+
+  test('a worker that ends in the midst of giving back leaves nothing', async () => {
+    for (let round = 0; round < 10; round++) {
+      const file = data()
+      const worker = startWorker(async ({ data, require: load }) => {
+        const release = await load(`${data.root}/lib/proper-lockfile`).lock(data.file)
+        void release()
+        process.exit()
+      }, { file, root })
+      await exited(worker)
+      assert.equal(fs.existsSync(`${file}.lock`), false)
+    }
+  })
+
+  test('what cannot be removed is told, and goes by age', async () => {
+    const place = path.join(home, 'closed')
+    const file = path.join(place, 'a')
+    fs.mkdirSync(place)
+    fs.chmodSync(place, 0o777)
+    fs.writeFileSync(file, '')
+    const program = startNode(async ({ data: { file, root } }) => {
+      const { lock, check } = require(`${root}/lib/proper-lockfile`)
+      await check(file)
+      if (process.getuid() === 0) process.setuid(65_534)
+      const release = await lock(file)
+      console.log('held')
+      process.stdin.once('data', () => release().catch((error) => console.log(error.code, error.errno)))
+    }, { file, root })
+    children.push(program)
+    fs.chmodSync(home, 0o755)
+    await said(program, 'held')
+    fs.chmodSync(place, 0o555)
+    program.child.stdin.write('go\n')
+    await said(program, 'ERR_LOCK_FILE_IO EACCES')
+    fs.chmodSync(place, 0o777)
+    makeOld(file)
+    await (await ours.lock(file))()
+    program.child.kill('SIGKILL')
+    await program.ended
+  })
+
   test('an orderly exit and the end of a worker give it back', async () => {
     for (const how of ['process.exit()', 'throw new Error("x")']) {
       const file = data()

@@ -16,6 +16,9 @@ export declare class ExternalObject<T> {
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** A relative path as it is at this moment, byte by byte; null when the process's directory is gone. */
+export declare function absolutePath(path: Buffer): Buffer | null
+
 /**
  * The exports of the copy of chainlock that was loaded first into this process, when that is another one
  * than this; `null` when it is this one. Throws, with both paths and versions, when the two cannot share.
@@ -113,9 +116,6 @@ export interface HostFault {
   errno?: string
 }
 
-/** The private folder in which the files of named locks lie, or the fault, in JSON. */
-export declare function hostFolder(): string
-
 export declare function hostLayout(): HostLayout
 
 /** What lies where in the scratch array of the host locks, in doubles, and what a name may be. */
@@ -134,6 +134,9 @@ export declare function hostStatus(number: number, file: number): string
 
 /** A text that the native side keeps until it is taken, once; empty when it is not there any more. */
 export declare function hostText(number: number, text: number): string
+
+/** Whether the living maker of a lock directory still keeps it. */
+export declare function isKeptByMaker(path: string): boolean
 
 /** Whether the process's send lock is shared with other processes. */
 export declare function isShared(): boolean
@@ -265,7 +268,7 @@ export interface OpenedFile {
 export interface OpenedHostFace {
   /** The face's number, for the calls below. */
   face: number
-  calls: { tryAcquire(target: number | string, file: number, weight: number, label?: string): number; take(file: number, weight: number, label?: string): number; wait(file: number, weight: number, timeoutMs: number, label?: string): number; wants(file: number): number; within(ticket: number, hold: number): boolean; release(hold: number, slot?: number, token?: number, failed?: number): boolean; holds(hold: number): boolean; cancel(ticket: number): boolean; fetch(): number; poll(ticket: number): number; attend(): boolean }
+  calls: { tryAcquire(target: number | string, file: number, weight: number, label?: string): number; take(file: number, weight: number, label?: string): number; wait(file: number, weight: number, timeoutMs: number, label?: string): number; wants(file: number): number; within(ticket: number, hold: number): boolean; release(hold: number, slot?: number, token?: number, failed?: number): boolean; refuse(hold: number): boolean; holds(hold: number): boolean; cancel(ticket: number): boolean; fetch(): number; poll(ticket: number): number }
 }
 
 /** The raw calls of the named locks and their face. */
@@ -399,6 +402,9 @@ export declare function toldLength(): number
 
 /** 0 for the kernel's lock on an open file, −1 when somebody else has it, or the number of the system's error. */
 export declare function tryFlock(fd: number): number
+
+/** The name of the file beside a file of that name that is locked while the content is made from what it was. */
+export declare function updateLockName(name: Buffer): string
 
 /** The version of this native code. */
 export declare function version(): string

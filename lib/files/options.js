@@ -6,9 +6,14 @@ const { isAbsolute, resolve } = require('node:path')
 const { fileURLToPath } = require('node:url')
 const { copyOptions, oneOf, isAbortSignal, milliseconds } = require('../options')
 const { invalidArgument, typeError } = require('../errors')
+const { native } = require('../native')
 
 /** @typedef {import('../binding.cjs').FileHow} FileHow */
-/** @typedef {{ bytes: Buffer, text: string, key: string }} Target `key`: the same for the same path, in this thread. */
+/**
+ * Where to write: `bytes` is absolute, so that a change of the working directory changes nothing; `text` is for people,
+ * as it was given; `key` is the same for the same path.
+ * @typedef {{ bytes: Buffer, text: string, key: string }} Target
+ */
 /** @typedef {{ how: FileHow, encoding: BufferEncoding, signal: AbortSignal | undefined, timeoutMs: number }} Settings */
 
 const WRITE = ['encoding', 'mode', 'durable', 'symlink', 'owner', 'signal']
@@ -40,10 +45,14 @@ function target(call, path) {
     throw typeError('ERR_LOCK_INVALID_ARGUMENT', `${call}: path must not have a NUL in it: the system would cut it there`)
   }
   const text = bytes.toString()
-  // In bytes, as two paths that are no UTF-8 may read the same.
-  const key = bytes.toString('latin1')
-  return { bytes, text, key: isAbsolute(text) ? key : resolve(key) }
+  if (isAbsolute(text)) return { bytes, text, key: keyOf(bytes) }
+  const whole = native.absolutePath(bytes)
+  // Where the working directory is gone, the system will say so.
+  return whole ? { bytes: whole, text, key: resolve(keyOf(whole)) } : { bytes, text, key: keyOf(bytes) }
 }
+
+/** In bytes, as two paths that are no UTF-8 may read the same. @param {Buffer} bytes */
+const keyOf = (bytes) => bytes.toString('latin1')
 
 /** @param {string} call @param {URL} url */
 function pathOfUrl(call, url) {

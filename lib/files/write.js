@@ -18,7 +18,11 @@ const NOTHING = Buffer.alloc(0)
 
 /** @type {typeof import('../../index').writeFileAtomic} */
 async function writeFileAtomic(path, data, options) {
-  const to = target(CALL, path)
+  await write(target(CALL, path), data, options)
+}
+
+/** @param {import('./options').Target} to @param {unknown} data @param {unknown} options */
+async function write(to, data, options) {
   const set = settings(CALL, options, WRITE)
   set.signal?.throwIfAborted()
   const whole = bytesOf(data, set.encoding)
@@ -31,7 +35,11 @@ async function writeFileAtomic(path, data, options) {
 
 /** @type {typeof import('../../index').writeFileAtomicSync} */
 function writeFileAtomicSync(path, data, options) {
-  const to = target(CALL_SYNC, path)
+  writeSync(target(CALL_SYNC, path), data, options)
+}
+
+/** @param {import('./options').Target} to @param {unknown} data @param {unknown} options */
+function writeSync(to, data, options) {
   const { how, encoding } = settings(CALL_SYNC, options, WRITE_SYNC)
   const whole = bytesOf(data, encoding)
   if (whole !== null) return check(CALL_SYNC, to, native.writeFileSync(to.bytes, whole, how))
@@ -100,4 +108,4 @@ class Gathered {
   }
 }
 
-module.exports = { writeFileAtomic, writeFileAtomicSync, check }
+module.exports = { writeFileAtomic, writeFileAtomicSync, write, writeSync, check }

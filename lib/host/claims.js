@@ -14,11 +14,11 @@ const options = require('../locks/options')
 const { now } = require('../locks/timer')
 const { faultOf, ofLine, timedOut } = require('./errors')
 const { calls, scratch, takeFault, Answer } = require('./face')
+const { HostFile } = require('./file')
 const { guards, HostGuard } = require('./guard')
 const waiting = require('./waiting')
 
 /**
- * @typedef {import('./file').HostFile} HostFile
  * @typedef {import('../locks/options').Wait} Wait
  * @typedef {import('../locks/guard').LockGuard} LockGuard
  * @typedef {(guard: HostGuard) => any} Body
@@ -136,18 +136,28 @@ function run(file, weight, wait, fn) {
  */
 function afterLine(file, weight, wait, next) {
   const { timeoutMs } = wait
-  const watch = nesting.context() === undefined ? null : watchLine(file, wait)
+  const watch = nesting.context() === undefined ? null : watched(file, wait)
   const inner = named.take(file.target, weight, watch === null ? wait : watch.wait, named.CALL)
   if (namedGuards.isOne(inner)) {
     watch?.end()
     return next(inner, timeoutMs)
   }
   const askedAt = now()
+  // Who closes the lock meanwhile does not take the file's number away: the kernel is still to be asked by it.
+  file.waitBegins()
   if (watch !== null) inner.then(watch.end, watch.end)
   return inner.then(
-    (granted) => next(granted, timeoutMs < 0 ? timeoutMs : Math.max(0, timeoutMs - (now() - askedAt))),
+    (granted) => {
+      try {
+        return next(granted, timeoutMs < 0 ? timeoutMs : Math.max(0, timeoutMs - (now() - askedAt)))
+      } finally {
+        file.waitEnds()
+      }
+    },
     (error) => {
-      throw ofLine(file, weight, error)
+      const told = ofLine(file, weight, error)
+      file.waitEnds()
+      throw told
     },
   )
 }
@@ -156,21 +166,36 @@ function afterLine(file, weight, wait, next) {
  * The process's own line is part of circles over several processes, too: somebody before us in it may wait for the
  * kernel's lock, whose holder waits for what is held around us.
  * @param {HostFile} file
- * @param {Wait} wait
- * @returns {{ wait: Wait, end(): void } | null} Null when no host lock is held around the request.
+ * @param {readonly number[]} around The holds around the request.
+ * @param {string | undefined} label Of the request.
+ * @param {(error: Error) => void} refuse Is told the circle.
+ * @returns {number} The ticket of the watch.
  */
-function watchLine(file, wait) {
-  if (!isInHostLock()) return null
+function watchLine(file, around, label, refuse) {
+  // An answer to a mailbox that is not open would be lost.
   waiting.open()
-  const controller = new AbortController()
   const ticket = calls.wants(file.number)
-  tellAround(ticket)
+  for (const hold of around) calls.within(ticket, hold)
   waiting.add(ticket, {
     file,
     granted() {},
     timedOut() {},
-    failed: (fault) => controller.abort(faultOf(fault, file.path)),
+    failed: (fault) => refuse(failure(fault, file, label)),
   })
+  return ticket
+}
+
+/**
+ * A wait in the process's own line that also ends when it is part of a circle.
+ * @param {HostFile} file
+ * @param {Wait} wait
+ * @returns {{ wait: Wait, end(): void } | null} Null when no host lock is held around the request.
+ */
+function watched(file, wait) {
+  const around = [...holdsAround()]
+  if (around.length === 0) return null
+  const controller = new AbortController()
+  const ticket = watchLine(file, around, labelOf(wait), (error) => controller.abort(error))
   const signal = wait.signal === undefined ? controller.signal : AbortSignal.any([wait.signal, controller.signal])
   return { wait: Object.assign(new options.Wait(wait.timeoutMs), wait, { signal }), end: () => waiting.cancel(ticket) }
 }
@@ -178,6 +203,7 @@ function watchLine(file, wait) {
 /** Waits for the kernel's lock. When it is not granted, it gives back the process's own. */
 class Entering {
   #weight
+  #label
   #wait
   #inLineMs
   #inner
@@ -194,6 +220,7 @@ class Entering {
   constructor(file, weight, wait, inLineMs, inner, resolve) {
     this.file = file
     this.#weight = weight
+    this.#label = labelOf(wait)
     this.#wait = wait
     this.#inLineMs = inLineMs
     this.#inner = inner
@@ -213,7 +240,7 @@ class Entering {
 
   /** @param {import('./errors').Fault} fault */
   failed(fault) {
-    this.#fail(faultOf(fault, this.file.path))
+    this.#fail(failure(fault, this.file, this.#label))
   }
 
   /** @param {number} ticket @param {unknown} reason */
@@ -248,7 +275,7 @@ function enterFile(file, weight, wait, timeoutMs, inner) {
   const { signal } = wait
   if (signal !== undefined && signal.aborted) return refuse(inner, signal.reason)
   const answer = askFile(file, weight, wait, timeoutMs)
-  if (answer > 0) return makeGuard(file, weight, wait, inner, answer, scratch[2], scratch[3], scratch[4])
+  if (answer >= 0) return makeGuard(file, weight, wait, inner, answer, scratch[2], scratch[3], scratch[4])
   if (answer !== Answer.WAITING) return refuse(inner, faultOf(takeFault(scratch[0]), file.path))
   const ticket = scratch[0]
   return new Promise((resolve) => {
@@ -267,7 +294,7 @@ function enterFile(file, weight, wait, timeoutMs, inner) {
 function askFile({ number }, weight, wait, timeoutMs) {
   // An answer to a mailbox that is not open would be lost.
   waiting.open()
-  const label = wait.label ?? frames.flowLabel()
+  const label = labelOf(wait)
   const answer =
     label === undefined ? calls.wait(number, weight, timeoutMs) : calls.wait(number, weight, timeoutMs, label)
   if (answer === Answer.WAITING) tellAround(scratch[0])
@@ -275,21 +302,36 @@ function askFile({ number }, weight, wait, timeoutMs) {
 }
 
 /**
+ * Why a wait failed.
+ * @param {import('./errors').Fault} fault
+ * @param {HostFile} file
+ * @param {string | undefined} label Of the request.
+ */
+function failure(fault, file, label) {
+  const ours = { request: label ?? null, hold: fault.cycle ? HostFile.labelHere(fault.cycle[0].holds) : null }
+  return faultOf(fault, file.path, ours)
+}
+
+/** @param {Wait} wait */
+const labelOf = (wait) => wait.label ?? frames.flowLabel()
+
+/**
  * Says inside of which host locks the request waits: by that, circles over several processes are found.
  * @param {number} ticket
  */
 function tellAround(ticket) {
-  for (const guard of hostLocksAround()) calls.within(ticket, guards.hold(guard))
+  for (const hold of holdsAround()) calls.within(ticket, hold)
 }
 
-const isInHostLock = () => hostLocksAround().next().done === false
-
-/** The holds of host locks around this call, of frames and flows; those of another copy have other numbers. */
-function* hostLocksAround() {
+/**
+ * The holds of host locks around this call, of frames and flows; those of another copy have other numbers. Those that
+ * are over stand in nobody's way: their lock may be somebody else's by now.
+ */
+function* holdsAround() {
   for (let at = /** @type {any} */ (nesting.context()); at !== undefined; at = at.outer) {
     if (at.hold.key !== frames.KEY || !at.hold.open) continue
     const around = at.guard === null ? Array.from(at.guards, (kept) => kept.host) : [at.host]
-    for (const guard of around) if (guards.isOne(guard)) yield guard
+    for (const guard of around) if (guards.isOne(guard) && guard.check()) yield guards.hold(guard)
   }
 }
 
@@ -336,4 +378,4 @@ function runHeld(frame, guard, fn) {
   return Promise.resolve(result).finally(() => guards.leaveFile(guard))
 }
 
-module.exports = { hand, attempt, request, run, askFile, makeGuard }
+module.exports = { hand, attempt, request, run, watchLine, labelOf, askFile, failure, makeGuard }

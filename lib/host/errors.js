@@ -9,8 +9,9 @@ const { native, face } = require('./face')
 
 /**
  * @typedef {import('./file').HostFile} HostFile
- * @typedef {{ pid: number, label: string | null, holds: string, wants: string, waitedMs?: number }} Step Of a cycle over
- *   processes.
+ * @typedef {{ pid: number, label: string | null, holds: string, wants: string, waitedMs: number }} Step Of a cycle over
+ *   processes: who holds the one, by that label, and waits for the other.
+ * @typedef {{ request: string | null, hold: string | null }} Labels
  * @typedef {{
  *   code: import('../../index').ChainlockErrorCode, path?: string, errno?: string, message?: string, cycle?: Step[]
  * }} Fault
@@ -26,10 +27,11 @@ const wanted = (file, weight) => `host lock ${shown(file.path)} (${modeOf(weight
  * A fault as an error.
  * @param {Fault} fault
  * @param {string} place What it was about, where the native side does not say it.
+ * @param {Labels} [ours] Where it may be a deadlock: of our request, and of our hold that is in its way.
  */
-function faultOf(fault, place) {
+function faultOf(fault, place, ours = { request: null, hold: null }) {
   const { code, message = '', path = place, errno, cycle } = fault
-  if (cycle !== undefined) return deadlock(place, cycle)
+  if (cycle !== undefined) return deadlock(place, cycle, ours)
   return new ChainlockError(code, `${shown(path)}: ${message}`, errno === undefined ? { path } : { path, errno })
 }
 
@@ -89,28 +91,37 @@ function timedOut(file, weight, waitedMs, place) {
   )
 }
 
+const INSIDE = 'it was requested inside of the very hold that it waits for'
+
 /**
  * What the line of the process says, in words of the host lock.
  * @param {HostFile} file
  * @param {number} weight
  * @param {any} error
+ * @param {string} [itself] Why it would wait for itself, if it would.
  */
-function ofLine(file, weight, error) {
-  if (error?.code !== 'ERR_LOCK_TIMEOUT') return error
-  const { waitedMs, position } = error
-  return timedOut(file, weight, waitedMs, position)
+function ofLine(file, weight, error, itself = INSIDE) {
+  const { code, waitedMs, position, cycle, report } = error ?? {}
+  if (code === 'ERR_LOCK_TIMEOUT') return timedOut(file, weight, waitedMs, position)
+  if (code !== 'ERR_LOCK_SELF_DEADLOCK') return error
+  return new DeadlockError(code, `${wanted(file, weight)} would be waited for for ever: ${itself}`, { cycle, report })
 }
 
-/** @param {string} path @param {Step[]} steps */
-function deadlock(path, steps) {
-  const cycle = steps.map((step, index) => edge(step, steps[(index + 1) % steps.length]))
+/**
+ * @param {string} path
+ * @param {Step[]} steps Ours is the first.
+ * @param {Labels} ours Of others' requests no more is known than the labels of their holds.
+ */
+function deadlock(path, steps, ours) {
+  const [first, ...others] = steps
+  const requests = [{ ...first, label: ours.request }, ...others]
+  const cycle = requests.map((request, index) => edge(request, others[index] ?? { ...first, label: ours.hold }))
   const report = [
     `Deadlock: ${steps.length} processes wait for each other.`,
-    ...steps.map(({ pid, wants, label, waitedMs }, index) => {
+    ...requests.map(({ pid, wants, label: ofRequest, waitedMs }, index) => {
       const next = `[${((index + 1) % steps.length) + 1}]`
-      const who = label === null ? `process ${pid}` : `${shown(label)}, process ${pid}`
-      const since = waitedMs === undefined ? '' : `, for ${lasting(waitedMs)}`
-      const wait = `waits for host lock ${shown(wants)}${since}`
+      const who = ofRequest === null ? `process ${pid}` : `${shown(ofRequest)}, process ${pid}`
+      const wait = `waits for host lock ${shown(wants)}, for ${lasting(waitedMs)}`
       return `[${index + 1}] ${who}\n    ${wait}\n    held by ${next}`
     }),
   ].join('\n')
@@ -124,7 +135,7 @@ function deadlock(path, steps) {
  * @param {Step} holder
  * @returns {import('../../index').DeadlockEdge}
  */
-function edge({ pid, label, wants, waitedMs = 0 }, holder) {
+function edge({ pid, label, wants, waitedMs }, holder) {
   const what = { name: wants, kind: /** @type {const} */ ('host'), mode: null, weight: 1 }
   return {
     request: { ...what, label, threadId: null, position: 0, priority: 0, waitedMs, pid },
@@ -145,4 +156,4 @@ function lost(what, token, isReleased, above) {
   return error
 }
 
-module.exports = { wanted, faultOf, statusOf, timedOut, ofLine, lost }
+module.exports = { wanted, faultOf, statusOf, holdersOf, timedOut, ofLine, lost }

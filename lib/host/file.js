@@ -4,7 +4,7 @@
 
 const { HOST } = require('../locks/report')
 const { openTarget } = require('../locks/targets')
-const { faultOf } = require('./errors')
+const { faultOf, holdersOf } = require('./errors')
 const { native, face } = require('./face')
 
 /** The files that this thread has open. @type {Map<number, WeakRef<HostFile>>} */
@@ -18,6 +18,8 @@ function closeNumber(number) {
   open.delete(number)
   native.hostClose(face, number)
 }
+
+const living = () => [...open.values()].map((weak) => weak.deref()).filter((file) => file !== undefined)
 
 class HostFile {
   /** The kernel's holds, of which most often there is one, and the waits for more: they go by the file's number. */
@@ -73,10 +75,23 @@ class HostFile {
 
   /** All holds of this thread. */
   static allHolds() {
-    return [...open.values()].flatMap((weak) => {
-      const file = weak.deref()
-      return file === undefined ? [] : file.#holds
-    })
+    return living().flatMap((file) => file.#holds)
+  }
+
+  /** By which of its files this thread holds that lock. @param {string} path */
+  static #heldHere(path) {
+    return living().find((file) => file.path === path && file.#holds.length > 0)
+  }
+
+  /** @param {string} path */
+  static isHeldHere(path) {
+    return HostFile.#heldHere(path) !== undefined
+  }
+
+  /** The label under which this thread holds that lock. @param {string} path @returns {string | null} */
+  static labelHere(path) {
+    const file = HostFile.#heldHere(path)
+    return file === undefined ? null : (holdersOf(file).find(({ isOwn }) => isOwn)?.label ?? null)
   }
 }
 

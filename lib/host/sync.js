@@ -15,6 +15,7 @@ const { faultOf, ofLine, timedOut } = require('./errors')
 const { calls, scratch, takeFault, Answer, Told } = require('./face')
 const { HostFile } = require('./file')
 const { guards } = require('./guard')
+const waiting = require('./waiting')
 
 /**
  * @typedef {import('../locks/options').Wait} Wait
@@ -51,6 +52,8 @@ function runSync(file, weight, wait, fn) {
   try {
     const result = nesting.enter(frame, fn, guard)
     if (typeof result?.then === 'function') {
+      // Nobody else listens to it: its failure would end the process.
+      Promise.resolve(result).catch(() => {})
       throw typeError(
         'ERR_LOCK_INVALID_ARGUMENT',
         'withLockSync: fn must not be asynchronous: it returned a promise, and the lock is free again; use withLock()',
@@ -64,6 +67,11 @@ function runSync(file, weight, wait, fn) {
   }
 }
 
+const HELD = 'this very thread holds it, and would stand still'
+const ASKED =
+  'this very thread has asked for it already, by acquire() or withLock(); that request is before this one, and does ' +
+  'not go on while the thread stands still'
+
 /**
  * @param {HostFile} file
  * @param {number} weight
@@ -71,10 +79,46 @@ function runSync(file, weight, wait, fn) {
  */
 function takeInLine(file, weight, wait) {
   const askedAt = wait.timeoutMs < 0 ? 0 : now()
+  const watch = new LineWatch(file, claims.labelOf(wait))
   try {
-    return { guard: takeSync(file.target, weight, wait), askedAt }
+    return { guard: takeSync(file.target, weight, wait, watch), askedAt }
   } catch (error) {
-    throw ofLine(file, weight, error)
+    throw ofLine(file, weight, error, HostFile.isHeldHere(file.path) ? HELD : ASKED)
+  }
+}
+
+/** Whether a wait in the process's own line is part of a circle over several processes. */
+class LineWatch {
+  #file
+  #label
+  /** @type {number | null} */
+  #ticket = null
+  /** @type {Error | null} */
+  #error = null
+
+  /** @param {HostFile} file @param {string | undefined} label */
+  constructor(file, label) {
+    this.#file = file
+    this.#label = label
+  }
+
+  begin() {
+    // Nothing that this thread holds is given back while it stands still.
+    const around = HostFile.allHolds()
+    if (around.length === 0) return
+    this.#ticket = claims.watchLine(this.#file, around, this.#label, (error) => {
+      this.#error = error
+    })
+  }
+
+  /** Why the wait is to end. */
+  look() {
+    if (this.#ticket !== null) waiting.look(this.#ticket)
+    return this.#error
+  }
+
+  end() {
+    if (this.#ticket !== null) waiting.cancel(this.#ticket)
   }
 }
 
@@ -89,7 +133,7 @@ function enterFile(file, weight, wait, { guard: inner, askedAt }) {
   const leftMs = timeoutMs < 0 ? timeoutMs : Math.max(0, timeoutMs - (now() - askedAt))
   try {
     const answer = claims.askFile(file, weight, wait, leftMs)
-    if (answer > 0) return claims.makeGuard(file, weight, wait, inner, answer, scratch[2], scratch[3], scratch[4])
+    if (answer >= 0) return claims.makeGuard(file, weight, wait, inner, answer, scratch[2], scratch[3], scratch[4])
     if (answer !== Answer.WAITING) throw faultOf(takeFault(scratch[0]), file.path)
     const ticket = scratch[0]
     // Nothing that this thread holds is given back while it stands still.
@@ -99,7 +143,7 @@ function enterFile(file, weight, wait, { guard: inner, askedAt }) {
     if (kind === Told.GRANTED) return claims.makeGuard(file, weight, wait, inner, token, at, second, died)
     throw kind === Told.TIMED_OUT
       ? timedOut(file, weight, timeoutMs - leftMs + second, 0)
-      : faultOf(takeFault(second), file.path)
+      : claims.failure(takeFault(second), file, claims.labelOf(wait))
   } catch (error) {
     namedGuards.end(inner, 0)
     throw error

@@ -56,7 +56,7 @@ class Unwanted {
 
   /** @param {Grant} grant */
   granted({ hold }) {
-    calls.release(hold)
+    calls.refuse(hold)
   }
 
   timedOut() {}
@@ -78,7 +78,14 @@ function cancel(ticket) {
   }
   pending.set(ticket, new Unwanted(waiter.file))
   // Nearly always there already.
-  for (let looks = 0; looks < LOOKS; looks += 1) if (calls.poll(ticket) !== 0) return tell(scratch, 0)
+  for (let looks = 0; looks < LOOKS; looks += 1) if (look(ticket)) return
+}
+
+/** Tells that one alone, for who stands still: whether its answer was there. @param {number} ticket */
+function look(ticket) {
+  if (calls.poll(ticket) === 0) return false
+  tell(scratch, 0)
+  return true
 }
 
 /** Takes everything out of the mailbox and tells it. */
@@ -103,4 +110,4 @@ function tell(from, at) {
   waiter.file.waitEnds()
 }
 
-module.exports = { open, add, cancel }
+module.exports = { open, add, cancel, look }

@@ -45,8 +45,9 @@ function acquireSync(name, weight, wait) {
  * @param {Exclude<import('./targets').Target, import('./targets').Several>} target
  * @param {number} weight
  * @param {import('./options').Wait} wait
+ * @param {{ begin(): void, look(): Error | null, end(): void }} [watch] Of the wait, if there is one: its error ends it.
  */
-function takeSync(target, weight, wait) {
+function takeSync(target, weight, wait, watch) {
   waiters.open()
   const label = wait.label ?? flowLabel()
   const { timeoutMs, priority } = wait
@@ -55,13 +56,29 @@ function takeSync(target, weight, wait) {
   if (answer > 0) return makeGuard(target, weight, label, scratch[0], answer, scratch[1])
   if (answer !== Answer.WAITING) throw refused(answer, () => wanted(target, weight))
   const ticket = scratch[0]
-  sleepUntil(() => calls.poll(ticket) !== 0)
+  watch?.begin()
+  try {
+    sleepUntil(() => calls.poll(ticket) !== 0 || isEnded(ticket, watch))
+  } finally {
+    watch?.end()
+  }
   const [kind, , second, third, fourth, at] = scratch
   if (kind === GRANTED) return makeGuard(target, weight, label, third, second, at)
   const words = wanted(target, weight)
   throw kind === TIMED_OUT
     ? timedOut(words, fourth, second, takeText(third))
     : deadlock(words, takeText(second))
+}
+
+/**
+ * Throws where the watch ends the wait. An answer that is on its way already is waited for all the same.
+ * @param {number} ticket
+ * @param {{ look(): Error | null }} [watch]
+ */
+function isEnded(ticket, watch) {
+  const error = watch?.look() ?? null
+  if (error !== null && waiters.cancel(ticket)) throw error
+  return false
 }
 
 /** @param {() => boolean} isTold Whether the answer is in the scratch array. */

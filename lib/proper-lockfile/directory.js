@@ -79,12 +79,14 @@ function* takeOver(directory, staleMs) {
 
 /**
  * A holder of ours that is known to live keeps its lock, even when it is stopped; one known to be dead has lost it.
+ * A directory that its maker has left behind goes by age, as everybody else's.
  * @param {import('../stale/entry').Entry} entry @param {number} staleMs
  */
 function isStale(entry, staleMs) {
   const maker = native.makerOf(entry.path)
-  if (maker === 'alive' || maker === 'dead') return maker === 'dead'
-  return entry.touchedMs < native.wallMs() - staleMs
+  if (maker === 'dead') return true
+  const isOld = entry.touchedMs < native.wallMs() - staleMs
+  return isOld && !(maker === 'alive' && native.isKeptByMaker(entry.path))
 }
 
 /** @param {string} directory @param {number} staleMs @returns {Steps<boolean>} */
@@ -94,14 +96,14 @@ function* isHeld(directory, staleMs) {
 }
 
 /**
- * Removes our own directory, if it is still ours.
- * @param {string} file @param {string} directory @param {number} id
- * @returns {Steps<void>}
+ * Removes our own directory, if it is still ours: in one call, as this thread may end at every `await`, and would
+ * leave it behind with the mark of a living process.
+ * @param {string} call @param {string} file @param {string} directory @param {number} id
  */
-function* giveBack(file, directory, id) {
-  const lost = native.keeperStop(id)
-  if (lost !== 0) throw compromised(file, lost)
-  yield* unless(['rmdir', directory], ...GONE)
+function giveBack(call, file, directory, id) {
+  const lost = native.keeperRelease(id)
+  if (lost < 0) throw failed(call, directory, -lost)
+  if (lost > 0) throw compromised(file, lost)
 }
 
 /** @param {string} file @param {number} lost */

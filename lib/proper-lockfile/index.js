@@ -37,7 +37,7 @@ async function lock(file, options) {
   const path = directory.directoryOf(name, settings.lockfilePath)
   const id = /** @type {number} */ (await follow(() => run(directory.acquire(name, path, settings)), settings.plan))
   const hold = begin(name, path, id, settings)
-  return async () => run(releasing(hold))
+  return async () => releasing('release', hold)
 }
 
 /** @param {unknown} file @param {unknown} [options] */
@@ -47,17 +47,17 @@ function lockSync(file, options) {
   const name = runSync(directory.canonical(fileName('lockSync', file), settings.realpath))
   const path = directory.directoryOf(name, settings.lockfilePath)
   const hold = begin(name, path, runSync(directory.acquire(name, path, settings)), settings)
-  return () => runSync(releasing(hold))
+  return () => releasing('release', hold)
 }
 
 /** @param {unknown} file @param {unknown} [options] */
 async function unlock(file, options) {
-  return run(unlocking(fileName('unlock', file), checkSettings('unlock', options).realpath))
+  return run(unlocking('unlock', fileName('unlock', file), checkSettings('unlock', options).realpath))
 }
 
 /** @param {unknown} file @param {unknown} [options] */
 function unlockSync(file, options) {
-  return runSync(unlocking(fileName('unlockSync', file), checkSettings('unlockSync', options).realpath))
+  return runSync(unlocking('unlockSync', fileName('unlockSync', file), checkSettings('unlockSync', options).realpath))
 }
 
 /** @param {unknown} file @param {unknown} [options] */
@@ -127,21 +127,21 @@ function end(hold) {
   if (holds.get(hold.file) === hold) holds.delete(hold.file)
 }
 
-/** @param {Hold} hold @returns {Steps<void>} */
-function* releasing(hold) {
+/** @param {string} call @param {Hold} hold */
+function releasing(call, hold) {
   // Who was told of the loss knows; who was not learns it here.
   if (hold.lost && !hold.settings.onCompromised) throw hold.lost
   if (hold.released) throw directory.coded('ERELEASED', 'Lock is already released', { file: hold.file })
   end(hold)
-  yield* directory.giveBack(hold.file, hold.path, hold.id)
+  directory.giveBack(call, hold.file, hold.path, hold.id)
 }
 
-/** @param {string} file @param {boolean} realpath @returns {Steps<void>} */
-function* unlocking(file, realpath) {
+/** @param {string} call @param {string} file @param {boolean} realpath @returns {Steps<void>} */
+function* unlocking(call, file, realpath) {
   const name = yield* directory.canonical(file, realpath)
   const hold = holds.get(name)
   if (!hold) throw directory.coded('ENOTACQUIRED', 'Lock is not acquired/owned by you', { file: name })
-  yield* releasing(hold)
+  releasing(call, hold)
 }
 
 module.exports = lock

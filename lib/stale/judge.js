@@ -166,7 +166,9 @@ function* onDirectory(one) {
 /** An empty directory is a lock for as long as its holder touches it. @param {Case} one */
 function byMarkOrAge(one) {
   const maker = native.makerOf(one.entry.path)
-  if (maker === 'alive') return one.say('live', 'the process that made it lives: its mark says so')
+  if (maker === 'alive' && native.isKeptByMaker(one.entry.path)) {
+    return one.say('live', 'the process that made it lives and keeps it: its mark says so')
+  }
   if (maker === 'dead') return one.say('stale', 'the process that made it is gone: its mark says so')
   return byAge(one)
 }

@@ -16,6 +16,7 @@ pub trait Doors: Debug {
     fn read_link(&self, dir: &Self::Dir, name: &OsStr) -> Answer<PathBuf>;
     fn create(&self, dir: &Self::Dir, name: &OsStr, mode: u32) -> Answer<Self::File>;
     fn open(&self, dir: &Self::Dir, name: &OsStr) -> Answer<Self::File>;
+    fn open_any(&self, dir: &Self::Dir, name: &OsStr) -> Answer<Self::File>;
     fn facts(&self, file: &Self::File) -> Answer<Facts>;
     fn try_lock(&self, file: &Self::File) -> Answer<bool>;
     fn unlock(&self, file: &Self::File);
@@ -71,6 +72,10 @@ impl Doors for System {
 
     fn open(&self, dir: &Self::Dir, name: &OsStr) -> Answer<Self::File> {
         again(|| sys::open(dir, name))
+    }
+
+    fn open_any(&self, dir: &Self::Dir, name: &OsStr) -> Answer<Self::File> {
+        again(|| sys::open_any(dir, name))
     }
 
     fn facts(&self, file: &Self::File) -> Answer<Facts> {

@@ -127,7 +127,7 @@ fn clear<D: Doors>(doors: &D, dir: &D::Dir, name: &OsStr) -> Name {
         Ok(facts) if facts.kind == Kind::File => {}
         _ => return Name::Taken,
     }
-    let Ok(file) = doors.open(dir, name) else { return Name::Taken };
+    let Ok(file) = doors.open_any(dir, name) else { return Name::Taken };
     if doors.try_lock(&file) != Ok(true) {
         return Name::Taken;
     }

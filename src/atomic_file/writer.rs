@@ -21,6 +21,9 @@ pub struct Writer<D: Doors> {
     place: Place<D>,
     temp: Option<Temp<D>>,
     durable: bool,
+    /// The permissions that the new file shall have, where it has others. They come last: whoever clears up after
+    /// us has to open it, and writing would take set-id bits off.
+    mode: Option<u32>,
 }
 
 /// Replaces the content of a file, or makes it.
@@ -35,26 +38,23 @@ impl<D: Doors> Writer<D> {
         let place = find(&doors, path, how.links)?;
         let is_plain = place.present.is_none() && how.mode.is_none();
         let temp = claim(&doors, &place.dir, &place.name, if is_plain { USUAL } else { PRIVATE })?;
-        let writer = Self { doors, place, temp: Some(temp), durable: how.durable };
+        let mut writer = Self { doors, place, temp: Some(temp), durable: how.durable, mode: None };
         if !is_plain {
-            writer.dress(how)?;
+            writer.mode = writer.dress(how)?;
         }
         Ok(writer)
     }
 
-    /// Gives the new file the owner and the permissions that it shall have.
-    fn dress(&self, how: How) -> Result<(), Trouble> {
-        let Some(temp) = &self.temp else { return Ok(()) };
+    /// Gives the new file the owner that it shall have; answers the permissions, where it has others.
+    fn dress(&self, how: How) -> Result<Option<u32>, Trouble> {
+        let Some(temp) = &self.temp else { return Ok(None) };
         let kept = match self.place.present {
             Some(old) if how.owner != Owner::Ignore => self.keep_owner(temp, old, how.owner)?,
             Some(old) => safe_mode(old, old.user == temp.facts.user, old.group == temp.facts.group),
             None => PRIVATE,
         };
         let mode = how.mode.unwrap_or(kept);
-        if mode == temp.facts.mode {
-            return Ok(());
-        }
-        self.doors.set_mode(&temp.file, mode).map_err(at("fchmod"))
+        Ok(Some(mode).filter(|mode| *mode != temp.facts.mode))
     }
 
     /// Makes the new file that of the old one's owner and group, as far as the system allows it; answers the
@@ -88,6 +88,9 @@ impl<D: Doors> Writer<D> {
     /// Puts the new content into place.
     pub fn commit(&mut self) -> Result<(), Trouble> {
         let Some(temp) = &self.temp else { return Err(at("rename")(Errno("EBADF"))) };
+        if let Some(mode) = self.mode {
+            self.doors.set_mode(&temp.file, mode).map_err(at("fchmod"))?;
+        }
         if self.durable {
             self.doors.sync(&temp.file).map_err(at("fsync"))?;
         } else {

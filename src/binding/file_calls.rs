@@ -3,6 +3,7 @@
 
 use crate::atomic_file::append::{append, settle};
 use crate::atomic_file::doors::System;
+use crate::atomic_file::temp::beside;
 use crate::atomic_file::writer::{Writer, write};
 use crate::atomic_file::{How, Links, Owner, Trouble, What};
 use crate::binding::calls::failed;
@@ -174,6 +175,19 @@ pub fn settle_file(path: Buffer, how: FileHow) -> AsyncTask<FileTask> {
 #[napi(catch_unwind)]
 pub fn settle_file_sync(path: Buffer, how: FileHow) -> Option<FileTrouble> {
     at_once(Order::Settle, path, &[], how)
+}
+
+/// A relative path as it is at this moment, byte by byte; null when the process's directory is gone.
+#[napi(catch_unwind)]
+pub fn absolute_path(path: Buffer) -> Option<Buffer> {
+    let whole = std::env::current_dir().ok()?.join(path_of(path.to_vec()));
+    Some(whole.into_os_string().into_encoded_bytes().into())
+}
+
+/// The name of the file beside a file of that name that is locked while the content is made from what it was.
+#[napi(catch_unwind)]
+pub fn update_lock_name(name: Buffer) -> String {
+    beside(path_of(name.to_vec()).as_os_str(), "chainlock-lock").to_string_lossy().into_owned()
 }
 
 type Shared = Arc<Mutex<Growing>>;

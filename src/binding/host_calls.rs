@@ -6,7 +6,7 @@ use crate::binding::host_face::HostFace;
 use crate::binding::opening::{self, OpenedHostFace};
 use crate::binding::process::PROCESS;
 use crate::binding::thread::{self, AnyFace};
-use crate::host::directory::{MAX_NAME_BYTES, Place, private};
+use crate::host::directory::{MAX_NAME_BYTES, Place};
 use crate::host::report;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -100,14 +100,4 @@ pub fn host_died(number: u32, hold: f64) -> Result<String> {
     let died =
         lock.with(|state| state.holds.iter().find(|hold| hold.id == id).and_then(|hold| hold.died.clone()));
     Ok(died.and_then(|holder| serde_json::to_string(&report::view(*holder)).ok()).unwrap_or_default())
-}
-
-/// The private folder in which the files of named locks lie, or the fault, in JSON.
-#[napi(catch_unwind)]
-pub fn host_folder() -> Result<String> {
-    let text = match private() {
-        Ok(folder) => serde_json::to_string(&serde_json::json!({ "path": folder })),
-        Err(fault) => serde_json::to_string(&serde_json::json!({ "fault": fault })),
-    };
-    text.map_err(|error| failed(&error.to_string()))
 }

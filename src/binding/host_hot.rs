@@ -133,6 +133,17 @@ impl Call for Release {
     }
 }
 
+/// `refuse(hold)`: gives back a hold that nobody wanted any more; whoever comes next is told what this one was told.
+struct Refuse;
+impl Call for Refuse {
+    type Face = HostFace;
+    const NAME: &'static str = "refuse";
+    fn run(face: &HostFace, args: &Args) -> Answer {
+        let hold = args.number(0).and_then(|hold| face.hold(hold));
+        Answer::Bool(hold.is_some_and(|(lock, hold)| PROCESS.host.refuse(&lock, hold)))
+    }
+}
+
 /// `holds(hold)`: whether that grant still stands.
 struct Holds;
 impl Call for Holds {
@@ -141,9 +152,7 @@ impl Call for Holds {
     #[inline]
     fn run(face: &HostFace, args: &Args) -> Answer {
         let hold = args.number(0).and_then(|hold| face.hold(hold));
-        Answer::Bool(
-            hold.is_some_and(|(lock, id)| lock.with(|state| state.holds.iter().any(|hold| hold.id == id))),
-        )
+        Answer::Bool(hold.is_some_and(|(lock, hold)| lock.has_hold(hold)))
     }
 }
 
@@ -157,6 +166,7 @@ impl Call for Cancel {
         let waited = PROCESS.host.cancel(ticket);
         if waited {
             face.forget(ticket);
+            timer::arm(PROCESS.host.wake_at());
         }
         Answer::Bool(waited)
     }
@@ -193,16 +203,6 @@ impl Call for Poll {
     }
 }
 
-/// `attend()`: looks on for a moment; whether there is something to fetch.
-struct Attend;
-impl Call for Attend {
-    type Face = HostFace;
-    const NAME: &'static str = "attend";
-    fn run(face: &HostFace, _args: &Args) -> Answer {
-        Answer::Bool(face.seat.mailbox.attend())
-    }
-}
-
 /// Puts every raw call onto `target`, with `face` as its data. The face must outlive the functions.
 pub fn install(env: sys::napi_env, target: sys::napi_value, face: *const HostFace) -> sys::napi_status {
     let calls = [
@@ -212,11 +212,11 @@ pub fn install(env: sys::napi_env, target: sys::napi_value, face: *const HostFac
         put::<Wants>,
         put::<Within>,
         put::<Release>,
+        put::<Refuse>,
         put::<Holds>,
         put::<Cancel>,
         put::<Fetch>,
         put::<Poll>,
-        put::<Attend>,
     ];
     entry::install(env, target, face, &calls)
 }

@@ -16,13 +16,14 @@ thread_local! {
 }
 
 /// What became of a lock: 0 it is held, 1 gone, 2 taken by somebody else, and errors of the system as their
-/// number from 1,000 on.
+/// number from 1,000 on; −number where it was held and cannot be removed.
 fn number_of(lost: Option<Lost>) -> i32 {
     match lost {
         None => 0,
         Some(Lost::Gone) => 1,
         Some(Lost::Taken) => 2,
         Some(Lost::Late(number)) => 1_000 + number,
+        Some(Lost::Left(number)) => -number,
     }
 }
 
@@ -77,6 +78,12 @@ fn forget(id: u64) {
 #[napi(catch_unwind)]
 pub fn maker_of(path: String) -> Option<String> {
     mark::life_of_maker(&path).map(|life| word_of(life).to_owned())
+}
+
+/// Whether the living maker of a lock directory still keeps it.
+#[napi(catch_unwind)]
+pub fn is_kept_by_maker(path: String) -> bool {
+    mark::is_kept_by_maker(&path)
 }
 
 pub(super) fn word_of(life: Life) -> &'static str {

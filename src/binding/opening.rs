@@ -82,7 +82,7 @@ pub struct OpenedHostFace {
     /// The face's number, for the calls below.
     pub face: u32,
     #[napi(
-        ts_type = "{ tryAcquire(target: number | string, file: number, weight: number, label?: string): number; take(file: number, weight: number, label?: string): number; wait(file: number, weight: number, timeoutMs: number, label?: string): number; wants(file: number): number; within(ticket: number, hold: number): boolean; release(hold: number, slot?: number, token?: number, failed?: number): boolean; holds(hold: number): boolean; cancel(ticket: number): boolean; fetch(): number; poll(ticket: number): number; attend(): boolean }"
+        ts_type = "{ tryAcquire(target: number | string, file: number, weight: number, label?: string): number; take(file: number, weight: number, label?: string): number; wait(file: number, weight: number, timeoutMs: number, label?: string): number; wants(file: number): number; within(ticket: number, hold: number): boolean; release(hold: number, slot?: number, token?: number, failed?: number): boolean; refuse(hold: number): boolean; holds(hold: number): boolean; cancel(ticket: number): boolean; fetch(): number; poll(ticket: number): number }"
     )]
     pub calls: Object<'static>,
 }

@@ -80,6 +80,7 @@ impl Process {
     pub fn depart_face(&self, mailbox: u64) {
         // The kernel's lock first: who has the named one next asks for it.
         self.host.depart(|caller| caller.mailbox == mailbox);
+        timer::arm(self.host.wake_at());
         tell_named(self.named.depart_face(mailbox, time::now()), None);
     }
 
@@ -90,6 +91,7 @@ impl Process {
                 tell(lock.depart(row, time::now()), None);
             }
             self.host.depart(|caller| caller.row == row);
+            timer::arm(self.host.wake_at());
             tell_named(self.named.depart(row, time::now()), None);
         }
     }

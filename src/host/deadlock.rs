@@ -8,6 +8,8 @@ use crate::host::file::HostFile;
 use crate::host::page::{Holder, Page};
 use crate::host::shown::own;
 use crate::name::clean;
+use crate::sys::process::{self, Life};
+use crate::time::Nanos;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ pub struct Link {
     /// What it holds, and what it waits for: paths, cleaned for people.
     pub holds: String,
     pub wants: String,
+    pub waited_ms: u64,
     #[serde(skip)]
     since: u64,
 }
@@ -32,6 +35,14 @@ pub struct Link {
 pub struct Cycle(pub Vec<Link>);
 
 impl Cycle {
+    /// With how long everybody has waited by now; it has no part in whether two circles are the same.
+    pub fn aged(mut self, now: Nanos) -> Self {
+        for link in &mut self.0 {
+            link.waited_ms = now.since(Nanos::from_system(link.since)).whole_ms();
+        }
+        self
+    }
+
     /// Whether this process began to wait last. Everybody in the circle comes to the same answer.
     pub fn is_ours_to_end(&self) -> bool {
         let last = self.0.iter().max_by_key(|link| (link.since, link.pid));
@@ -41,11 +52,11 @@ impl Cycle {
 }
 
 /// The circle of a wait for `wanted` that is made while `mine` are held; it began at `since`.
-pub fn find(wanted: &Path, mine: &[PathBuf], since: u64) -> Option<Cycle> {
+pub fn find(wanted: &Path, mine: &[PathBuf], since: u64, label: Option<String>) -> Option<Cycle> {
     let mut search = Search { mine, read: HashSet::new(), path: Vec::new() };
     let back = search.follow(wanted)?;
     let (pid, wants) = (own().pid, shown(wanted));
-    let first = Link { pid, label: None, holds: shown(&back), wants, since };
+    let first = Link { pid, label, holds: shown(&back), wants, waited_ms: 0, since };
     let mut links = vec![first];
     links.append(&mut search.path);
     Some(Cycle(links))
@@ -70,13 +81,18 @@ impl Search<'_> {
         let file = HostFile::look(held)?;
         for holder in holders(file.page()) {
             let Some(wants) = holder.wants.clone() else { continue };
+            // What the dead have waited for keeps nobody.
+            if process::look(&holder.who) == Life::Dead {
+                continue;
+            }
             let label = (!holder.label.is_empty()).then_some(holder.label);
             let holds = shown(held);
             self.path.push(Link {
                 pid: holder.who.pid,
                 label,
                 holds,
-                wants: wants.clone(),
+                wants: shown(Path::new(&wants)),
+                waited_ms: 0,
                 since: holder.wants_since,
             });
             if let Some(closing) = self.follow(Path::new(&wants)) {

@@ -78,8 +78,13 @@ impl Place {
                 Err(error) => return Err(Fault::of_system(&self.path(), "make the lock file", &error)),
             }
         }
+        Err(self.removed_again())
+    }
+
+    /// Opening it anew comes to no end.
+    pub fn removed_again(&self) -> Fault {
         let why = "somebody keeps on removing the lock file; nobody may, while it is used";
-        Err(Fault::new(UNSAFE, &self.path(), why))
+        Fault::new(UNSAFE, &self.path(), why)
     }
 
     /// What was made and has no content yet is nobody's.
@@ -97,6 +102,10 @@ impl Place {
     }
 
     fn open_folder(&self) -> Result<Directory, Fault> {
+        if self.is_private {
+            // It goes when the user logs out, and comes back with the next lock.
+            private()?;
+        }
         let opened = Directory::open(&self.folder);
         opened.map_err(|error| Fault::of_system(&self.path(), "open its folder", &error))
     }
@@ -170,7 +179,7 @@ pub fn foreign(path: &Path) -> Fault {
 }
 
 /// The user's private folder, made if need be.
-pub fn private() -> Result<PathBuf, Fault> {
+fn private() -> Result<PathBuf, Fault> {
     let folder = private_folder::path();
     private_folder::ready(&folder).map_err(|refused| match refused {
         Refused::System(what, error) => Fault::of_system(&folder, what, &error),

@@ -17,6 +17,8 @@ pub const PAGE_BYTES: usize = 16_384;
 const PIDS: Range<i64> = 0..1 << 32;
 /// Tokens are numbers that JavaScript can count exactly; half of them is more than any lock will ever grant.
 const MOST_TOKEN: u64 = 1 << 52;
+/// How long nobody steps back any more after those who wait did not come: they are stopped.
+const NO_SHOW: Nanos = Nanos(200_000_000);
 /// How long the last holder lets those go first who waited: enough to be woken.
 const COURTESY: Nanos = Nanos(5_000_000);
 
@@ -37,9 +39,7 @@ impl HostFile {
             page.version.set(VERSION);
             page.magic.set(MAGIC);
         }
-        // Relaxed: whatever it is by now.
-        let has_tokens_left = page.token.load(Ordering::Relaxed) < MOST_TOKEN;
-        if page.magic.get() != MAGIC || page.version.get() != VERSION || !has_tokens_left {
+        if page.magic.get() != MAGIC || page.version.get() != VERSION || !opened.has_tokens_left() {
             return Err(foreign(&opened.path));
         }
         Ok(opened)
@@ -71,6 +71,13 @@ impl HostFile {
     #[inline]
     pub fn is_damaged(&self) -> bool {
         self.page().magic.get() != MAGIC || self.file.is_damaged()
+    }
+
+    /// Whether it counts tokens that can be: a count that somebody has garbled ends every grant.
+    #[inline]
+    pub fn has_tokens_left(&self) -> bool {
+        // Relaxed: whatever it is by now.
+        self.page().token.load(Ordering::Relaxed) < MOST_TOKEN
     }
 
     /// Removed, moved or replaced by somebody: others would make or find another file, and lock that.
@@ -130,9 +137,25 @@ impl HostFile {
         let page = self.page();
         // Relaxed: hints.
         let nobody_came = page.token.load(Ordering::Relaxed) == page.last_token.get();
-        nobody_came
-            && time::now() < Nanos::from_system(page.last_at.get()).plus(COURTESY)
+        if !nobody_came || page.last_at.get() == 0 {
+            return false;
+        }
+        let (now, given_back) = (time::now(), Nanos::from_system(page.last_at.get()));
+        // What is not from the last moments may be from another boot, or be no time at all.
+        let is_fresh = given_back <= now && now < given_back.plus(COURTESY);
+        let is_over = now < Nanos::from_system(page.no_show_until.get());
+        if is_fresh && !is_over {
+            return self.does_another_wait();
+        }
+        if !is_fresh
+            && !is_over
+            && given_back <= now
+            && now.since(given_back) < NO_SHOW
             && self.does_another_wait()
+        {
+            page.no_show_until.set(now.plus(NO_SHOW).system());
+        }
+        false
     }
 
     /// The same for who stands in the line itself: only the last holder steps back, or two would do so for each
@@ -161,7 +184,8 @@ impl HostFile {
         self.file.try_lock(mode).map_err(|error| Fault::of_system(&self.path, "lock it", &error))
     }
 
-    pub fn lock(&self, mode: KernelMode) -> Result<(), Fault> {
+    /// Waits for the kernel's lock; false when it was woken before.
+    pub fn lock(&self, mode: KernelMode) -> Result<bool, Fault> {
         self.file.lock(mode).map_err(|error| Fault::of_system(&self.path, "lock it", &error))
     }
 

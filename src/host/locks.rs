@@ -4,17 +4,20 @@ use crate::host::Fault;
 use crate::host::deadlock::{self, Cycle};
 use crate::host::directory::Place;
 use crate::host::file::HostFile;
+use crate::host::state::State;
 use crate::host::threads::{Tell, Threads};
-use crate::host::turns::{Answer, Ask, HostLock, State, Taken, Waiter};
+use crate::host::turns::{Answer, Ask, HostLock, Taken, Waiter};
 use crate::local::departures::Caller;
 use crate::sync::{Arc, Mutex, Weak};
-use crate::time::Nanos;
+use crate::time::{self, Nanos};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 /// When a wait inside of other host locks is first looked at for a deadlock, and how often then.
 const FIRST_LOOK: Nanos = Nanos(100_000_000);
 const NEXT_LOOK: Nanos = Nanos(150_000_000);
+/// How long after the first a second try to wake a thread comes: it may not have been asleep yet.
+const ROUSE_AGAIN: Nanos = Nanos(5_000_000);
 
 #[derive(Debug)]
 pub struct HostLocks {
@@ -29,6 +32,8 @@ struct Registry {
     last_ticket: u64,
     /// What the clock makes due, and for which ticket.
     due: BTreeSet<(Nanos, Due, u64)>,
+    /// Threads that wait for what nobody wants any more, and when to wake them again.
+    ghosts: Vec<(Nanos, Arc<HostLock>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,6 +156,13 @@ impl HostLocks {
         released
     }
 
+    /// Gives back a hold of which nobody was told.
+    pub fn refuse(&self, lock: &Arc<HostLock>, hold: u32) -> bool {
+        let (refused, wants_thread) = lock.refuse(hold);
+        self.serve(lock, wants_thread);
+        refused
+    }
+
     /// Says that the wait is made inside of that hold, which its maker does not give back meanwhile. Answers when
     /// the clock is to look.
     pub fn within(&self, ticket: u64, lock: &Arc<HostLock>, hold: u32) -> Nanos {
@@ -159,7 +171,9 @@ impl HostLocks {
         wait.within.push((lock.clone(), hold));
         let path = wait.lock.place.path();
         let since = wait.waiter.since;
-        lock.with(|state| state.set_wants(hold, path.to_str().map(|path| (path, since.system()))));
+        if let Some(path) = path.to_str() {
+            lock.with(|state| state.add_want(hold, ticket, path.to_owned(), since.system()));
+        }
         if wait.look_at == Nanos::FOREVER {
             wait.look_at = since.plus(FIRST_LOOK);
             let look = (wait.look_at, Due::Look, ticket);
@@ -181,8 +195,8 @@ impl HostLocks {
             registry.due.remove(&(wait.look_at, Due::Look, ticket));
             wait
         };
-        for (lock, hold) in &wait.within {
-            lock.with(|state| state.set_wants(*hold, None));
+        for (lock, _) in &wait.within {
+            lock.with(|state| state.end_want(ticket));
         }
         Some(wait)
     }
@@ -190,8 +204,33 @@ impl HostLocks {
     /// Takes a waiter out of the line; false when its answer is on its way.
     pub fn cancel(&self, ticket: u64) -> bool {
         let wait = self.registry.lock().waits.get(&ticket).map(|wait| (wait.lock.clone(), wait.is_elsewhere));
-        let left = wait.is_some_and(|(lock, is_elsewhere)| is_elsewhere || remove(&lock, ticket));
-        left && self.leave(ticket).is_some()
+        let Some((lock, is_elsewhere)) = wait else { return false };
+        if !is_elsewhere && !remove(&lock, ticket) {
+            return false;
+        }
+        self.rouse(&lock);
+        self.leave(ticket).is_some()
+    }
+
+    /// Wakes the lock's thread if it waits in vain.
+    fn rouse(&self, lock: &Arc<HostLock>) {
+        if lock.rouse() {
+            self.registry.lock().ghosts.push((time::now().plus(ROUSE_AGAIN), lock.clone()));
+        }
+    }
+
+    fn rouse_again(&self, now: Nanos) {
+        let due: Vec<_> = self.registry.lock().ghosts.extract_if(.., |(at, _)| *at <= now).collect();
+        for (_, lock) in due {
+            self.rouse(&lock);
+        }
+    }
+
+    /// When the clock next makes something due.
+    pub fn wake_at(&self) -> Nanos {
+        let registry = self.registry.lock();
+        let due = registry.due.first().map(|(at, ..)| *at);
+        due.into_iter().chain(registry.ghosts.iter().map(|(at, _)| *at)).min().unwrap_or(Nanos::FOREVER)
     }
 
     /// Does what the clock has made due: who has waited too long, who waits in a circle. Answers them, and when
@@ -204,8 +243,8 @@ impl HostLocks {
                 Due::Look => ended.extend(self.look(ticket, now)),
             }
         }
-        let next = self.registry.lock().due.first().map_or(Nanos::FOREVER, |(at, ..)| *at);
-        (ended, next)
+        self.rouse_again(now);
+        (ended, self.wake_at())
     }
 
     fn next_due(&self, now: Nanos) -> Option<(Nanos, Due, u64)> {
@@ -224,12 +263,15 @@ impl HostLocks {
     /// A circle that stands on two looks is one. The last one that began to wait gives way.
     fn look(&self, ticket: u64, now: Nanos) -> Option<(Waiter, Ended)> {
         let wait = self.registry.lock().waits.get(&ticket)?.clone();
-        let mine: Vec<PathBuf> = wait.within.iter().map(|(lock, _)| lock.place.path()).collect();
-        let since = wait.waiter.since.system();
-        let found = deadlock::find(&wait.lock.place.path(), &mine, since);
+        // A hold that was given back meanwhile is in nobody's way.
+        let stands = wait.within.iter().filter(|(lock, hold)| lock.has_hold(*hold));
+        let mine: Vec<PathBuf> = stands.map(|(lock, _)| lock.place.path()).collect();
+        let Waiter { since, label, .. } = wait.waiter;
+        let label = (!label.is_empty()).then(|| label.to_text());
+        let found = deadlock::find(&wait.lock.place.path(), &mine, since.system(), label);
         let stands = found.is_some() && found == wait.suspicion;
         if stands && found.as_ref().is_some_and(Cycle::is_ours_to_end) && self.cancel(ticket) {
-            return found.map(|cycle| (wait.waiter, Ended::Deadlocked(cycle)));
+            return found.map(|cycle| (wait.waiter, Ended::Deadlocked(cycle.aged(now))));
         }
         let mut registry = self.registry.lock();
         let next = now.plus(NEXT_LOOK);
@@ -250,8 +292,19 @@ impl HostLocks {
             for ticket in gone {
                 self.leave(ticket);
             }
+            self.rouse(&lock);
             self.serve(&lock, wants_thread);
         }
+        for ticket in self.tickets_of(is_theirs) {
+            self.leave(ticket);
+        }
+    }
+
+    /// Those that stand in no line of ours.
+    fn tickets_of(&self, is_theirs: impl Fn(&Caller) -> bool) -> Vec<u64> {
+        let registry = self.registry.lock();
+        let theirs = registry.waits.iter().filter(|(_, wait)| is_theirs(&wait.waiter.caller));
+        theirs.map(|(ticket, _)| *ticket).collect()
     }
 }
 

@@ -19,8 +19,10 @@ mod memory;
 pub mod page;
 pub mod report;
 pub mod shown;
+mod state;
 pub mod threads;
 pub mod turns;
+mod wants;
 
 use crate::sys::errno;
 use serde::Serialize;

@@ -27,6 +27,8 @@ pub struct Page {
     pub last_pid: Field,
     pub last_at: Field,
     pub last_token: Field,
+    /// Until when nobody steps back for those who wait: they did not come.
+    pub no_show_until: Field,
     /// The exclusive holder, or the last one when it died.
     pub holder: Record,
     pub readers: [Record; READERS],
@@ -124,14 +126,29 @@ impl Record {
     /// Says what the holder waits for meanwhile; `None` that it does not.
     pub fn set_wants(&self, path: Option<(&str, u64)>) {
         self.wants_since.set(0);
-        if let Some((path, since)) = path.filter(|(path, _)| self.wants.set(path)) {
-            let _ = path;
+        if let Some((path, since)) = path
+            && self.wants.set(path)
+        {
             self.wants_since.set(since);
         }
     }
 
-    pub fn is_of(&self, who: &Identity) -> bool {
-        self.pid.get() == u64::from(who.pid) && self.start.get() == who.start
+    /// Puts back what was told to somebody who did not take it.
+    pub fn restore(&self, died: &Holder) {
+        self.pid.set(u64::from(died.who.pid));
+        self.start.set(died.who.start);
+        self.boot[0].set(died.who.boot[0]);
+        self.boot[1].set(died.who.boot[1]);
+        self.pid_namespace.set(died.who.pid_namespace);
+        self.time_namespace.set(died.who.time_namespace);
+        self.thread.set(died.thread);
+        self.since.set(died.since);
+        self.token.set(died.token);
+        self.label.set(&ShortText::cut(&died.label));
+        self.command.set(&ShortText::cut(&died.command));
+        self.wants_since.set(0);
+        // Release: pairs with the Acquire in `read`.
+        self.state.store(ABANDONED, Ordering::Release);
     }
 
     /// What it says, if it says something whole. Two readings that differ were written in between.
@@ -203,8 +220,8 @@ pub struct Told {
 const _: () = {
     use std::mem::{offset_of, size_of};
     assert!(size_of::<Record>() == 10 * 8 + 2 * 72 + 8 + 512);
-    assert!(offset_of!(Page, holder) == 56);
-    assert!(size_of::<Page>() == 56 + 17 * size_of::<Record>());
+    assert!(offset_of!(Page, holder) == 64);
+    assert!(size_of::<Page>() == 64 + 17 * size_of::<Record>());
     assert!(size_of::<Page>() <= super::file::PAGE_BYTES);
     assert!(PATH_WORDS * 8 == crate::sys::file_lock::MAX_PATH_NOTE);
 };

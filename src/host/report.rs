@@ -2,7 +2,7 @@
 
 use crate::host::Fault;
 use crate::host::deadlock::holders;
-use crate::host::page::{HELD, Holder};
+use crate::host::page::Holder;
 use crate::host::shown::own;
 use crate::host::turns::HostLock;
 use crate::name::clean;
@@ -45,15 +45,12 @@ pub struct HolderView {
 pub fn status(lock: &HostLock) -> Result<Status, Fault> {
     let file = lock.file()?;
     let page = file.page();
-    // Relaxed: a look from outside.
-    let is_exclusive = page.holder.state.load(Ordering::Relaxed) == HELD;
     let mut holders: Vec<HolderView> = holders(page).map(view).collect();
     holders.retain(|holder| holder.is_alive != Some(false));
-    let mode = match (holders.is_empty(), is_exclusive) {
-        (true, _) => None,
-        (false, true) => Some("exclusive"),
-        (false, false) => Some("shared"),
-    };
+    // The exclusive one comes first, and is alone.
+    let exclusive = page.holder.read().map(|(_, holder)| holder.token);
+    let mode =
+        holders.first().map(|first| if Some(first.token) == exclusive { "exclusive" } else { "shared" });
     Ok(Status {
         path: file.path().display().to_string(),
         mode,

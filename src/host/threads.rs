@@ -4,7 +4,8 @@
 
 use crate::host::Fault;
 use crate::host::file::HostFile;
-use crate::host::turns::{Ask, HostLock, State, Taken, Waiter, removed_again};
+use crate::host::state::State;
+use crate::host::turns::{Ask, HostLock, Taken, Waiter};
 use crate::sync::{Arc, Mutex};
 use crate::sys::file_lock::KernelMode;
 use crate::time;
@@ -123,14 +124,15 @@ impl Threads {
         let mut removals = 0;
         while let Some(head) = first_in_line(lock) {
             let file = match wait_for_kernel(lock, head.mode) {
-                Ok(file) => file,
+                Ok(Some(file)) => file,
+                Ok(None) => continue,
                 Err(fault) => return self.fail_all(lock, &fault),
             };
             match self.hand_out(lock, &file, head.mode) {
                 Handed::Out => return,
                 Handed::NotWanted => {}
                 Handed::Removed if removals < REOPENINGS => removals += 1,
-                Handed::Removed => return self.fail_all(lock, &removed_again(&lock.place)),
+                Handed::Removed => return self.fail_all(lock, &lock.place.removed_again()),
                 Handed::Fault(fault) => return self.fail_all(lock, &fault),
             }
         }
@@ -195,14 +197,17 @@ fn first_in_line(lock: &HostLock) -> Option<Waiter> {
     })
 }
 
-/// Sleeps until the kernel gives the lock.
-fn wait_for_kernel(lock: &Arc<HostLock>, mode: KernelMode) -> Result<Arc<HostFile>, Fault> {
+/// Sleeps until the kernel gives the lock; `None` when it was woken before, or nobody wants it any more.
+fn wait_for_kernel(lock: &Arc<HostLock>, mode: KernelMode) -> Result<Option<Arc<HostFile>>, Fault> {
     let file = lock.file()?;
     lock.with(|state| state.announce_at(&file));
     while file.must_step_back() {
         thread::sleep(LOOK);
     }
+    if !lock.with(|state| state.fall_asleep(mode)) {
+        return Ok(None);
+    }
     let got = file.lock(mode);
-    lock.with(State::withdraw);
-    got.map(|()| file)
+    lock.with(State::wake_up);
+    got.map(|got| got.then_some(file))
 }

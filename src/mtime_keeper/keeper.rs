@@ -10,6 +10,7 @@ use crate::sync::{Arc, Mutex, Ordering, StaticU64};
 use crate::sys::entry::{self, Errno, Facts, Pinned};
 use crate::time::{self, Nanos};
 use once_cell::sync::Lazy;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub enum Lost {
     Taken,
     /// It could not be touched for longer than it stays fresh; with the system's last error.
     Late(Errno),
+    /// It was given back, but the directory could not be removed.
+    Left(Errno),
 }
 
 #[derive(Debug)]
@@ -128,7 +131,9 @@ impl Keeper {
         let path = self.find(id).map(|kept| kept.path.clone());
         self.stop(id)?;
         match path.map(std::fs::remove_dir) {
-            Some(Err(error)) => Err(Lost::Late(error.raw_os_error().unwrap_or(0))),
+            Some(Err(error)) if error.kind() != ErrorKind::NotFound => {
+                Err(Lost::Left(error.raw_os_error().unwrap_or(entry::UNSUPPORTED)))
+            }
             _ => Ok(()),
         }
     }
@@ -231,6 +236,21 @@ mod tests {
         assert_eq!(keeper.release(id), Ok(()));
         assert_eq!(entry::facts(&home.lock()), Err(NO_ENTRY));
         assert_eq!(keeper.release(id), Err(Lost::Gone));
+    }
+
+    #[test]
+    fn what_is_not_kept_any_more_is_not_taken_for_kept_by_its_mark() {
+        let (home, keeper) = (Home::new("left"), Keeper::default());
+        let id = keeper.keep(home.lock(), EVERY, STALE, time::now()).unwrap();
+        assert!(mark::is_kept_by_maker(&home.lock()));
+        assert_eq!(keeper.stop(id), Ok(()));
+        assert_eq!(mark::life_of_maker(&home.lock()), Some(Life::Alive));
+        assert!(!mark::is_kept_by_maker(&home.lock()));
+        let id = keeper.keep(home.lock(), EVERY, STALE, time::now()).unwrap();
+        fs::write(format!("{}/x", home.lock()), "").unwrap();
+        keeper.find(id).unwrap().state.lock().facts = entry::facts(&home.lock()).unwrap();
+        assert!(matches!(keeper.release(id), Err(Lost::Left(_))), "somebody put something into it");
+        assert!(!mark::is_kept_by_maker(&home.lock()));
     }
 
     #[test]

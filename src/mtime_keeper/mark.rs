@@ -20,6 +20,13 @@ pub fn life_of_maker(path: &str) -> Option<Life> {
     Some(if who.boot == process::own().boot { process::look(&who) } else { Life::Unknown })
 }
 
+/// Whether the maker still keeps the directory, which it has open for just as long: also while it is stopped or
+/// frozen and touches nothing. False where its descriptors cannot be seen, as those of another user.
+pub fn is_kept_by_maker(path: &str) -> bool {
+    let maker = entry::mark_of(path).and_then(|bytes| read(&bytes));
+    maker.is_some_and(|who| process::look(&who) == Life::Alive && entry::is_open_in(who.pid, path))
+}
+
 fn read(bytes: &[u8]) -> Option<Identity> {
     let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
     if words.next()? != WORD || words.next()? != FORM {

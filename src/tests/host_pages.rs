@@ -61,7 +61,7 @@ fn read_all(user: &User, path: &Path) {
         }
     }
     for mine in [&[][..], &[path.to_owned()], &[path.with_extension("other")]] {
-        for step in deadlock::find(path, mine, 1).map(|cycle| cycle.0).unwrap_or_default() {
+        for step in deadlock::find(path, mine, 1, None).map(|cycle| cycle.0).unwrap_or_default() {
             assert_shown(&step);
         }
     }
@@ -176,14 +176,14 @@ fn files_that_lead_in_a_circle_or_nowhere_end_the_search() {
         std::fs::write(path(number), ours(true_page(next.as_os_str().as_encoded_bytes()))).unwrap();
     }
     let itself = path(0);
-    assert_eq!(deadlock::find(&itself, &[], 1), None);
-    assert_eq!(deadlock::find(&itself, &[path(299)], 1), None, "further than anybody looks");
-    let found = deadlock::find(&itself, &[path(3)], 1).unwrap();
+    assert_eq!(deadlock::find(&itself, &[], 1, None), None);
+    assert_eq!(deadlock::find(&itself, &[path(299)], 1, None), None, "further than anybody looks");
+    let found = deadlock::find(&itself, &[path(3)], 1, None).unwrap();
     assert_eq!(found.0.len(), 4);
     // What the names lead to is not a lock file: nobody opens it, nobody waits for it.
     for odd in ["/dev/zero", "/proc/self/mem", "/tmp", "", "relative", "/no/such", "\0"] {
         std::fs::write(&itself, ours(true_page(odd.as_bytes()))).unwrap();
-        assert_eq!(deadlock::find(&itself, &[path(3)], 1), None, "{odd:?}");
+        assert_eq!(deadlock::find(&itself, &[path(3)], 1, None), None, "{odd:?}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 /// An extended attribute: it lives and dies with its directory, which stays empty.
 const MARK: &CStr = c"user.chainlock.holder";
@@ -58,6 +59,20 @@ pub fn mark_of(path: &str) -> Option<Vec<u8>> {
         unsafe { libc::lgetxattr(path.as_ptr(), MARK.as_ptr(), text.as_mut_ptr().cast(), LONGEST_MARK) };
     text.truncate(usize::try_from(length).ok()?);
     Some(text)
+}
+
+/// Whether that process has this very entry open; false also where its descriptors cannot be seen.
+pub fn is_open_in(pid: u32, path: &str) -> bool {
+    let (Ok(known), Ok(all)) = (facts(path), std::fs::read_dir(format!("/proc/{pid}/fd"))) else {
+        return false;
+    };
+    all.flatten().map(|each| each.path()).any(|descriptor| {
+        // By name first: to look at just any file may take long, as where a network file system hangs.
+        let is_alike = std::fs::read_link(&descriptor)
+            .is_ok_and(|target| target.file_name() == Path::new(path).file_name());
+        let found = if is_alike { std::fs::metadata(&descriptor).ok() } else { None };
+        found.is_some_and(|found| (found.dev(), found.ino()) == (known.device, known.inode))
+    })
 }
 
 /// Each of two entries gets the other's name, in one step.
@@ -139,6 +154,19 @@ mod tests {
         pinned.touch().unwrap();
         assert_eq!(facts(&path).unwrap(), foreign);
         assert_eq!(facts(&format!("{home}/b")).unwrap(), pinned.facts().unwrap());
+        fs::remove_dir_all(home).unwrap();
+    }
+
+    #[test]
+    fn who_has_an_entry_open_is_seen() {
+        let home = folder("open");
+        assert!(!is_open_in(std::process::id(), &home));
+        let pinned = Pinned::open(&home).unwrap();
+        assert!(is_open_in(std::process::id(), &home));
+        fs::remove_dir(&home).unwrap();
+        fs::create_dir(&home).unwrap();
+        assert!(!is_open_in(std::process::id(), &home), "another of the same name");
+        drop(pinned);
         fs::remove_dir_all(home).unwrap();
     }
 

@@ -4,12 +4,12 @@
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
-pub use linux::{Pinned, exchange, facts, mark_of, try_flock};
+pub use linux::{Pinned, exchange, facts, is_open_in, mark_of, try_flock};
 
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
 mod portable;
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
-pub use portable::{Pinned, exchange, facts, mark_of, try_flock};
+pub use portable::{Pinned, exchange, facts, is_open_in, mark_of, try_flock};
 
 /// The system's number of an error; [`UNSUPPORTED`] where this platform has no such call.
 pub type Errno = i32;

@@ -31,6 +31,10 @@ pub fn mark_of(_path: &str) -> Option<Vec<u8>> {
     None
 }
 
+pub fn is_open_in(_pid: u32, _path: &str) -> bool {
+    false
+}
+
 pub fn exchange(_one: &str, _other: &str) -> Result<(), Errno> {
     Err(UNSUPPORTED)
 }

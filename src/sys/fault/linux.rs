@@ -8,8 +8,8 @@ use std::ptr::{self, NonNull};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
-/// Mappings that can be watched at a time; more are simply not watched.
-const PLACES: usize = 4_096;
+/// Mappings that can be watched at a time.
+const PLACES: usize = 65_536;
 
 struct Place {
     /// The mapping's address; 0 for a free place.
@@ -29,25 +29,24 @@ static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
 
 /// A watched mapping.
 #[derive(Debug)]
-pub struct Watch(Option<usize>);
+pub struct Watch(usize);
 
-/// Watches a mapping, until [`Watch::end`], which comes before it is unmapped.
-pub fn watch(start: NonNull<u8>, length: usize) -> Watch {
+/// Watches a mapping, until [`Watch::end`], which comes before it is unmapped; `None` when there are too many.
+pub fn watch(start: NonNull<u8>, length: usize) -> Option<Watch> {
     INSTALL.call_once(install);
     let address = start.as_ptr() as usize;
     let free = WATCHED.iter().position(|place| {
         // Relaxed: the place is only claimed; what the handler reads is published below.
         place.start.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     });
-    if let Some(index) = free {
-        let place = &WATCHED[index];
-        place.hit.store(false, Ordering::Relaxed);
-        place.length.store(length, Ordering::Relaxed);
-        USED.fetch_max(index + 1, Ordering::Relaxed);
-        // Release: pairs with the Acquire in `handle`.
-        place.start.store(address, Ordering::Release);
-    }
-    Watch(free)
+    let index = free?;
+    let place = &WATCHED[index];
+    place.hit.store(false, Ordering::Relaxed);
+    place.length.store(length, Ordering::Relaxed);
+    USED.fetch_max(index + 1, Ordering::Relaxed);
+    // Release: pairs with the Acquire in `handle`.
+    place.start.store(address, Ordering::Release);
+    Some(Watch(index))
 }
 
 impl Watch {
@@ -55,13 +54,11 @@ impl Watch {
     #[inline]
     pub fn was_hit(&self) -> bool {
         // Relaxed: the handler ran in the thread that looks now, or its zeroes tell another the same.
-        self.0.is_some_and(|index| WATCHED[index].hit.load(Ordering::Relaxed))
+        WATCHED[self.0].hit.load(Ordering::Relaxed)
     }
 
     pub fn end(&self) {
-        if let Some(index) = self.0 {
-            WATCHED[index].start.store(0, Ordering::Relaxed);
-        }
+        WATCHED[self.0].start.store(0, Ordering::Relaxed);
     }
 }
 

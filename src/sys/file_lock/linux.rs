@@ -3,6 +3,7 @@
 
 use super::{Facts, FileKind, KernelMode};
 use crate::sys::fault;
+use once_cell::sync::Lazy;
 use std::ffi::CString;
 use std::io::{self, Error};
 use std::ops::Range;
@@ -145,7 +146,11 @@ impl LockFile {
             unsafe { libc::mmap(ptr::null_mut(), length, access, libc::MAP_SHARED, self.fd.as_raw_fd(), 0) };
         let start = NonNull::new(start.cast::<u8>()).filter(|_| start != libc::MAP_FAILED);
         let start = start.ok_or_else(Error::last_os_error)?;
-        let watch = fault::watch(start, length);
+        let Some(watch) = fault::watch(start, length) else {
+            // SAFETY: mapped just now, and nobody has looked into it.
+            unsafe { libc::munmap(start.as_ptr().cast(), length) };
+            return Err(Error::from_raw_os_error(libc::ENFILE));
+        };
         self.map = Some(Mapping { start, length, watch });
         Ok(())
     }
@@ -176,18 +181,14 @@ impl LockFile {
         }
     }
 
-    /// Waits for the kernel's lock.
-    pub fn lock(&self, mode: KernelMode) -> io::Result<()> {
-        loop {
-            // SAFETY: the descriptor is ours and open.
-            if unsafe { libc::flock(self.fd.as_raw_fd(), operation(mode)) } == 0 {
-                return Ok(());
-            }
-            let error = Error::last_os_error();
-            if error.raw_os_error() != Some(libc::EINTR) {
-                return Err(error);
-            }
+    /// Waits for the kernel's lock; false when a signal came first, such as that of [`Sleeper::wake`].
+    pub fn lock(&self, mode: KernelMode) -> io::Result<bool> {
+        // SAFETY: the descriptor is ours and open.
+        if unsafe { libc::flock(self.fd.as_raw_fd(), operation(mode)) } == 0 {
+            return Ok(true);
         }
+        let error = Error::last_os_error();
+        if error.raw_os_error() == Some(libc::EINTR) { Ok(false) } else { Err(error) }
     }
 
     /// Gives the kernel's lock back; false when the system would not. Closing the file does it then.
@@ -254,6 +255,51 @@ impl Drop for LockFile {
             unsafe { libc::munmap(map.start.as_ptr().cast(), map.length) };
         }
     }
+}
+
+/// A thread that may sleep in [`LockFile::lock`].
+#[derive(Clone, Copy, Debug)]
+pub struct Sleeper(libc::pthread_t);
+
+impl Sleeper {
+    /// The calling thread.
+    pub fn this() -> Self {
+        // SAFETY: takes nothing and cannot fail.
+        Self(unsafe { libc::pthread_self() })
+    }
+
+    /// Interrupts its sleep, if it is in one. The thread must not have ended.
+    pub fn wake(self) {
+        if let Some(signal) = *SIGNAL {
+            // SAFETY: the caller sees to it that the thread lives; the signal has a handler, which does nothing.
+            unsafe { libc::pthread_kill(self.0, signal) };
+        }
+    }
+}
+
+/// A signal that nobody else in the process handles, now with a handler that does nothing, so that it only
+/// interrupts; `None` when all are taken, and then a sleep lasts until the kernel ends it.
+static SIGNAL: Lazy<Option<i32>> = Lazy::new(|| {
+    (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev().find(|signal| is_free(*signal) && handle(*signal))
+});
+
+fn is_free(signal: i32) -> bool {
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: asks only, into a place of ours of that type.
+    let asked = unsafe { libc::sigaction(signal, ptr::null(), now.as_mut_ptr()) } == 0;
+    // SAFETY: the call succeeded, so it has filled `now`.
+    asked && unsafe { now.assume_init() }.sa_sigaction == libc::SIG_DFL
+}
+
+/// Without SA_RESTART: the interrupted call is to return.
+fn handle(signal: i32) -> bool {
+    extern "C" fn nothing(_signal: i32) {}
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: zeroes are a valid `sigaction`: no handler, no flags, an empty mask.
+    let action = unsafe { action.assume_init_mut() };
+    action.sa_sigaction = nothing as *const () as usize;
+    // SAFETY: a handler of the signature that is asked for without SA_SIGINFO, which does nothing.
+    unsafe { libc::sigaction(signal, action, ptr::null_mut()) == 0 }
 }
 
 fn operation(mode: KernelMode) -> i32 {

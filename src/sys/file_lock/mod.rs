@@ -3,12 +3,12 @@
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
-pub use linux::{Directory, LockFile, MAX_PATH_NOTE};
+pub use linux::{Directory, LockFile, MAX_PATH_NOTE, Sleeper};
 
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
 mod portable;
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
-pub use portable::{Directory, LockFile, MAX_PATH_NOTE};
+pub use portable::{Directory, LockFile, MAX_PATH_NOTE, Sleeper};
 
 /// What the system says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -83,7 +83,7 @@ impl LockFile {
         unsupported()
     }
 
-    pub fn lock(&self, _mode: KernelMode) -> io::Result<()> {
+    pub fn lock(&self, _mode: KernelMode) -> io::Result<bool> {
         unsupported()
     }
 
@@ -102,4 +102,16 @@ impl LockFile {
     pub fn read_at_start(&self, _into: &mut [u8]) -> io::Result<usize> {
         unsupported()
     }
+}
+
+/// A thread that never sleeps here.
+#[derive(Clone, Copy, Debug)]
+pub struct Sleeper(());
+
+impl Sleeper {
+    pub fn this() -> Self {
+        Self(())
+    }
+
+    pub fn wake(self) {}
 }
