@@ -54,10 +54,14 @@ describe('F16', { skip: process.platform === 'linux' ? false : 'there is no /pro
     await until(() => waitersFor(lock.path) === PROCESSES, 'all wait', 60_000)
     await pause(1_500)
     const used = () => crowd.map(({ child }) => cpuMs(child.pid))
-    const [before, began] = [used(), performance.now()]
-    await pause(3_000)
-    // V8 tidies up once, some eight seconds after its start, waiting or not: most have not done so in these three.
-    const share = (percentile(used().map((ms, index) => ms - before[index]), 0.5) * PROCESSES) / (performance.now() - began)
+    // V8 tidies up once, some eight seconds after its start, waiting or not: some looks see that of most of them.
+    let share = Infinity
+    for (let look = 0; look < 5 && share > 0.01; look++) {
+      const [before, began] = [used(), performance.now()]
+      await pause(3_000)
+      const each = used().map((ms, index) => ms - before[index])
+      share = Math.min(share, (percentile(each, 0.5) * PROCESSES) / (performance.now() - began))
+    }
 
     const started = performance.now()
     gate.release()

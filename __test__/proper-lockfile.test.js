@@ -242,10 +242,12 @@ describe('a holder that is gone', onLinux, () => {
   })
 
   test('a worker that ends in the midst of giving back leaves nothing', async () => {
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < 2; round++) {
       const file = data()
       const worker = startWorker(async ({ data, require: load }) => {
         const release = await load(`${data.root}/lib/proper-lockfile`).lock(data.file)
+        // What goes by the thread pool comes too late.
+        for (let job = 0; job < 16; job++) load('node:crypto').pbkdf2('x', 'y', 100_000, 64, 'sha512', () => {})
         void release()
         process.exit()
       }, { file, root })
