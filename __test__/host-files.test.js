@@ -332,7 +332,9 @@ describe('S8: another user', { skip: isRoot && run('setpriv', '--version') ? fal
     lock.tryAcquire().release()
   })
 
-  test('is refused by the package, too, where the folder is ours', async () => {
+  test('is refused by the package, too, where the folder is ours', async (t) => {
+    const canRead = spawnSync(asNobody[0], [...asNobody.slice(1), 'cat', require.resolve('chainlock')]).status === 0
+    if (!canRead) return t.skip('NOT TESTED: this checkout is closed to other users')
     fs.chmodSync(folder, 0o755)
     hostLock(freshName())
     const { stdout, stderr } = await runNode(({ chainlock }) => {

@@ -12,7 +12,7 @@ import { Failure, addonPath, root, run, runScript, tee } from './env.mjs'
 
 const TARGET = 'x86_64-unknown-linux-gnu'
 // These bound times or memory, which the sanitizer multiplies, count to a hundred million, or look at sources.
-const NOT_UNDER_SANITIZER = /\.(alone|deep)\.test\.|vectors|blocked-minute|collected|table-format|docs|examples|planted/
+const NOT_UNDER_SANITIZER = /\.(alone|deep)\.test\.|vectors|blocked-minute|collected|table-format|docs|examples|planted|files-faults|stale-|retry/
 
 // A file that hangs is a failure with a name, not a run without an end.
 const FILE_LIMIT_MS = 600_000

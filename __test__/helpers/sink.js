@@ -4,7 +4,6 @@
 
 const FENCE = 0
 const REFUSED = 1
-const LOCKED = 2
 const HEAD = 4
 
 class Sink {
@@ -26,16 +25,17 @@ class Sink {
    * @returns {boolean}
    */
   send(message, token) {
-    while (Atomics.compareExchange(this.cells, LOCKED, 0, 1) !== 0);
-    const fresh = token >= this.cells[FENCE]
-    if (fresh) {
-      this.cells[FENCE] = token
-      this.cells[HEAD + message]++
-    } else {
-      this.cells[REFUSED]++
+    // Without a lock: a thread that is terminated in the middle would keep it. The exchange decides.
+    for (;;) {
+      const fence = Atomics.load(this.cells, FENCE)
+      if (token < fence) {
+        Atomics.add(this.cells, REFUSED, 1)
+        return false
+      }
+      if (Atomics.compareExchange(this.cells, FENCE, fence, token) === fence) break
     }
-    Atomics.store(this.cells, LOCKED, 0)
-    return fresh
+    Atomics.add(this.cells, HEAD + message, 1)
+    return true
   }
 
   counts() {
