@@ -263,9 +263,9 @@ const NATIVE = [
   },
   {
     name: 'a lock file is removed when it is given back',
-    file: 'src/host/turns.rs',
-    from: 'self.unlock(&file);',
-    to: 'let _ = std::fs::remove_file(file.path());\n        self.unlock(&file);',
+    file: 'src/host/state.rs',
+    from: 'file.note_release();\n        }\n',
+    to: 'file.note_release();\n        }\n        let _ = std::fs::remove_file(file.path());\n',
     suite: 'host-files.test.js',
     test: 'nothing: it stays the same file, whoever takes it and gives it back',
   },
@@ -287,8 +287,8 @@ const NATIVE = [
   },
   {
     name: 'a held lock file that is cut short is opened anew',
-    file: 'src/host/turns.rs',
-    from: '!self.holds.is_empty() || !file.is_damaged()',
+    file: 'src/host/state.rs',
+    from: 'self.is_in_use() || !file.is_damaged()',
     to: '!file.is_damaged()',
     suite: 'host-files.test.js',
     test: 'truncated to nothing while it is held: the holder goes on and stays the only one',
