@@ -307,6 +307,18 @@ test('a state that was deleted or overwritten under its processes is an error wi
   assert.equal((await one.call(force).catch((error) => error)).code, 'ERR_LOCK_FILE_IO')
 })
 
+test('a state that was cut short under its processes ends none of them', async (t) => {
+  const world = hostWorld(t)
+  const one = await world.start({ cooldownMs: 0 })
+  for (const size of [4_096, 0]) {
+    fs.truncateSync(world.file(), size)
+    // Without an operation: the page is read as it is mapped.
+    assert.equal(await one.call(({ chainlock }) => chainlock.isSendLocked()), false)
+    const error = await one.call(attempt, A).catch((error) => error)
+    assert.match(String(error.code), /^ERR_LOCK_FILE_/, 'and says what is wrong')
+  }
+})
+
 test('a process that shares the lock ends when it has nothing to do', async (t) => {
   const world = hostWorld(t)
   const { code, hung } = await runNode(({ chainlock }) => {

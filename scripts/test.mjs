@@ -117,8 +117,9 @@ async function benchmarks({ deep }) {
 }
 
 async function demo({ deep }) {
-  const { code } = await node(['examples/chain-loop/main.js'], { deep })
-  return asOneTest(code)
+  const threads = await node(['examples/chain-loop/main.js'], { deep })
+  const processes = await node(['examples/chain-loop/main.js', '--processes'], { deep })
+  return [...asOneTest(threads.code), ...asOneTest(processes.code)]
 }
 
 // ── Running and counting ─────────────────────────────────────────────────────────────────────────────

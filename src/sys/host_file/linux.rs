@@ -2,6 +2,7 @@
 //! the pid namespace), FIFOs to wake, pidfds to hear of an end.
 
 use super::{Facts, Mapped, Woken};
+use crate::sys::fault;
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
 use std::io::{Error, ErrorKind, Read, Result, Write};
@@ -193,7 +194,11 @@ impl HostFile {
             return Err(Error::last_os_error());
         }
         let start = NonNull::new(start.cast()).ok_or_else(Error::last_os_error)?;
-        Ok(Mapped { start, size })
+        // Somebody may cut the file short under us. It is never unmapped, so the watch never ends.
+        match fault::watch(start, size) {
+            Some(_) => Ok(Mapped { start, size }),
+            None => Err(Error::from_raw_os_error(libc::ENFILE)),
+        }
     }
 }
 
