@@ -25,6 +25,8 @@ const QUEUE_FULL = -5
 const UNAVAILABLE = -8
 const WAITING = -6
 const ENDED = -7
+/** How the native side packs and shares rows of layers. */
+const { holderRows: HOLDER_ROWS, rows: ROWS, sharedRow: SHARED_ROW } = options.limits
 /** The bits of a release's answer. */
 const RELEASED = 1
 const FETCH = 2
@@ -85,13 +87,15 @@ function createSendLock(independent) {
   /** @param {readonly number[] | Float64Array} from @param {number} at */
   function holderAt(from, at) {
     if (from[at] === 0) return null
-    const row = from[at + 1] % options.limits.holderRows
+    const pid = Math.floor(from[at + 1] / HOLDER_ROWS)
+    // Not by `%`, which is slow for numbers that are no small integers.
+    const row = from[at + 1] - pid * HOLDER_ROWS
     // The one row that many layers share does not know which of them holds.
-    const exact = row % options.limits.rows === options.limits.sharedRow ? native.holderLayer(face, from[at]) : null
+    const exact = row % ROWS === SHARED_ROW ? native.holderLayer(face, from[at]) : null
     return {
       layerId: exact ?? layerName(row),
       threadId: from[at + 2],
-      pid: Math.floor(from[at + 1] / options.limits.holderRows),
+      pid,
       token: from[at],
       acquiredAt: Math.floor(Date.now() - from[at + 3]),
     }
