@@ -29,13 +29,14 @@ async function check(name, program, args, { env = {}, status = 0 } = {}) {
   const result = await run(program, args, deep ? { ...env, CHAINLOCK_DEEP: '1' } : env)
   const seconds = ((Date.now() - began) / 1000).toFixed(1)
   const passed = result.status === status
-  // cargo's own closing lines, for whoever counts tests.
-  for (const [line] of result.output.matchAll(/^test result: .*$/gm)) console.log(line)
-  console.log(`${passed ? 'ok  ' : 'FAIL'} ${name} (${seconds} s)`)
-  if (!passed) {
+  if (passed) {
+    // cargo's own closing lines, for whoever counts tests.
+    for (const [line] of result.output.matchAll(/^test result: .*$/gm)) console.log(line)
+  } else {
     failures.push(name)
     console.log(result.output)
   }
+  console.log(`${passed ? 'ok  ' : 'FAIL'} ${name} (${seconds} s)`)
   return result.output
 }
 

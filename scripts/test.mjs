@@ -13,6 +13,7 @@ import { join, sep } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ensure } from './ensure.mjs'
 import { Failure, root, runScript, tee } from './env.mjs'
+import { endOf, failuresInTap, failuresOfRust, printFailures } from './failures.mjs'
 
 const PARTS = {
   rust: { title: 'the Rust core and its proofs', run: rustChecks },
@@ -27,6 +28,8 @@ const OWN_PART = ['install', 'types']
 const MINUTE = 60_000
 // What hangs fails by name, within the time that CI has for everything.
 const PROGRAM_LIMIT_MS = 30 * MINUTE
+/** What failed, for the end of the output. */
+const failures = []
 
 await runScript(async () => {
   const { only, ...how } = readArguments()
@@ -72,6 +75,7 @@ function summarize(results) {
   const total = sum(results.map((result) => result.counts))
   if (total.passed + total.failed === 0) throw new Failure('no test file has that in its path.')
   console.log(`\n${words(total)}`)
+  printFailures(failures)
   return total.failed > 0 ? 1 : 0
 }
 
@@ -82,6 +86,7 @@ async function rustChecks({ deep }) {
   const counts = [...output.matchAll(/^test result: .*? (\d+) passed; (\d+) failed; (\d+) ignored/gm)].map(
     ([, passed, failed, skipped]) => ({ passed: +passed, failed: +failed, skipped: +skipped }),
   )
+  if (code !== 0) failures.push(...failuresOfRust(output))
   return withExitCode(counts, code)
 }
 
@@ -107,19 +112,18 @@ function canSanitize() {
 }
 
 async function sanitized(how) {
-  const { code } = await node(['scripts/sanitize.mjs', ...how.words], how)
-  return asOneTest(code)
+  return asOneTest('the suites over AddressSanitizer', await node(['scripts/sanitize.mjs', ...how.words], how))
 }
 
 async function benchmarks({ deep }) {
-  const { code } = await node(['benches/main.mjs', ...(deep ? ['--check', '--deep'] : ['--smoke'])], { deep })
-  return asOneTest(code)
+  const args = ['benches/main.mjs', ...(deep ? ['--check', '--deep'] : ['--smoke'])]
+  return asOneTest('the benchmarks', await node(args, { deep }))
 }
 
 async function demo({ deep }) {
   const threads = await node(['examples/chain-loop/main.js'], { deep })
   const processes = await node(['examples/chain-loop/main.js', '--processes'], { deep })
-  return [...asOneTest(threads.code), ...asOneTest(processes.code)]
+  return [...asOneTest('the demo', threads), ...asOneTest('the demo with processes', processes)]
 }
 
 // ── Running and counting ─────────────────────────────────────────────────────────────────────────────
@@ -141,7 +145,9 @@ async function nodeTests(files, { deep, atOnce }) {
       ],
       { deep },
     )
-    return withExitCode([existsSync(tap) ? countsInTap(readFileSync(tap, 'utf8')) : sum([])], code)
+    const report = existsSync(tap) ? readFileSync(tap, 'utf8') : ''
+    if (code !== 0) failures.push(...failuresInTap(report))
+    return withExitCode([countsInTap(report)], code)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -165,7 +171,8 @@ function withExitCode(counts, code) {
   return code === 0 || told ? counts : [...counts, { passed: 0, failed: 1, skipped: 0 }]
 }
 
-function asOneTest(code) {
+function asOneTest(title, { code, output }) {
+  if (code !== 0) failures.push(endOf(title, output))
   return [{ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 }]
 }
 

@@ -12,6 +12,7 @@ use std::io::BufRead;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What the traced process finds: nothing, a lock file, one that is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ fn said(path: &Path, inject: &[String], contended: bool) -> Option<String> {
     let mut word = std::thread::scope(|scope| {
         scope.spawn(|| {
             while holder.is_some() && !somebody_waits(path) && is_over.load(Ordering::Relaxed) == 0 {
-                std::thread::sleep(std::time::Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(1));
             }
             drop(holder);
         });
@@ -80,13 +81,26 @@ fn said(path: &Path, inject: &[String], contended: bool) -> Option<String> {
         is_over.store(1, Ordering::Relaxed);
         word
     });
-    let is_locked = || path.exists() && !Raw::open(path).flock(libc::LOCK_EX | libc::LOCK_NB);
-    if let Some(word) = word.as_mut().filter(|_| is_locked()) {
+    if let Some(word) = word.as_mut().filter(|_| stays_locked(path)) {
         word.push_str(", and leaked");
     }
     drop(child.stdin.take());
     child.wait().unwrap();
     word
+}
+
+/// Whether the lock does not become free. Where the system refuses to unlock, closing the file does it, and the
+/// thread that waited has it open for a moment longer.
+fn stays_locked(path: &Path) -> bool {
+    let is_locked = || path.exists() && !Raw::open(path).flock(libc::LOCK_EX | libc::LOCK_NB);
+    let end = Instant::now() + Duration::from_secs(10);
+    while is_locked() {
+        if Instant::now() > end {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
 }
 
 /// Whether the kernel knows of somebody who waits for that file.
