@@ -33,7 +33,7 @@ pub static PROCESS: Lazy<Process> = Lazy::new(|| {
     Process {
         rows: Rows::new(&table.rows),
         send,
-        named: Locks::new(send_token),
+        named: Locks::in_table(send_token, &table.named),
         host: HostLocks::new(host_face::tell),
         locks,
     }

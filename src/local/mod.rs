@@ -6,6 +6,7 @@
 //!   where it is
 //! * [`claim`] one request, and later hold; [`names`] the resources by name; [`resource`] one of them
 //! * [`deadlock`] the wait-for graph; [`lock_order`] inversions between classes of locks; [`settings`]
+//! * [`shown`] what of it lies in the table for others to see, [`showing`] when it is written there
 //! * [`statistics`] what is counted; [`report`] claims and cycles, [`views`] everything, as JSON
 
 pub mod asking;
@@ -23,5 +24,7 @@ pub mod queue;
 pub mod report;
 pub mod resource;
 pub mod settings;
+pub mod showing;
+pub mod shown;
 pub mod statistics;
 pub mod views;

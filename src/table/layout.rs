@@ -6,12 +6,13 @@ use crate::name::ShortText;
 use crate::raw::hold_word::HoldWord;
 use crate::raw::seqlock::SeqLock;
 use crate::sync::Field;
+use crate::table::named::NamedPage;
 use crate::table::ring::Ring;
 
 /// "CHAINLK" and a zero, read as a little-endian word.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"CHAINLK\0");
 /// Changes with every change of the layout or of the meaning of a field.
-pub const LAYOUT_VERSION: u64 = 2;
+pub const LAYOUT_VERSION: u64 = 3;
 
 /// Threads that have a row; the rest work all the same and are only not shown.
 pub const ROWS: usize = 256;
@@ -21,8 +22,10 @@ pub const LAYERS: usize = 64;
 pub const HISTORY: usize = if SMALL { 8 } else { 1_000 };
 /// Recent events of every kind, for subscribers and for onlookers.
 pub const EVENTS: usize = if SMALL { 8 } else { 1_024 };
+/// Waiters for the send lock that are shown.
+pub const LINE: usize = 16;
 /// Under loom and shuttle every stamp of a ring is an object to keep track of.
-const SMALL: bool = cfg!(any(feature = "loom", feature = "shuttle"));
+pub(super) const SMALL: bool = cfg!(any(feature = "loom", feature = "shuttle"));
 
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -157,6 +160,21 @@ pub struct RuleFields {
     pub any_layer: Field,
 }
 
+/// One of those who wait for the send lock.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct LineRow {
+    /// The layer's row in `layers`.
+    pub layer_row: Field,
+    /// The process and the thread's row, as the holder's.
+    pub pid: Field,
+    pub thread_row: Field,
+    pub thread_id: Field,
+    pub since: Field,
+    /// The largest number for none.
+    pub deadline: Field,
+}
+
 /// One send lock.
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -178,6 +196,10 @@ pub struct SendPage {
     pub hold_times: Histogram,
     pub history: Ring<HISTORY>,
     pub events: Ring<EVENTS>,
+    /// The first of those who wait, in order.
+    pub line: [LineRow; LINE],
+    /// The process of the present hold, or of the last one.
+    pub holder_pid: Field,
 }
 
 /// A send lock that processes share, as it lies in their file.
@@ -207,16 +229,7 @@ pub struct Table {
     pub header: Header,
     pub rows: [Row; ROWS],
     pub send: SendPage,
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self {
-            header: Header::default(),
-            rows: std::array::from_fn(|_| Row::default()),
-            send: SendPage::default(),
-        }
-    }
+    pub named: NamedPage,
 }
 
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
@@ -229,5 +242,5 @@ const _: () = {
     assert!(offset_of!(Table, rows) == 32);
     assert!(offset_of!(Table, send) == 32 + 32 * ROWS);
     assert!(align_of::<Table>() == 8);
-    assert!(size_of::<Table>() < 1 << 20, "all of it under 1 MB");
+    assert!(size_of::<SendPage>() < 1 << 20, "an independent one lies on the heap");
 };
