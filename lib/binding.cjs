@@ -882,6 +882,7 @@ module.exports.locksSettings = nativeBinding.locksSettings
 module.exports.lockStatistics = nativeBinding.lockStatistics
 module.exports.lockStatus = nativeBinding.lockStatus
 module.exports.locksText = nativeBinding.locksText
+module.exports.lookAt = nativeBinding.lookAt
 module.exports.lostReason = nativeBinding.lostReason
 module.exports.makerOf = nativeBinding.makerOf
 module.exports.metricNames = nativeBinding.metricNames

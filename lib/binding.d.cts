@@ -236,6 +236,12 @@ export declare function lockStatus(number: number, name?: string | undefined | n
 /** A text whose number a call or a delivery gave, once. */
 export declare function locksText(number: number, text: number): string
 
+/**
+ * One process, or without a pid all that this user has; with `all`, also locks that nobody holds or waits
+ * for, and every bucket of their times.
+ */
+export declare function lookAt(pid: number | undefined | null, all: boolean): string
+
 /** Why the hold with that token was taken away by force; nothing when it was not, or long ago. */
 export declare function lostReason(token: number): string | null
 

@@ -14,6 +14,7 @@
 //! | `host` | host locks: the kernel's lock on a file, who waits for it, what the file tells | `table`, `sys` |
 //! | `atomic_file` | files that are whole at every crash: replacing, extending | `sys`, base |
 //! | `mtime_keeper` | lock directories that a thread keeps fresh, as proper-lockfile does | `sys` |
+//! | `snapshot` | what the lock tables of this and other processes say | everything above |
 //! | `binding` | the Node face; the only area that names napi and tokio | everything |
 //!
 //! # Lock order
@@ -43,6 +44,7 @@ pub mod atomic_file;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 pub mod host;
 pub mod mtime_keeper;
+pub mod snapshot;
 
 #[cfg(feature = "addon")]
 mod binding;

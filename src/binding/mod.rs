@@ -9,6 +9,7 @@
 //!   the same for the host locks
 //! * [`file_calls`] crash-safe files
 //! * [`keeper_calls`], [`stale_calls`] lock directories that are kept fresh; other people's locks
+//! * [`look_calls`] what this and other processes' lock tables say
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
 //! * [`send_host_calls`] how the send lock joins those of other processes, and its one thread that hears from them
 //! * [`reasons`] why holds were taken away by force
@@ -32,6 +33,7 @@ mod locks_calls;
 mod locks_face;
 mod locks_hot;
 mod log;
+mod look_calls;
 mod mailbox;
 mod opening;
 mod process;

@@ -8,6 +8,7 @@ use crate::local::departures::{RowId, Rows};
 use crate::local::locks::Locks;
 use crate::send::lock::{Delivery, Done, SendLock};
 use crate::sync::{Arc, Mutex, Weak};
+use crate::table::layout::Table;
 use crate::table::memory::process_table;
 use crate::table::ring::Record;
 use crate::time::{self, Nanos};
@@ -16,6 +17,8 @@ use once_cell::sync::Lazy;
 /// The process's locks and threads.
 #[derive(Debug)]
 pub struct Process {
+    /// What others see of it.
+    pub table: &'static Table,
     pub rows: Rows,
     pub send: Arc<SendLock>,
     /// The named locks.
@@ -31,6 +34,7 @@ pub static PROCESS: Lazy<Process> = Lazy::new(|| {
     let send = Arc::new(SendLock::in_table(&table.send));
     let locks = Mutex::new(vec![Arc::downgrade(&send)]);
     Process {
+        table,
         rows: Rows::new(&table.rows),
         send,
         named: Locks::in_table(send_token, &table.named),

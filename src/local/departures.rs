@@ -56,7 +56,7 @@ pub struct Caller {
 }
 
 const FREE: u64 = 0;
-const LIVE: u64 = 1;
+pub const LIVE: u64 = 1;
 
 #[derive(Debug, Default)]
 struct Slot {

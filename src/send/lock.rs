@@ -209,7 +209,7 @@ impl SendLock {
             for (ticket, waiter) in book.queue.drain_where(|waiter| waiter.caller.row == row) {
                 book.deadlines.remove(&(waiter.deadline, ticket));
             }
-            page.waiters.set(book.queue.len() as u64);
+            book.show_line(page);
             let held = book.holder.is_some_and(|holder| holder.caller.row == row);
             if held {
                 book.end(page, End::ThreadExit, now, effects);

@@ -34,6 +34,8 @@ pub struct Header {
     pub layout_version: Field,
     pub pid: Field,
     pub size: Field,
+    /// Of the package.
+    pub version: TextField,
 }
 
 /// One thread that has chainlock loaded: `state` is 0 for a free row, 1 for a live thread.
@@ -235,12 +237,12 @@ pub struct Table {
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 const _: () = {
     use std::mem::{align_of, offset_of, size_of};
-    assert!(size_of::<Header>() == 32);
+    assert!(size_of::<Header>() == 104);
     assert!(size_of::<Row>() == 32);
     assert!(size_of::<TextField>() == 72);
     assert!(size_of::<LayerRow>() == 104);
-    assert!(offset_of!(Table, rows) == 32);
-    assert!(offset_of!(Table, send) == 32 + 32 * ROWS);
+    assert!(offset_of!(Table, rows) == 104);
+    assert!(offset_of!(Table, send) == 104 + 32 * ROWS);
     assert!(align_of::<Table>() == 8);
     assert!(size_of::<SendPage>() < 1 << 20, "an independent one lies on the heap");
 };

@@ -1,6 +1,7 @@
 //! Where a table's bytes lie: a sealed memory file that others may map read-only where the system has
 //! such a thing, ordinary memory elsewhere.
 
+use crate::name::ShortText;
 use crate::sync::{Ordering, fence};
 use crate::sys::host_file::Mapped;
 use crate::sys::map::{self, View};
@@ -8,9 +9,12 @@ use crate::table::layout::{Header, HostPage, LAYOUT_VERSION, MAGIC, Table};
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::mem::size_of;
 
+/// What the memory file is called among a process's descriptors.
+pub const TABLE_NAME: &str = "chainlock-table";
+
 /// The process's table: made once, never freed.
 pub fn process_table() -> &'static Table {
-    let table = match map::shared_zeroed(size_of::<Table>(), "chainlock-table") {
+    let table = match map::shared_zeroed(size_of::<Table>(), TABLE_NAME) {
         Some(start) => {
             // SAFETY: `start` is page-aligned memory of at least `size_of::<Table>()` zero bytes, which
             // are a valid `Table` (all fields are words), mapped for the life of the process.
@@ -21,6 +25,7 @@ pub fn process_table() -> &'static Table {
     table.header.layout_version.set(LAYOUT_VERSION);
     table.header.pid.set(u64::from(std::process::id()));
     table.header.size.set(size_of::<Table>() as u64);
+    table.header.version.set(&ShortText::cut(env!("CHAINLOCK_VERSION")));
     // The magic comes last. Pairs with the acquire fence that a reader puts after reading it: who finds the
     // magic finds the rest.
     fence(Ordering::Release);

@@ -28,6 +28,18 @@ pub fn user_id() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// The processes of this user, this one among them, as far as `/proc` tells of them in our numbers.
+pub fn own_processes() -> Vec<u32> {
+    let user = user_id();
+    let entries = if proc_is_ours() { fs::read_dir("/proc").ok() } else { None };
+    let pids = entries.into_iter().flatten().filter_map(|entry| {
+        let entry = entry.ok()?;
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        (entry.metadata().ok()?.uid() == user).then_some(pid)
+    });
+    pids.collect()
+}
+
 /// When the process started, in clock ticks since the boot; `None` for no such process and where that cannot
 /// be read.
 pub fn start_of(pid: u32) -> Option<u64> {
