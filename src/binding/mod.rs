@@ -10,6 +10,8 @@
 //! * [`file_calls`] crash-safe files
 //! * [`keeper_calls`], [`stale_calls`] lock directories that are kept fresh; other people's locks
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
+//! * [`look_calls`] lock files and processes, seen from outside
+//! * [`pulse`] whether a thread's event loop turns
 //! * [`send_host_calls`] how the send lock joins those of other processes, and its one thread that hears from them
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
@@ -32,9 +34,11 @@ mod locks_calls;
 mod locks_face;
 mod locks_hot;
 mod log;
+mod look_calls;
 mod mailbox;
 mod opening;
 mod process;
+mod pulse;
 mod reasons;
 mod send_host_calls;
 mod stale_calls;

@@ -11,6 +11,10 @@ pub fn user_id() -> u32 {
     0
 }
 
+pub fn thread_number() -> u64 {
+    0
+}
+
 pub fn start_of(_pid: u32) -> Option<u64> {
     None
 }
