@@ -850,6 +850,7 @@ module.exports.exchangeEntries = nativeBinding.exchangeEntries
 module.exports.feedFile = nativeBinding.feedFile
 module.exports.feedFileSync = nativeBinding.feedFileSync
 module.exports.findProcess = nativeBinding.findProcess
+module.exports.followLoop = nativeBinding.followLoop
 module.exports.forceRelease = nativeBinding.forceRelease
 module.exports.forceReleaseName = nativeBinding.forceReleaseName
 module.exports.growFile = nativeBinding.growFile

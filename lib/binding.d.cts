@@ -79,6 +79,9 @@ export interface FileTrouble {
 
 export declare function findProcess(pid: number): FoundProcess
 
+/** Follows the event loop of this thread from now on. Only for Node itself, whose loop is libuv's and runs as such. */
+export declare function followLoop(): void
+
 export declare function forceRelease(number: number, reason: string): boolean
 
 /** Ends every hold of a name; how many. The reason may be empty. */

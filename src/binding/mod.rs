@@ -11,6 +11,8 @@
 //! * [`keeper_calls`], [`stale_calls`] lock directories that are kept fresh; other people's locks
 //! * [`look_calls`] what this and other processes' lock tables say
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
+//! * [`outside_calls`] lock files and processes, seen from outside
+//! * [`pulse`] whether a thread's event loop turns
 //! * [`send_host_calls`] how the send lock joins those of other processes, and its one thread that hears from them
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
@@ -36,7 +38,9 @@ mod log;
 mod look_calls;
 mod mailbox;
 mod opening;
+mod outside_calls;
 mod process;
+mod pulse;
 mod reasons;
 mod send_host_calls;
 mod stale_calls;

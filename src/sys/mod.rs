@@ -9,5 +9,7 @@ pub mod file_lock;
 pub mod host_file;
 pub mod images;
 pub mod map;
+pub mod peek;
 pub mod process;
+pub mod process_facts;
 pub mod replace;

@@ -8,6 +8,7 @@ use crate::raw::seqlock::SeqLock;
 use crate::sync::Field;
 use crate::table::named::NamedPage;
 use crate::table::ring::Ring;
+use crate::time::Nanos;
 
 /// "CHAINLK" and a zero, read as a little-endian word.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"CHAINLK\0");
@@ -47,6 +48,19 @@ pub struct Row {
     /// `worker_threads.threadId`; 0 is the main thread.
     pub thread_id: Field,
     pub since: Field,
+    /// The system's number of the thread; 0 for unknown.
+    pub native_id: Field,
+    /// The instant from which its event loop is overdue. In the past: the loop has not turned since. In the future:
+    /// it polls, and a timer ends that by then. 0: it polls without a timer, or nobody knows.
+    pub busy_since: Field,
+}
+
+impl Row {
+    /// How long the event loop has not turned, if that is known.
+    pub fn silent_for(&self, now: Nanos) -> Option<Nanos> {
+        let since = Nanos(self.busy_since.get());
+        (since != Nanos::NEVER && since < now).then(|| now.since(since))
+    }
 }
 
 /// A [`ShortText`] in shared memory.
@@ -238,11 +252,11 @@ pub struct Table {
 const _: () = {
     use std::mem::{align_of, offset_of, size_of};
     assert!(size_of::<Header>() == 104);
-    assert!(size_of::<Row>() == 32);
+    assert!(size_of::<Row>() == 48);
     assert!(size_of::<TextField>() == 72);
     assert!(size_of::<LayerRow>() == 104);
     assert!(offset_of!(Table, rows) == 104);
-    assert!(offset_of!(Table, send) == 104 + 32 * ROWS);
+    assert!(offset_of!(Table, send) == 104 + 48 * ROWS);
     assert!(align_of::<Table>() == 8);
     assert!(size_of::<SendPage>() < 1 << 20, "an independent one lies on the heap");
 };

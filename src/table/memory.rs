@@ -2,7 +2,7 @@
 //! such a thing, ordinary memory elsewhere.
 
 use crate::name::ShortText;
-use crate::sync::{Ordering, fence};
+use crate::sync::{Field, Ordering, fence};
 use crate::sys::host_file::Mapped;
 use crate::sys::map::{self, View};
 use crate::table::layout::{Header, HostPage, LAYOUT_VERSION, MAGIC, Table};
@@ -79,6 +79,16 @@ pub fn host_page(mapped: &Mapped) -> Option<&'static HostPage> {
     // SAFETY: page-aligned, writable memory of enough bytes, mapped for the life of the process. Any bytes are
     // a valid page: all fields are words.
     Some(unsafe { &*start.cast::<HostPage>().as_ptr() })
+}
+
+/// The page that was copied into those words; `None` when they are too few.
+pub fn host_page_in(words: &[Field]) -> Option<&HostPage> {
+    if words.len() < size_of::<HostPage>() / size_of::<Field>() {
+        return None;
+    }
+    // SAFETY: enough words, aligned as such, that live as long as the reference; a `HostPage` is made of atomic words
+    // only, which is what a `Field` is, and any words are one.
+    Some(unsafe { &*words.as_ptr().cast::<HostPage>() })
 }
 
 #[cfg(all(test, target_os = "linux", not(feature = "portable")))]
