@@ -11,6 +11,7 @@
 //! * [`keeper_calls`], [`stale_calls`] lock directories that are kept fresh; other people's locks
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
 //! * [`send_host_calls`] how the send lock joins those of other processes, and its one thread that hears from them
+//! * [`control`] what an operator may order from outside, and the thread that hears it
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
@@ -19,6 +20,7 @@
 
 mod args;
 mod calls;
+mod control;
 mod entry;
 mod face;
 mod file_calls;
