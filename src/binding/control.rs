@@ -7,7 +7,7 @@ use crate::binding::reasons;
 use crate::control::protocol::{self, Error, Kind, Me, Refusal, Release, Request, Why};
 use crate::control::server;
 use crate::local::claim::Told;
-use crate::local::forcing::Forced;
+use crate::local::forcing::{Forced, Named};
 use crate::local::report::{SEND_LOCK, quoted_text};
 use crate::local::resource;
 use crate::name::{ShortText, clean};
@@ -95,7 +95,12 @@ fn release_send(token: u64, reason: ShortText) -> Result<String, String> {
 }
 
 fn release_named(kind: resource::Kind, order: &Release, reason: ShortText) -> Result<String, String> {
-    let done = PROCESS.named.force_release_hold(kind, order.name.as_deref(), order.token, time::now());
+    let name = match order.name.as_deref() {
+        None => Named::Not,
+        Some(name) if order.name_cut => Named::Begins(name),
+        Some(name) => Named::So(name),
+    };
+    let done = PROCESS.named.force_release_hold(kind, name, order.token, time::now());
     let reason: Arc<str> = reason.to_text().into();
     // Before its holder is told: it asks for the reason at once.
     for delivery in &done.tell {

@@ -35,6 +35,8 @@ pub struct Release {
     pub kind: Kind,
     /// `None` for a lock without a name.
     pub name: Option<String>,
+    /// Whether that is only how the name begins: what a table shows of a long one.
+    pub name_cut: bool,
     pub token: u64,
     /// Why; not empty.
     pub reason: String,
@@ -129,13 +131,15 @@ struct PingFrame {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ReleaseFrame {
     #[serde(rename = "op")]
     _op: IgnoredAny,
     to: Option<To>,
     kind: Kind,
     name: Option<String>,
+    #[serde(default)]
+    name_cut: bool,
     token: u64,
     reason: String,
     by: Option<By>,
@@ -149,9 +153,9 @@ pub fn parse(frame: &[u8], me: &Me) -> Result<Request, Refusal> {
             Ok(Request::Ping)
         }
         "release" => {
-            let frame = read::<ReleaseFrame>(frame)?;
-            meant(frame.to, me)?;
-            release(frame.kind, frame.name, frame.token, frame.reason, frame.by)
+            let ReleaseFrame { to, kind, name, name_cut, token, reason, by, .. } = read(frame)?;
+            meant(to, me)?;
+            checked(Release { kind, name, name_cut, token, reason, by })
         }
         other => {
             let message = format!("no such op: {}; there are ping and release", shown(other));
@@ -160,25 +164,19 @@ pub fn parse(frame: &[u8], me: &Me) -> Result<Request, Refusal> {
     }
 }
 
-fn release(
-    kind: Kind,
-    name: Option<String>,
-    token: u64,
-    reason: String,
-    by: Option<By>,
-) -> Result<Request, Refusal> {
+fn checked(order: Release) -> Result<Request, Refusal> {
     let wrong = |message: &str| Err(Refusal::new(Error::BadRequest, message));
-    if !(1..=MAX_TOKEN).contains(&token) {
+    if !(1..=MAX_TOKEN).contains(&order.token) {
         return wrong("token is an integer from 1 to 9007199254740991");
     }
-    if reason.trim().is_empty() {
+    if order.reason.trim().is_empty() {
         return wrong("reason is a text that is not empty");
     }
     // The process's part of a host lock is named so; ending it alone would leave the kernel's lock taken.
-    if name.as_ref().is_some_and(|name| name.starts_with('-')) {
+    if order.name.as_ref().is_some_and(|name| name.starts_with('-')) {
         return wrong("names that begin with '-' are chainlock's own; a host lock ends with its process");
     }
-    Ok(Request::Release(Release { kind, name, token, reason, by }))
+    Ok(Request::Release(order))
 }
 
 fn read<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, Refusal> {

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Connections at a time.
 pub const MOST_LINES: usize = 16;
+/// How many more are told that they are too many, and may read that in peace.
+const MOST_ENDING: usize = 16;
 /// How long a connection may be without a whole frame.
 pub const IDLE: Nanos = Nanos(10_000_000_000);
 /// How long one that is ended may still send, so that it reads its answer.
@@ -69,7 +71,7 @@ fn admit(door: &Door, visitors: &mut Vec<Visitor>, now: Nanos) -> bool {
         let allowed = line.peer().filter(|peer| peer.user == user_id() || peer.user == 0);
         let refusal = match allowed {
             None => Some(Refusal::new(Error::Permission, "only the user of the process and root may ask")),
-            Some(_) if visitors.len() >= MOST_LINES => {
+            Some(_) if visitors.iter().filter(|visitor| !visitor.is_ending).count() >= MOST_LINES => {
                 Some(Refusal::new(Error::Busy, format!("there are {MOST_LINES} connections already")))
             }
             Some(_) => None,
@@ -78,10 +80,11 @@ fn admit(door: &Door, visitors: &mut Vec<Visitor>, now: Nanos) -> bool {
         let session = Session::default();
         let mut visitor =
             Visitor { line, peer, session, until: now.plus(IDLE), is_ending: false, is_gone: false };
-        match refusal {
-            // It is not kept: there is no room, or no right to one.
-            Some(refusal) => visitor.answer(&Step::refused(&refusal), now),
-            None => visitors.push(visitor),
+        if let Some(refusal) = refusal {
+            visitor.answer(&Step::refused(&refusal), now);
+        }
+        if visitors.len() < MOST_LINES + MOST_ENDING {
+            visitors.push(visitor);
         }
     }
 }

@@ -9,6 +9,16 @@ use crate::local::report;
 use crate::local::resource::Kind;
 use crate::time::Nanos;
 
+/// Which lock is meant.
+#[derive(Clone, Copy, Debug)]
+pub enum Named<'a> {
+    /// One that has no name.
+    Not,
+    So(&'a str),
+    /// Its name begins so.
+    Begins(&'a str),
+}
+
 /// What became of an order to take a hold away; holders as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Forced {
@@ -24,7 +34,7 @@ pub enum Forced {
 
 impl Locks {
     /// Ends the hold of that token, if it is one of that lock. `None` names the locks that have no name.
-    pub fn force_release_hold(&self, kind: Kind, name: Option<&str>, token: u64, now: Nanos) -> Done<Forced> {
+    pub fn force_release_hold(&self, kind: Kind, name: Named<'_>, token: u64, now: Nanos) -> Done<Forced> {
         self.change(now, |book, now| {
             let found = book.claims.iter().find(|(_, claim)| {
                 claim.state == State::Held && claim.token == token && is_for(book, claim, kind, name)
@@ -36,10 +46,9 @@ impl Locks {
                 book.serve_touched(&touched, now);
                 return Forced::Ended(holder);
             }
-            let units = name.map(|name| name.encode_utf16().collect::<Vec<u16>>());
-            let Some(at) = units.and_then(|units| book.names.find(kind, &units)) else {
-                return Forced::Unknown;
-            };
+            let Named::So(name) = name else { return Forced::Unknown };
+            let units: Vec<u16> = name.encode_utf16().collect();
+            let Some(at) = book.names.find(kind, &units) else { return Forced::Unknown };
             let hold = book.names.resource(at).and_then(|resource| resource.holds.front().copied());
             match hold.and_then(|slot| book.claims.get(slot)) {
                 Some(claim) => Forced::Moved(report::holder(book, claim, now)),
@@ -50,18 +59,20 @@ impl Locks {
 }
 
 /// Whether one of the claim's parts is that lock.
-fn is_for(book: &Book, claim: &Claim, kind: Kind, name: Option<&str>) -> bool {
+fn is_for(book: &Book, claim: &Claim, kind: Kind, name: Named<'_>) -> bool {
     claim.parts.as_slice().iter().any(|part| is_called(book, part.resource, kind, name))
 }
 
 /// Names with lone surrogates are told as U+FFFD, and so found by it, too.
-fn is_called(book: &Book, at: Ref, kind: Kind, name: Option<&str>) -> bool {
+fn is_called(book: &Book, at: Ref, kind: Kind, name: Named<'_>) -> bool {
     let Some(entry) = book.names.entry(at).filter(|entry| entry.kind == kind) else { return false };
-    match (entry.name.as_deref(), name) {
-        (Some(own), Some(name)) => char::decode_utf16(own.iter().copied())
-            .map(|sign| sign.unwrap_or(char::REPLACEMENT_CHARACTER))
-            .eq(name.chars()),
-        (own, name) => own.is_none() && name.is_none(),
+    let Some(own) = entry.name.as_deref() else { return matches!(name, Named::Not) };
+    let mut own =
+        char::decode_utf16(own.iter().copied()).map(|sign| sign.unwrap_or(char::REPLACEMENT_CHARACTER));
+    match name {
+        Named::Not => false,
+        Named::So(name) => own.eq(name.chars()),
+        Named::Begins(start) => start.chars().all(|sign| own.next() == Some(sign)),
     }
 }
 
@@ -90,7 +101,7 @@ mod tests {
         let (one, two) = (take(1, 1), take(1, 2));
         let wait = locks.request(caller(3), Target::Name(&name), 0, Ask::default(), Nanos(2));
         assert!(matches!(wait.answer, Outcome::Waiting(..)));
-        let force = |token| locks.force_release_hold(Kind::ReadWrite, Some("index"), token, Nanos(3));
+        let force = |token| locks.force_release_hold(Kind::ReadWrite, Named::So("index"), token, Nanos(3));
 
         let done = force(one.token);
         assert!(matches!(done.answer, Forced::Ended(_)) && done.tell.len() == 1);
@@ -114,10 +125,10 @@ mod tests {
         let free = locks.try_acquire(caller(1), Target::Name(&b), 0, None, Nanos(1)).unwrap();
         locks.release(free.slot, free.token, false, Nanos(2));
         let force = |kind, name| locks.force_release_hold(kind, name, hold.token, Nanos(3)).answer;
-        assert_eq!(force(Kind::ReadWrite, Some("b")), Forced::Free);
-        assert_eq!(force(Kind::ReadWrite, Some("c")), Forced::Unknown);
-        assert_eq!(force(Kind::Semaphore, Some("a")), Forced::Unknown);
-        assert_eq!(force(Kind::ReadWrite, None), Forced::Unknown);
+        assert_eq!(force(Kind::ReadWrite, Named::So("b")), Forced::Free);
+        assert_eq!(force(Kind::ReadWrite, Named::So("c")), Forced::Unknown);
+        assert_eq!(force(Kind::Semaphore, Named::So("a")), Forced::Unknown);
+        assert_eq!(force(Kind::ReadWrite, Named::Not), Forced::Unknown);
         assert!(locks.holds(hold.slot, hold.token));
     }
 
@@ -126,12 +137,23 @@ mod tests {
         let locks = Locks::new(|| 0);
         let odd = [0xd800, u16::from(b'x')];
         let hold = locks.try_acquire(caller(1), Target::Name(&odd), 0, None, Nanos(1)).unwrap();
-        let done = locks.force_release_hold(Kind::ReadWrite, Some("\u{fffd}x"), hold.token, Nanos(2));
+        let done = locks.force_release_hold(Kind::ReadWrite, Named::So("\u{fffd}x"), hold.token, Nanos(2));
         assert!(matches!(done.answer, Forced::Ended(_)));
         let at = locks.open(Kind::Semaphore, None, 2).unwrap();
         let hold = locks.try_acquire(caller(1), Target::Ref(at), 2, None, Nanos(3)).unwrap();
-        let done = locks.force_release_hold(Kind::Semaphore, None, hold.token, Nanos(4));
+        let done = locks.force_release_hold(Kind::Semaphore, Named::Not, hold.token, Nanos(4));
         assert!(matches!(done.answer, Forced::Ended(_)));
         assert_eq!(locks.semaphore_state(at), (2, 0, 0));
+    }
+
+    #[test]
+    fn a_name_that_is_shown_in_part_is_found_by_its_beginning() {
+        let locks = Locks::new(|| 0);
+        let hold =
+            locks.try_acquire(caller(1), Target::Name(&units("a long one")), 0, None, Nanos(1)).unwrap();
+        let force = |name| locks.force_release_hold(Kind::ReadWrite, name, hold.token, Nanos(2)).answer;
+        assert_eq!(force(Named::So("a long")), Forced::Unknown);
+        assert_eq!(force(Named::Begins("a long one!")), Forced::Unknown);
+        assert!(matches!(force(Named::Begins("a long")), Forced::Ended(_)));
     }
 }

@@ -28,6 +28,7 @@ fn each_kind_of_frame_has_its_answer() {
         Ok(Request::Release(Release {
             kind,
             name: name.map(Into::into),
+            name_cut: false,
             token: 7,
             reason: "stuck".into(),
             by,
