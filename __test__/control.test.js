@@ -151,7 +151,7 @@ const blockedHolder = async ({ chainlock, data }) => {
   const others = Object.entries(guards).filter(([kind]) => kind !== data.kind)
   const { signal } = guard
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
-  await new Promise((resolve) => setImmediate(resolve))
+  while (data.kind === 'send' && forced.length === 0) await new Promise((resolve) => setImmediate(resolve))
   const { code, message } = signal.reason
   const rest = others.every(([, other]) => other.check())
   require('node:fs').writeSync(1, `told ${JSON.stringify({ how, held, code, message, forced, rest })}\n`)
