@@ -843,6 +843,7 @@ module.exports.clockMs = nativeBinding.clockMs
 module.exports.closeResource = nativeBinding.closeResource
 module.exports.configure = nativeBinding.configure
 module.exports.configureLocks = nativeBinding.configureLocks
+module.exports.controlFolder = nativeBinding.controlFolder
 module.exports.dropFile = nativeBinding.dropFile
 module.exports.entriesJson = nativeBinding.entriesJson
 module.exports.eventsAfter = nativeBinding.eventsAfter

@@ -40,6 +40,9 @@ export declare function configure(number: number, change: SettingsChange): void
 /** Changes the settings of the process. */
 export declare function configureLocks(number: number, change: LocksSettingsChange): void
 
+/** The folder of the control sockets of this user's processes. */
+export declare function controlFolder(): string
+
 /** Removes what has grown. Called when no piece is on its way. */
 export declare function dropFile(file: ExternalObject<unknown>): void
 

@@ -13,6 +13,7 @@
 //! | `send` | the send lock: pure rules, the book, the lock, reports | `local` |
 //! | `host` | host locks: the kernel's lock on a file, who waits for it, what the file tells | `table`, `sys` |
 //! | `atomic_file` | files that are whole at every crash: replacing, extending | `sys`, base |
+//! | `control` | the socket by which an operator reaches the process: frames, limits, the serving loop | `sys`, base |
 //! | `mtime_keeper` | lock directories that a thread keeps fresh, as proper-lockfile does | `sys` |
 //! | `snapshot` | what the lock tables of this and other processes say | everything above |
 //! | `binding` | the Node face; the only area that names napi and tokio | everything |
@@ -41,6 +42,7 @@ pub mod local;
 pub mod send;
 
 pub mod atomic_file;
+pub mod control;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 pub mod host;
 pub mod mtime_keeper;

@@ -14,6 +14,7 @@
 //! * [`outside_calls`] lock files and processes, seen from outside
 //! * [`pulse`] whether a thread's event loop turns
 //! * [`send_host_calls`] how the send lock joins those of other processes, and its one thread that hears from them
+//! * [`control`] what an operator may order from outside, and the thread that hears it
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
@@ -22,6 +23,7 @@
 
 mod args;
 mod calls;
+mod control;
 mod entry;
 mod face;
 mod file_calls;

@@ -1,5 +1,6 @@
 //! The thread that calls: its row, the faces that stand on it, by their numbers, and what every face has.
 
+use crate::binding::control;
 use crate::binding::face::Face;
 use crate::binding::host_face::HostFace;
 use crate::binding::locks_face::LocksFace;
@@ -83,6 +84,7 @@ impl Seat {
     /// Takes a seat in this thread. `scratch` is the array's data, at least [`SCRATCH`] doubles, kept alive
     /// by the caller.
     pub fn take(thread_id: u32, scratch: *mut f64) -> Self {
+        control::start();
         let thread_id = u64::from(thread_id);
         let Standing { row, pulse, .. } = THREAD.with_borrow_mut(|thread| {
             let standing = thread.get_or_insert_with(|| Standing::arrive(thread_id));

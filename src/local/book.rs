@@ -347,23 +347,28 @@ impl Book {
     /// served yet, here or in what they held besides (`touched`): a thief goes before the queue.
     pub fn evict(&mut self, at: Ref, how: How, now: Nanos, touched: &mut Vec<Ref>) -> u64 {
         let holds = self.names.resource(at).map_or_else(VecDeque::new, |resource| resource.holds.clone());
+        for &slot in &holds {
+            self.evict_hold(slot, how, now, touched);
+        }
+        holds.len() as u64
+    }
+
+    /// Takes one hold away from its holder, and tells it; the rest as in [`Book::evict`].
+    pub fn evict_hold(&mut self, slot: u32, how: How, now: Nanos, touched: &mut Vec<Ref>) {
         let what = match how {
             How::Stolen => Operation::Stolen,
             How::Forced => Operation::Forced,
         };
-        for &slot in &holds {
-            let Some(claim) = self.remove_claim(slot) else { continue };
-            self.note(&claim, what, now);
-            for part in claim.parts.as_slice() {
-                let Some(resource) = self.names.resource_mut(part.resource) else { continue };
-                let (claims, token) = (&self.claims, claim.token);
-                resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
-                self.answer_upgrades_of(slot, part.resource, now);
-                touched.push(part.resource);
-            }
-            self.tell(claim.caller, Told::Lost { slot, token: claim.token, how });
+        let Some(claim) = self.remove_claim(slot) else { return };
+        self.note(&claim, what, now);
+        for part in claim.parts.as_slice() {
+            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+            let (claims, token) = (&self.claims, claim.token);
+            resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
+            self.answer_upgrades_of(slot, part.resource, now);
+            touched.push(part.resource);
         }
-        holds.len() as u64
+        self.tell(claim.caller, Told::Lost { slot, token: claim.token, how });
     }
 
     /// Serves what [`Book::evict`] has left.

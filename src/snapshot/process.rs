@@ -28,6 +28,8 @@ pub fn view(table: &Table, pid: u32, send: SendAt<'_>, wanted: Wanted, moment: M
             generation: row.generation.get(),
             since_ns: row.since.get(),
             since_at_ms: moment.epoch_of(Nanos(row.since.get())),
+            native_id: row.native_id.get(),
+            silent_ms: row.silent_for(moment.now).map(Nanos::as_ms),
             live: true,
         })
         .collect();

@@ -44,6 +44,9 @@ pub struct RowView {
     pub generation: u64,
     pub since_ns: u64,
     pub since_at_ms: f64,
+    pub native_id: u64,
+    /// How long its event loop has not turned; `null` for an idle one and where nothing is known.
+    pub silent_ms: Option<f64>,
     pub live: bool,
 }
 

@@ -2,6 +2,7 @@
 //! platform lacks is `portable.rs`, which is compiled and tested everywhere with feature `portable`.
 
 pub mod clock;
+pub mod control_socket;
 pub mod entry;
 pub mod errno;
 pub mod fault;

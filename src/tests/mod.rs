@@ -18,6 +18,8 @@ mod shuttle;
 extern crate self as chainlock;
 
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod control;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod deadlock_schedules;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod deadlock_world;

@@ -102,7 +102,10 @@ const HEIGHTS: [(&[&str], bool); 8] = [
     (&["raw"], false),
     (&["table"], false),
     (&["local"], false),
-    (&["send", "host", "lease", "registry", "journal", "atomic_file", "sqlite", "mtime_keeper"], false),
+    (
+        &["send", "host", "lease", "registry", "journal", "atomic_file", "sqlite", "mtime_keeper", "control"],
+        false,
+    ),
     (&["snapshot"], false),
     (&["binding"], false),
 ];
