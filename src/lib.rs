@@ -13,6 +13,7 @@
 //! | `send` | the send lock: pure rules, the book, the lock, reports | `local` |
 //! | `host` | host locks: the kernel's lock on a file, who waits for it, what the file tells | `table`, `sys` |
 //! | `atomic_file` | files that are whole at every crash: replacing, extending | `sys`, base |
+//! | `registry` | the processes that a program has started: states that are swapped in whole | `sys`, base |
 //! | `mtime_keeper` | lock directories that a thread keeps fresh, as proper-lockfile does | `sys` |
 //! | `binding` | the Node face; the only area that names napi and tokio | everything |
 //!
@@ -43,6 +44,7 @@ pub mod atomic_file;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 pub mod host;
 pub mod mtime_keeper;
+pub mod registry;
 
 #[cfg(feature = "addon")]
 mod binding;
