@@ -21,7 +21,7 @@
 //!
 //! Outermost first: the list of locks (`binding::process`) → the rows (`local::departures`) → a send lock's
 //! book, or the book of the named locks (`local::locks`), never both → a mailbox (`binding::mailbox`). No two
-//! of one kind are held together. The host locks: their registry → a lock's state, and no book under either.
+//! of one kind are held together. The registry's listeners (`binding::registry_face`) → a mailbox. The host locks: their registry → a lock's state, and no book under either.
 //! No JavaScript and nothing that may wait runs under any of them.
 
 pub mod metrics;

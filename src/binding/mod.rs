@@ -11,6 +11,7 @@
 //! * [`keeper_calls`], [`stale_calls`] lock directories that are kept fresh; other people's locks
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
 //! * [`send_host_calls`] how the send lock joins those of other processes, and its one thread that hears from them
+//! * [`registry_face`], [`registry_calls`] the registry of processes
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
@@ -36,6 +37,8 @@ mod mailbox;
 mod opening;
 mod process;
 mod reasons;
+mod registry_calls;
+mod registry_face;
 mod send_host_calls;
 mod stale_calls;
 mod thread;

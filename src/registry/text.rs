@@ -92,17 +92,23 @@ impl<const WORDS: usize> Text<WORDS> {
         args.into_iter().flatten().map(|arg| clean(arg).into_owned()).collect()
     }
 
-    fn raw(&self) -> String {
-        let mut bytes = Vec::with_capacity(Self::MOST);
+    /// Appends its bytes.
+    #[inline]
+    pub fn push_to(&self, bytes: &mut Vec<u8>) {
+        let end = bytes.len() + self.len as usize;
         bytes.extend(self.parts().1.iter().flat_map(|word| word.to_le_bytes()));
-        bytes.truncate(self.len as usize);
-        String::from_utf8_lossy(&bytes).into_owned()
+        bytes.truncate(end);
     }
-}
 
-impl<const WORDS: usize> PartialEq for Text<WORDS> {
-    fn eq(&self, other: &Self) -> bool {
-        self.raw() == other.raw()
+    /// Whether it is the same text; what lies behind the length does not count.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+
+    fn raw(&self) -> String {
+        let mut bytes = Vec::new();
+        self.push_to(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
