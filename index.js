@@ -88,6 +88,7 @@ later(['hostLocked'], () => require('./lib/host/decorator'))
 const FILES = ['writeFileAtomic', 'writeFileAtomicSync', 'appendFileAtomic', 'appendFileAtomicSync']
 later(FILES, () => require('./lib/files'))
 later(['updateFile', 'updateFileSync'], () => require('./lib/files/update'))
+later(['registry'], () => require('./lib/registry'))
 later(['retry'], () => require('./lib/retry'))
 later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLockSync'], () => require('./lib/stale'))
 
@@ -99,6 +100,8 @@ later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLo
   hostLock, withLocks, hostLocked,
   // @ts-ignore
   writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync, updateFile, updateFileSync,
+  // @ts-ignore
+  registry,
   // @ts-ignore
   retry, detectStaleLock, detectStaleLockSync, clearStaleLock, clearStaleLockSync,
 })

@@ -15,6 +15,7 @@
 //! * [`pulse`] whether a thread's event loop turns
 //! * [`send_host_calls`] how the send lock joins those of other processes, and its one thread that hears from them
 //! * [`control`] what an operator may order from outside, and the thread that hears it
+//! * [`registry_face`], [`registry_calls`] the registry of processes
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
@@ -44,6 +45,8 @@ mod outside_calls;
 mod process;
 mod pulse;
 mod reasons;
+mod registry_calls;
+mod registry_face;
 mod send_host_calls;
 mod stale_calls;
 mod thread;

@@ -1,7 +1,7 @@
 //! What exists once per process, and the telling after every operation.
 
 use crate::binding::mailbox::{self, Mailbox, Told};
-use crate::binding::{host_face, log, timer};
+use crate::binding::{host_face, log, registry_face, timer};
 use crate::host::locks::HostLocks;
 use crate::local::claim;
 use crate::local::departures::{RowId, Rows};
@@ -97,6 +97,7 @@ impl Process {
             self.host.depart(|caller| caller.row == row);
             timer::arm(self.host.wake_at());
             tell_named(self.named.depart(row, time::now()), None);
+            registry_face::depart(row);
         }
     }
 }

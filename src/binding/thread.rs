@@ -7,6 +7,7 @@ use crate::binding::locks_face::LocksFace;
 use crate::binding::mailbox::Mailbox;
 use crate::binding::process::PROCESS;
 use crate::binding::pulse::{self, Pulse};
+use crate::binding::registry_face::RegistryFace;
 use crate::local::departures::{Caller, RowId};
 use crate::sync::Arc;
 use crate::time;
@@ -41,12 +42,13 @@ impl Standing {
     }
 }
 
-/// A face on the send lock, on the named locks or on the host locks.
+/// A face on the send lock, on the named locks, on the host locks or on the registry of processes.
 #[derive(Clone, Debug)]
 pub enum AnyFace {
     Send(Rc<Face>),
     Locks(Rc<LocksFace>),
     Host(Rc<HostFace>),
+    Registry(Rc<RegistryFace>),
 }
 
 impl AnyFace {
@@ -55,13 +57,16 @@ impl AnyFace {
             AnyFace::Send(face) => &face.seat,
             AnyFace::Locks(face) => &face.seat,
             AnyFace::Host(face) => &face.seat,
+            AnyFace::Registry(face) => &face.seat,
         }
     }
 
     /// Closes the face, once. Answers its mailbox's function, if that was open.
     pub fn close(&self) -> Option<napi::sys::napi_threadsafe_function> {
-        if let AnyFace::Locks(face) = self {
-            face.close_resources();
+        match self {
+            AnyFace::Locks(face) => face.close_resources(),
+            AnyFace::Registry(face) => face.listen(false),
+            AnyFace::Send(_) | AnyFace::Host(_) => {}
         }
         self.seat().leave()
     }

@@ -7,6 +7,7 @@ pub mod entry;
 pub mod errno;
 pub mod fault;
 pub mod file_lock;
+pub mod foreign_memory;
 pub mod host_file;
 pub mod images;
 pub mod map;

@@ -58,6 +58,12 @@ mod locks_programs;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod model;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod registry;
+#[cfg(feature = "loom")]
+mod registry_loom;
+#[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]
+mod registry_outside;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod tidy;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod vectors;
