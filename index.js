@@ -91,6 +91,7 @@ later(['updateFile', 'updateFileSync'], () => require('./lib/files/update'))
 later(['registry'], () => require('./lib/registry'))
 later(['retry'], () => require('./lib/retry'))
 later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLockSync'], () => require('./lib/stale'))
+later(['snapshot'], () => require('./lib/snapshot'))
 
 // Never run: for Node's ESM loader, which reads names off plain text only.
 0 && (module.exports = {
@@ -104,4 +105,6 @@ later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLo
   registry,
   // @ts-ignore
   retry, detectStaleLock, detectStaleLockSync, clearStaleLock, clearStaleLockSync,
+  // @ts-ignore
+  snapshot,
 })

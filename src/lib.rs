@@ -47,8 +47,8 @@ pub mod control;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 pub mod host;
 pub mod mtime_keeper;
-pub mod snapshot;
 pub mod registry;
+pub mod snapshot;
 
 #[cfg(feature = "addon")]
 mod binding;

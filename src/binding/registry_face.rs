@@ -4,6 +4,7 @@
 //! While anybody listens, changes are made and told under the list of listeners, so that they are told in the
 //! order in which they happened. Nobody who reads ever waits for that.
 
+use crate::binding::entry::Seated;
 use crate::binding::mailbox::{self, Told};
 use crate::binding::thread::Seat;
 use crate::local::departures::RowId;
@@ -53,6 +54,13 @@ static COUNT: StaticU64 = StaticU64::new(0);
 #[derive(Debug)]
 pub struct RegistryFace {
     pub seat: Seat,
+}
+
+impl Seated for RegistryFace {
+    #[inline]
+    fn seat(&self) -> &Seat {
+        &self.seat
+    }
 }
 
 impl RegistryFace {
