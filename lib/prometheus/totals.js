@@ -5,6 +5,9 @@
 
 /** @typedef {{ key: string, numbers: Float64Array, pid: number | null }} Source */
 
+/** What is remembered of sources that are not there; those that are there bound themselves. */
+const MOST_SOURCES = 10_000
+
 class Totals {
   /** By series. @type {Map<string, Float64Array>} */
   #totals = new Map()
@@ -24,23 +27,26 @@ class Totals {
     const before = this.#last.get(id)
     let total = this.#totals.get(key)
     if (!total) this.#totals.set(key, (total = new Float64Array(numbers.length)))
-    // A count that fell began anew. What processes count together falls when one of them ends: nothing came anew.
-    const restarted = before !== undefined && numbers.some((number, at) => number < before.numbers[at])
-    for (let at = 0; at < numbers.length; at++) {
-      const since = before && !(restarted && pid !== null) ? before.numbers[at] : 0
-      total[at] += Math.max(0, numbers[at] - since)
+    const hasFallen = before !== undefined && numbers.some((number, at) => number < before.numbers[at])
+    // A count that fell began anew; but what processes count together falls when one of them ends.
+    if (!hasFallen || pid !== null) {
+      for (let at = 0; at < numbers.length; at++) {
+        total[at] += before && !hasFallen ? numbers[at] - before.numbers[at] : numbers[at]
+      }
     }
     this.#now.set(id, { key, numbers, pid })
     return before === undefined
   }
 
   /**
-   * Ends a round. Sources that were not there are forgotten, but not those of processes that could not be looked at.
-   * @param {ReadonlySet<number>} unseen
+   * Ends a round. A lock that is gone counts from 0 when it comes back, so it is forgotten; but what could not be
+   * looked at, and what processes share, is there still.
+   * @param {ReadonlySet<number>} unseen The processes that could not be looked at.
    */
   settle(unseen) {
     for (const [id, source] of this.#last) {
-      if (source.pid !== null && unseen.has(source.pid) && !this.#now.has(id)) this.#now.set(id, source)
+      if (this.#now.has(id) || this.#now.size >= MOST_SOURCES) continue
+      if (source.pid === null || unseen.has(source.pid)) this.#now.set(id, source)
     }
     this.#last = this.#now
     this.#now = new Map()

@@ -1,0 +1,116 @@
+// The command line's frame: finds the command, parses, runs it, and turns what it says or throws into an exit code.
+// Data goes to stdout, talk to stderr.
+// @ts-check
+'use strict'
+
+const { readFileSync } = require('node:fs')
+const path = require('node:path')
+const { NAMES, loadCommand } = require('./commands')
+const { CommandError, EXIT, usageError } = require('./exit')
+const { checkCount, parse, splitCommand } = require('./args')
+const { clean, colourIf, glyphs, wantsColour } = require('./text')
+
+/** What a terminal that does not say is taken to be wide. */
+const USUAL_COLUMNS = 80
+
+/** @param {string[]} argv */
+async function main(argv) {
+  // Whoever reads may have seen enough (`chainlock history | head`).
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (/** @type {NodeJS.ErrnoException} */ error) => process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.bug))
+  }
+  process.exitCode = await codeOf(argv)
+}
+
+/** @param {string[]} argv */
+async function codeOf(argv) {
+  let name = null
+  try {
+    const split = splitCommand(argv)
+    name = split.name
+    if (split.wantsVersion) {
+      process.stdout.write(`chainlock ${version()}\n`)
+      return EXIT.ok
+    }
+    return await runCommand(name, split.rest)
+  } catch (error) {
+    return tell(error, name)
+  }
+}
+
+/** @returns {string} */
+function version() {
+  return JSON.parse(readFileSync(path.join(__dirname, '../../package.json'), 'utf8')).version
+}
+
+/** @param {string | null} name @param {string[]} rest */
+async function runCommand(name, rest) {
+  if (name === null) {
+    parse(rest, {})
+    process.stdout.write(`${require('./help').overview().join('\n')}\n`)
+    return EXIT.ok
+  }
+  if (!NAMES.includes(name)) {
+    const near = require('./nearest').nearest(name, NAMES)
+    throw usageError(`there is no command "${clean(name)}"${near ? `; did you mean chainlock ${near}?` : ''}`)
+  }
+  const command = loadCommand(name)
+  const { values, args } = parse(rest, command.options)
+  if (values.help) {
+    process.stdout.write(`${require('./help').helpOf(name).join('\n')}\n`)
+    return EXIT.ok
+  }
+  checkCount(args, command.usage)
+  return command.run(contextOf(args, values))
+}
+
+/**
+ * @param {string[]} args
+ * @param {Record<string, any>} values
+ * @returns {import('./commands').Context}
+ */
+function contextOf(args, values) {
+  const { stdin, stdout, stderr, env } = process
+  const ascii = values.ascii === true
+  return {
+    args,
+    values,
+    out: (text = '') => void stdout.write(`${text}\n`),
+    err: (text = '') => void stderr.write(`${text}\n`),
+    stdin,
+    stdout,
+    stderr,
+    colour: colourIf(wantsColour(stdout, values, env)),
+    errColour: colourIf(wantsColour(stderr, values, env)),
+    glyphs: glyphs(ascii),
+    ascii,
+    isTty: stdout.isTTY === true,
+    json: values.json === true,
+    columns: stdout.columns || USUAL_COLUMNS,
+    env,
+  }
+}
+
+/**
+ * Says on stderr what went wrong.
+ * @param {any} error
+ * @param {string | null} name
+ */
+function tell(error, name) {
+  const say = (/** @type {string} */ text) => process.stderr.write(`${text}\n`)
+  if (error instanceof CommandError) {
+    say(`chainlock: ${error.message}`)
+    if (error.exit === EXIT.usage) say(`  next  chainlock help${name !== null && NAMES.includes(name) ? ` ${name}` : ''}`)
+    else if (error.next) say(`  next  ${error.next}`)
+    return error.exit
+  }
+  if (error?.code === 'EACCES' || error?.code === 'EPERM') {
+    say(`chainlock: not permitted: ${clean(String(error.message))}`)
+    return EXIT.permission
+  }
+  const lines = String(error?.stack ?? error).split('\n').map(clean)
+  say(`chainlock: this is a bug in chainlock, or something is broken here (chainlock doctor looks)\n${lines.join('\n')}`)
+  return EXIT.bug
+}
+
+module.exports = { main }
