@@ -2207,6 +2207,16 @@ export interface SnapshotSend {
   readonly blockedHeld: number
   readonly blockedCooldown: number
   readonly refusedUnknownLayer: number
+  /** Requests refused because 10,000 were waiting. */
+  readonly queueFull: number
+  /** Holds that did not end by a release: taken away, or taken back from a thread or process that ended. */
+  readonly forcedByReason: {
+    readonly manual: number
+    readonly timeout: number
+    readonly stale_timeout: number
+    readonly thread_exit: number
+    readonly process_exit: number
+  }
   readonly layers: readonly SnapshotLayer[]
   readonly overdue: number
   readonly lateReleases: number

@@ -187,7 +187,7 @@ class Drawing {
     if (!line) this.#lines.set(key, (line = { pid, lock, points: [] }))
     const last = line.points.at(-1)
     const waiters = (last?.[1] ?? 0) + change
-    if (last?.[0] === atMs) last[1] = waiters
+    if (last && last[0] === atMs) last[1] = waiters
     else line.points.push([atMs, waiters])
   }
 

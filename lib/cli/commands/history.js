@@ -95,7 +95,7 @@ function head(columns) {
 
 /** @param {JournalEvent} event @param {Pick<import('../commands').Context, 'columns'>} context */
 function rowOf(event, { columns }) {
-  const { time, process, lock, kind, who, span } = COLUMNS
+  const { process, lock, kind, who, span } = COLUMNS
   const text = (/** @type {string | null} */ value, /** @type {number} */ width) => pad(cut(clean(value ?? ''), width), width)
   const more = [event.token === null ? '' : `token ${event.token}`, event.mode === 'shared' ? 'shared' : '', clean(event.other ?? '')]
   const cells = [
