@@ -6,8 +6,8 @@ const { clean } = require('../cli/text')
 const { lanesOf } = require('./lanes')
 
 /** Arrows and points beyond these cover each other on any screen; spans are never left out. */
-const MOST_ARROWS = 2_000
-const MOST_POINTS = 5_000
+const MOST_ARROWS = 1_000
+const MOST_POINTS = 4_000
 
 /**
  * @typedef {import('./spans').Picture} Picture
