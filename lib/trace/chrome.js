@@ -9,10 +9,8 @@ const { lanesOf } = require('./lanes')
 const MOST_ARROWS = 1_000
 const MOST_POINTS = 4_000
 
-/**
- * @typedef {import('./spans').Picture} Picture
- * @typedef {import('./spans').Span & { start: number, end: number }} Placed
- */
+/** @typedef {import('./spans').Picture} Picture */
+/** @typedef {import('./spans').Span} Span */
 
 /**
  * The text of a trace, piece by piece.
@@ -21,11 +19,10 @@ const MOST_POINTS = 4_000
  * @returns {Generator<string, void>}
  */
 function* traceOf(picture, commands = new Map()) {
-  const microseconds = (/** @type {number} */ atMs) => Math.max(0, Math.round((atMs - picture.startMs) * 1_000))
-  const otherData = { origin: new Date(picture.startMs).toISOString(), originMs: picture.startMs, tool: 'chainlock' }
+  const otherData = { origin: new Date(picture.originMs).toISOString(), originMs: picture.originMs, tool: 'chainlock' }
   yield `{"displayTimeUnit":"ms","otherData":${JSON.stringify(otherData)},"traceEvents":[`
   let separator = '\n'
-  for (const event of eventsOf(picture, commands, microseconds)) {
+  for (const event of eventsOf(picture, commands)) {
     yield separator + JSON.stringify(event)
     separator = ',\n'
   }
@@ -35,17 +32,16 @@ function* traceOf(picture, commands = new Map()) {
 /**
  * @param {Picture} picture
  * @param {ReadonlyMap<number, string>} commands
- * @param {(atMs: number) => number} microseconds
  * @returns {Generator<object, void>}
  */
-function* eventsOf(picture, commands, microseconds) {
+function* eventsOf(picture, commands) {
   const handOffs = picture.spans.reduce((sum, { handedTo }) => sum + handedTo.length, 0)
   const arrows = new Arrows(Math.ceil(handOffs / MOST_ARROWS))
   const processes = new Set([...picture.spans, ...picture.lines, ...picture.moments].map(({ pid }) => pid))
   for (const pid of processes) yield named('process_name', pid, 0, `${clean(commands.get(pid) ?? 'process')} ${pid}`)
   /** @type {Map<number, number>} */
   const tracksOfPid = new Map()
-  for (const { pid, track, spans } of tracksOf(picture.spans, microseconds)) {
+  for (const { pid, track, spans } of tracksOf(picture.spans)) {
     for (const [at, lane] of lanesOf(spans).entries()) {
       const tid = (tracksOfPid.get(pid) ?? 0) + 1
       tracksOfPid.set(pid, tid)
@@ -53,10 +49,10 @@ function* eventsOf(picture, commands, microseconds) {
       yield* laneEvents(lane, tid, arrows)
     }
   }
-  yield* counters(picture, microseconds)
-  for (const { what, pid, lock, atMs, token, other } of picture.moments) {
+  yield* counters(picture)
+  for (const { what, pid, lock, at, token, other } of picture.moments) {
     const args = { lock, ...(token !== null && { token }), ...(other !== null && { reason: other }) }
-    yield { ph: 'i', s: 'p', name: clean(`${what} ${lock}`), pid, tid: 0, ts: microseconds(atMs), args }
+    yield { ph: 'i', s: 'p', name: clean(`${what} ${lock}`), pid, tid: 0, ts: at, args }
   }
 }
 
@@ -65,33 +61,33 @@ function named(what, pid, tid, name) {
   return { ph: 'M', name: what, pid, tid, args: { name } }
 }
 
-/** @param {readonly import('./spans').Span[]} spans @param {(atMs: number) => number} microseconds */
-function tracksOf(spans, microseconds) {
-  /** @type {Map<string, { pid: number, track: string, spans: Placed[] }>} */
+/** @param {readonly Span[]} spans */
+function tracksOf(spans) {
+  /** @type {Map<string, { pid: number, track: string, spans: Span[] }>} */
   const tracks = new Map()
   for (const span of spans) {
-    const key = `${span.pid}:${span.track}`
-    let track = tracks.get(key)
-    if (!track) tracks.set(key, (track = { pid: span.pid, track: span.track, spans: [] }))
-    const start = microseconds(span.startMs)
-    track.spans.push({ ...span, start, end: Math.max(start, microseconds(span.endMs)) })
+    const { pid, track } = span
+    const key = `${pid}:${track}`
+    const of = tracks.get(key)
+    if (of) of.spans.push(span)
+    else tracks.set(key, { pid, track, spans: [span] })
   }
   return tracks.values()
 }
 
 /**
  * Begins and ends of a lane, in order of time and as parentheses.
- * @param {readonly Placed[]} lane
+ * @param {readonly Span[]} lane
  * @param {number} tid
  * @param {Arrows} arrows
  * @returns {Generator<object, void>}
  */
 function* laneEvents(lane, tid, arrows) {
-  /** @type {Placed[]} */
+  /** @type {Span[]} */
   const open = []
   function* close(/** @type {number} */ until) {
     while (open.length > 0 && open[open.length - 1].end <= until) {
-      const span = /** @type {Placed} */ (open.pop())
+      const span = /** @type {Span} */ (open.pop())
       for (const id of arrows.shown(span.handedTo)) yield arrow('s', id, span, tid, span.end)
       yield { ph: 'E', pid: span.pid, tid, ts: span.end }
     }
@@ -107,7 +103,7 @@ function* laneEvents(lane, tid, arrows) {
   yield* close(Infinity)
 }
 
-/** @param {Placed} span */
+/** @param {Span} span */
 function argsOf({ lock, token, blockedBy, isOpen }) {
   return {
     lock,
@@ -117,7 +113,7 @@ function argsOf({ lock, token, blockedBy, isOpen }) {
   }
 }
 
-/** @param {'s' | 'f'} ph @param {string} id @param {Placed} span @param {number} tid @param {number} ts */
+/** @param {'s' | 'f'} ph @param {string} id @param {Span} span @param {number} tid @param {number} ts */
 function arrow(ph, id, span, tid, ts) {
   return { ph, cat: 'lock', name: 'hand-off', id, pid: span.pid, tid, ts }
 }
@@ -146,18 +142,17 @@ class Arrows {
 /**
  * How many wait, lock by lock. Of points that lie too close the last one stays.
  * @param {Picture} picture
- * @param {(atMs: number) => number} microseconds
  * @returns {Generator<object, void>}
  */
-function* counters({ lines, startMs, endMs }, microseconds) {
+function* counters({ lines, end }) {
   const count = lines.reduce((sum, { points }) => sum + points.length, 0)
-  const apartMs = count > MOST_POINTS ? ((endMs - startMs) * lines.length) / MOST_POINTS : 0
+  const apart = count > MOST_POINTS ? (end * lines.length) / MOST_POINTS : 0
   for (const { pid, lock, points } of lines) {
     const name = clean(`waiting for ${lock}`)
-    for (const [at, [atMs, waiters]] of points.entries()) {
-      const next = points[at + 1]
-      const isCovered = apartMs > 0 && next && Math.floor(next[0] / apartMs) === Math.floor(atMs / apartMs)
-      if (!isCovered) yield { ph: 'C', name, pid, tid: 0, ts: microseconds(atMs), args: { waiters } }
+    for (const [index, [ts, waiters]] of points.entries()) {
+      const next = points[index + 1]
+      const isCovered = apart > 0 && next && Math.floor(next[0] / apart) === Math.floor(ts / apart)
+      if (!isCovered) yield { ph: 'C', name, pid, tid: 0, ts, args: { waiters } }
     }
   }
 }

@@ -11,24 +11,25 @@
  *   pid: number,
  *   track: string,
  *   lock: string,
- *   startMs: number,
- *   endMs: number,
+ *   start: number,
+ *   end: number,
  *   token: number | null,
  *   blockedBy: string | null,
  *   isOpen: boolean,
  *   handedTo: string[],
  *   handedBy: string | null,
  * }} Span `track` is the layer, or else the thread. `isOpen`: it lasts still. A hand-off's name stands at both ends.
- * @typedef {{ pid: number, lock: string, points: [atMs: number, waiters: number][] }} Line
- * @typedef {{ what: string, pid: number, lock: string, atMs: number, token: number | null, other: string | null }} Moment
- * @typedef {{ startMs: number, endMs: number, spans: Span[], lines: Line[], moments: Moment[] }} Picture
+ * @typedef {{ pid: number, lock: string, points: [at: number, waiters: number][] }} Line
+ * @typedef {{ what: string, pid: number, lock: string, at: number, token: number | null, other: string | null }} Moment
+ * @typedef {{ originMs: number, end: number, spans: Span[], lines: Line[], moments: Moment[] }} Picture `originMs` is
+ *   the first event's time since 1970; all other times are whole microseconds from there.
  */
 
 const ENDS_HOLD = ['released', 'failed', 'forced', 'stolen', 'recovered', 'lost']
 const ENDS_WAIT = ['acquired', 'timed_out', 'aborted', 'deadlock', 'recovered']
 const MOMENTS = ['forced', 'stolen', 'recovered', 'deadlock', 'lost']
 /** Between the end of a hold and the next one; what is longer, though somebody waits, is a cooldown. */
-const HAND_OFF_MS = 1
+const HAND_OFF = 1_000
 
 /**
  * @param {readonly JournalEvent[]} events The oldest first.
@@ -36,8 +37,8 @@ const HAND_OFF_MS = 1
  * @returns {Picture}
  */
 function pictureOf(events, endMs) {
-  const startMs = events[0]?.atMs ?? endMs ?? 0
-  const drawing = new Drawing(startMs, Math.max(startMs, events.at(-1)?.atMs ?? startMs, endMs ?? startMs))
+  const originMs = events[0]?.atMs ?? endMs ?? 0
+  const drawing = new Drawing(originMs, Math.max(originMs, events.at(-1)?.atMs ?? originMs, endMs ?? originMs))
   for (const event of events) if (event.lock !== null && event.lockKind !== 'registry') drawing.add(event, event.lock)
   return drawing.finish()
 }
@@ -63,11 +64,18 @@ class Drawing {
   #ended = new Map()
   /** Until when a send lock was seen in its cooldown. @type {Map<string, number>} */
   #coolUntil = new Map()
+  #originMs
+  #end
 
-  /** @param {number} startMs @param {number} endMs */
-  constructor(startMs, endMs) {
-    this.startMs = startMs
-    this.endMs = endMs
+  /** @param {number} originMs @param {number} endMs */
+  constructor(originMs, endMs) {
+    this.#originMs = originMs
+    this.#end = this.#place(endMs)
+  }
+
+  /** A time in the picture; what was before it is at its beginning. @param {number} atMs */
+  #place(atMs) {
+    return Math.max(0, Math.round((atMs - this.#originMs) * 1_000))
   }
 
   /** @param {JournalEvent} event @param {string} lock */
@@ -80,8 +88,8 @@ class Drawing {
     const waited = ENDS_WAIT.includes(kind) ? this.#endWait(event, lock, id) : null
     if (ENDS_HOLD.includes(kind)) this.#endHold(event, lock, id, holdId)
     if (kind === 'acquired') this.#hold(event, lock, id, holdId, waited)
-    if (kind === 'blocked' && other === 'cooldown') this.#coolUntil.set(id, atMs)
-    if (MOMENTS.includes(kind)) this.#moments.push({ what: kind, pid, lock, atMs, token, other })
+    if (kind === 'blocked' && other === 'cooldown') this.#coolUntil.set(id, this.#place(atMs))
+    if (MOMENTS.includes(kind)) this.#moments.push({ what: kind, pid, lock, at: this.#place(atMs), token, other })
   }
 
   /** @param {JournalEvent} event @param {string} lock @param {string} id */
@@ -108,8 +116,8 @@ class Drawing {
     if (queue?.length === 0) this.#waiting.delete(key)
     if (begin) this.#count(event, lock, -1)
     else if (!event.spanMs) return null
-    const startMs = begin?.atMs ?? Math.max(this.startMs, event.atMs - (event.spanMs ?? 0))
-    return this.#span('wait', event, lock, startMs, event.atMs, begin?.other ?? null)
+    const startMs = begin?.atMs ?? event.atMs - (event.spanMs ?? 0)
+    return this.#span('wait', event, lock, this.#place(startMs), this.#place(event.atMs), begin?.other ?? null)
   }
 
   /**
@@ -120,16 +128,16 @@ class Drawing {
    * @param {Span | null} waited
    */
   #hold(event, lock, id, holdId, waited) {
-    const hold = this.#span('hold', event, lock, event.atMs, this.endMs, null)
+    const hold = this.#span('hold', event, lock, this.#place(event.atMs), this.#end, null)
     hold.isOpen = true
     this.#holding.set(holdId, hold)
     const before = this.#ended.get(id)
-    if (before && waited && before.endMs >= waited.startMs) {
+    if (before && waited && before.end >= waited.start) {
       // Tokens are counted by kind of lock; the name of a hand-off is that of no other.
       hold.handedBy = holdId
       before.handedTo.push(holdId)
     }
-    if (event.lockKind === 'send') this.#endCooldown(id, waited ? event.atMs : null)
+    if (event.lockKind === 'send') this.#endCooldown(id, waited ? waited.end : 0)
   }
 
   /** @param {JournalEvent} event @param {string} lock @param {string} id @param {string} holdId */
@@ -137,9 +145,9 @@ class Drawing {
     let hold = this.#holding.get(holdId)
     if (!hold) {
       if (event.spanMs === null || event.token === null) return
-      hold = this.#span('hold', event, lock, Math.max(this.startMs, event.atMs - event.spanMs), event.atMs, null)
+      hold = this.#span('hold', event, lock, this.#place(event.atMs - event.spanMs), 0, null)
     }
-    hold.endMs = event.atMs
+    hold.end = this.#place(event.atMs)
     hold.isOpen = false
     this.#holding.delete(holdId)
     this.#ended.set(id, hold)
@@ -149,35 +157,43 @@ class Drawing {
   /**
    * A cooldown leaves no event of its own; it shows in who was refused for it, and in who had to wait for no holder.
    * @param {string} id
-   * @param {number | null} untilMs When a waiter was granted.
+   * @param {number} granted When a waiter got it; 0 for none.
    */
-  #endCooldown(id, untilMs) {
+  #endCooldown(id, granted) {
     const before = this.#ended.get(id)
-    const endMs = Math.max(untilMs ?? 0, this.#coolUntil.get(id) ?? 0)
+    const end = Math.max(granted, this.#coolUntil.get(id) ?? 0)
     this.#coolUntil.delete(id)
-    if (!before || endMs - before.endMs <= HAND_OFF_MS) return
-    const { pid, track, lock, endMs: startMs } = before
-    this.#put({ what: 'cooldown', pid, track, lock, startMs, endMs, token: null, blockedBy: null })
+    if (!before || end - before.end <= HAND_OFF) return
+    this.#put('cooldown', before.pid, before.track, before.lock, before.end, end, null, null)
   }
 
   /**
    * @param {Span['what']} what
    * @param {JournalEvent} event
    * @param {string} lock
-   * @param {number} startMs
-   * @param {number} endMs
+   * @param {number} start
+   * @param {number} end
    * @param {string | null} blockedBy
    */
-  #span(what, event, lock, startMs, endMs, blockedBy) {
-    const token = what === 'hold' ? event.token : null
-    return this.#put({ what, pid: event.pid, track: trackOf(event), lock, startMs, endMs, token, blockedBy })
+  #span(what, event, lock, start, end, blockedBy) {
+    return this.#put(what, event.pid, trackOf(event), lock, start, end, what === 'hold' ? event.token : null, blockedBy)
   }
 
-  /** @param {Omit<Span, 'isOpen' | 'handedTo' | 'handedBy'>} span @returns {Span} */
-  #put(span) {
-    const whole = { ...span, isOpen: false, handedTo: [], handedBy: null }
-    this.#spans.push(whole)
-    return whole
+  /**
+   * @param {Span['what']} what
+   * @param {number} pid
+   * @param {string} track
+   * @param {string} lock
+   * @param {number} start
+   * @param {number} end
+   * @param {number | null} token
+   * @param {string | null} blockedBy
+   * @returns {Span}
+   */
+  #put(what, pid, track, lock, start, end, token, blockedBy) {
+    const span = { what, pid, track, lock, start, end, token, blockedBy, isOpen: false, handedTo: [], handedBy: null }
+    this.#spans.push(span)
+    return span
   }
 
   /** @param {JournalEvent} event @param {string} lock @param {number} change */
@@ -185,29 +201,31 @@ class Drawing {
     const key = `${pid}:${lockKind}:${lock}`
     let line = this.#lines.get(key)
     if (!line) this.#lines.set(key, (line = { pid, lock, points: [] }))
+    const at = this.#place(atMs)
     const last = line.points.at(-1)
     const waiters = (last?.[1] ?? 0) + change
-    if (last && last[0] === atMs) last[1] = waiters
-    else line.points.push([atMs, waiters])
+    if (last && last[0] === at) last[1] = waiters
+    else line.points.push([at, waiters])
   }
 
   /** @returns {Picture} */
   finish() {
-    for (const [id] of this.#coolUntil) this.#endCooldown(id, null)
+    for (const id of this.#coolUntil.keys()) this.#endCooldown(id, 0)
     for (const queue of this.#waiting.values()) {
       for (const event of queue) {
         const lock = /** @type {string} */ (event.lock)
-        this.#span('wait', event, lock, event.atMs, this.endMs, event.other).isOpen = true
+        this.#span('wait', event, lock, this.#place(event.atMs), this.#end, event.other).isOpen = true
       }
     }
-    const { startMs, endMs } = this
-    return { startMs, endMs, spans: this.#spans, lines: [...this.#lines.values()], moments: this.#moments }
+    const lines = [...this.#lines.values()]
+    return { originMs: this.#originMs, end: this.#end, spans: this.#spans, lines, moments: this.#moments }
   }
 }
 
 /** @param {JournalEvent} event @param {string} id */
 function whoAsks({ pid, threadId, layer, label, mode }, id) {
-  return JSON.stringify([id, pid, threadId, layer, label, mode])
+  // No layer and no label has a NUL in it.
+  return `${id}\0${pid}\0${threadId}\0${layer}\0${label}\0${mode}`
 }
 
 module.exports = { pictureOf }
