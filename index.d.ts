@@ -9,6 +9,7 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import type { EventEmitter } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 
 // ── Words ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -2351,6 +2352,16 @@ export interface SnapshotSend {
   readonly blockedHeld: number
   readonly blockedCooldown: number
   readonly refusedUnknownLayer: number
+  /** Requests refused because 10,000 were waiting. */
+  readonly queueFull: number
+  /** Holds that did not end by a release: taken away, or taken back from a thread or process that ended. */
+  readonly forcedByReason: {
+    readonly manual: number
+    readonly timeout: number
+    readonly stale_timeout: number
+    readonly thread_exit: number
+    readonly process_exit: number
+  }
   readonly layers: readonly SnapshotLayer[]
   readonly overdue: number
   readonly lateReleases: number
@@ -2389,6 +2400,58 @@ export interface SnapshotUnseen {
  * for (const { name, holders, waiterCount } of locks) console.log(name, holders[0]?.layer, waiterCount)
  */
 export function snapshot(options?: SnapshotOptions): Snapshot
+
+// ── Metrics ──────────────────────────────────────────────────────────────────────────────────────────
+
+/** Options of {@link metrics}, {@link metricsHandler} and {@link collectInto}. */
+export interface MetricsOptions {
+  /** Every process of this user, together, instead of this process alone. Default false. */
+  all?: boolean
+}
+
+/**
+ * The metrics of all locks of this process as text for Prometheus (format 0.0.4). docs/metrics.md lists them. Names
+ * of locks appear as classes (`'user-17'` as `user-*`), at most 100 of them; process ids, tokens and labels of holds
+ * never appear. Counters are kept by each thread from its first call on; a thread that is asked for the first time
+ * tells what the locks have counted until then.
+ *
+ * @throws {ChainlockError} `ERR_LOCK_INVALID_ARGUMENT`, `ERR_LOCK_UNKNOWN_OPTION`.
+ *
+ * @example
+ * // Beside prom-client, without touching its register:
+ * response.end((await register.metrics()) + metrics())
+ */
+export function metrics(options?: MetricsOptions): string
+
+/**
+ * A handler for `node:http`, and for what takes such handlers (Express, Connect), that answers GET and HEAD with
+ * {@link metrics} and anything else with status 405. Whoever may ask is your server's business.
+ *
+ * @throws {ChainlockError} As {@link metrics}, when it is made.
+ *
+ * @example
+ * http.createServer(metricsHandler()).listen(9464, '127.0.0.1')
+ */
+export function metricsHandler(options?: MetricsOptions): (request: IncomingMessage, response: ServerResponse) => void
+
+/** What {@link collectInto} uses of a prom-client `Registry`. */
+export interface MetricsRegister {
+  registerMetric(metric: any): void
+  removeSingleMetric(name: string): void
+}
+
+/**
+ * Puts the metrics into a register of prom-client, which then tells them with its own. They are read when the
+ * register is read. Returns a function that takes them out again.
+ *
+ * @throws {ChainlockError} As {@link metrics}; and what the register throws when a name is taken already. Then nothing
+ *   was added.
+ *
+ * @example
+ * import { register } from 'prom-client'
+ * collectInto(register)
+ */
+export function collectInto(register: MetricsRegister, options?: MetricsOptions): () => void
 
 // ── Errors ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -92,6 +92,7 @@ later(['registry'], () => require('./lib/registry'))
 later(['retry'], () => require('./lib/retry'))
 later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLockSync'], () => require('./lib/stale'))
 later(['snapshot'], () => require('./lib/snapshot'))
+later(['metrics', 'metricsHandler', 'collectInto'], () => require('./lib/prometheus'))
 
 // Never run: for Node's ESM loader, which reads names off plain text only.
 0 && (module.exports = {
@@ -107,4 +108,6 @@ later(['snapshot'], () => require('./lib/snapshot'))
   retry, detectStaleLock, detectStaleLockSync, clearStaleLock, clearStaleLockSync,
   // @ts-ignore
   snapshot,
+  // @ts-ignore
+  metrics, metricsHandler, collectInto,
 })
