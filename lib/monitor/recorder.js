@@ -76,12 +76,18 @@ class Recorder {
 
   /** @param {readonly import('./types').JournalEvent[]} events Rows of the journal, oldest first. */
   takeJournal(events) {
+    const fresh = []
+    /** @type {Map<string, number>} */
+    const last = new Map()
     for (const event of events) {
       const lockId = `${event.pid}:${event.lockKind}:${event.lock}`
       if (event.atMs <= (this.taken.get(lockId) ?? 0)) continue
       this.takeEnd(lockId, event.lock, event.pid, event)
+      fresh.push(event)
+      last.set(lockId, event.atMs)
     }
-    this.remember([...events])
+    for (const [lockId, atMs] of last) this.taken.set(lockId, atMs)
+    this.remember(fresh)
   }
 
   /** @private @param {LockView} lock @param {number} now */

@@ -50,7 +50,7 @@ function cellsOf(track, fromMs, toMs, count, lockId = null) {
  * @param {Iterable<Track>} tracks
  * @param {number} fromMs
  * @param {string | null} [lockId]
- * @returns {(Track & { title: string })[]}
+ * @returns {import('./types').Picture['tracks']} `busyMs`: how long it held or waited in that time.
  */
 function shownTracks(tracks, fromMs, lockId = null) {
   const shown = []
@@ -66,8 +66,13 @@ function shownTracks(tracks, fromMs, lockId = null) {
   // A layer of the same name in two processes is two rows, and says whose each is.
   return shown.map((track) => {
     const alone = names.get(track.name) === 1 || track.pid === null
-    return { ...track, title: alone ? track.name : `${track.name} ${track.pid}` }
+    return { ...track, title: alone ? track.name : `${track.name} ${track.pid}`, busyMs: busyMs(track, fromMs) }
   })
+}
+
+/** @param {Track} track @param {number} fromMs */
+function busyMs({ spans }, fromMs) {
+  return spans.reduce((sum, { fromMs: from, toMs }) => sum + Math.max(0, toMs - Math.max(fromMs, from)), 0)
 }
 
 module.exports = { cellsOf, shownTracks }

@@ -87,7 +87,7 @@ export interface Picture {
   growth: Growth
   health: Health
   trees: WaitNode[]
-  tracks: (Track & { title: string })[]
+  tracks: (Track & { title: string; busyMs: number })[]
   timeline: { fromMs: number; toMs: number }
   recent: readonly Recent[]
 }

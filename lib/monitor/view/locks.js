@@ -92,10 +92,10 @@ function lockRows(locks, selected, columns, ascii) {
   const of = (/** @type {(lock: LockView) => string} */ text) => locks.map((lock) => span(text(lock)))
   return table(
     [
-      { title: 'LOCK', cells: locks.map((lock, index) => span(lockName(lock), index === selected ? 'strong' : undefined)), give: 10 },
+      { title: 'LOCK', cells: locks.map((lock, index) => span(lockName(lock), index === selected ? 'strong' : undefined)), give: 8 },
       { title: 'SCOPE', cells: of((lock) => lock.scope), drop: 6 },
-      { title: 'STATE', cells: locks.map((lock) => span(stateOf(lock, ascii), STATE_STYLES[lock.state])) },
-      { title: 'HOLDER', cells: of(holdersText), give: 12, drop: 1 },
+      { title: 'STATE', cells: locks.map((lock) => span(stateOf(lock, ascii), STATE_STYLES[lock.state])), drop: 1 },
+      { title: 'HOLDER', cells: of((lock) => holdersText(lock) || `(${lock.state})`), give: 10 },
       { title: 'HELD', cells: of((lock) => times(heldMs(lock))), side: 'right' },
       { title: 'WAIT', cells: locks.map((lock) => span(String(lock.waiterCount), lock.waiterCount > 0 ? 'wait' : 'dim')), side: 'right' },
       {

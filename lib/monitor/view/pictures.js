@@ -19,16 +19,15 @@ const MAX_TITLE = 20
 /**
  * @param {Picture} picture @param {Size} size
  * @param {number} rows With the heading.
- * @param {number} [scroll]
+ * @param {number | null} [scroll] Null: where there is no room for all, those that held or waited longest.
  * @returns {Line[]}
  */
-function timeline(picture, { columns, ascii }, rows, scroll = 0) {
+function timeline(picture, { columns, ascii }, rows, scroll = null) {
   const { tracks } = picture
   const { fromMs, toMs } = picture.timeline
   const cells = ascii ? ASCII_CELLS : CELLS
   const line = ascii ? '-' : '─'
-  const first = Math.min(scroll, Math.max(0, tracks.length - (rows - 1)))
-  const shown = tracks.slice(first, first + rows - 1)
+  const shown = scroll === null ? busiest(tracks, rows - 1) : tracks.slice(Math.min(scroll, Math.max(0, tracks.length - (rows - 1)))).slice(0, rows - 1)
   const titles = shown.map((track) => fit([span(shorten(track.title, ''))], Math.min(MAX_TITLE, Math.floor(columns / 3)), { ascii }))
   const gutter = titles.reduce((most, [part]) => Math.max(most, width(part?.text ?? '')), 'TIMELINE'.length)
   const count = Math.max(1, columns - gutter - 1)
@@ -43,8 +42,15 @@ function timeline(picture, { columns, ascii }, rows, scroll = 0) {
     lines.push([span(pad(title, gutter + 1)), ...runs(cellsOf(track, fromMs, toMs, count), cells)])
   })
   const more = tracks.length - shown.length
-  if (more > 0) lines.splice(-1, 1, [span(`and ${more + 1} more (t shows all)`, 'dim')])
+  if (more > 0 && rows > 3) lines.splice(-1, 1, [span(`and ${more + 1} more${scroll === null ? ' (t shows all)' : ''}`, 'dim')])
   return lines.map((part) => fit(part, columns, { ascii }))
+}
+
+/** @param {Picture['tracks']} tracks @param {number} count */
+function busiest(tracks, count) {
+  if (tracks.length <= count) return tracks
+  const chosen = new Set([...tracks].sort((a, b) => b.busyMs - a.busyMs).slice(0, count))
+  return tracks.filter((track) => chosen.has(track))
 }
 
 /** Neighbours of one kind as one span. @param {import('../types').CellKind[]} kinds @param {typeof CELLS} cells @returns {Line} */
@@ -107,7 +113,7 @@ function branch(node, indent, ascii, lines, rows, isRoot = true) {
         span(`${below}${signs.last} `, 'dim'),
         span('holds '),
         span(shorten(held.lock, '(no name)'), 'strong'),
-        span(held.again ? '  (above)' : `  ${counted(held.waiterCount, 'waits', 'wait')}`, 'dim'),
+        span(held.again ? '  (above)' : `  ${counted(held.waiterCount, 'waiter')}`, 'dim'),
         ...circleSpans(held),
       ])
       branch(held, `${below}   `, ascii, lines, rows, false)
