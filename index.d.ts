@@ -1927,6 +1927,324 @@ export function clearStaleLock(path: string, options?: StaleLockOptions): Promis
 /** As {@link clearStaleLock}; meanwhile the event loop stands still. */
 export function clearStaleLockSync(path: string, options?: StaleLockOptions): ClearedLockReport
 
+// ── Looking from outside: the snapshot ───────────────────────────────────────────────────────────────
+
+/** Options of {@link snapshot}. */
+export interface SnapshotOptions {
+  /** Only this process; `process.pid` is your own. Default: every process of this user. */
+  pid?: number
+  /** Also free locks that have statistics, and the buckets of all times. Default false. */
+  all?: boolean
+  /** Also the lock files of host locks, and who holds them without chainlock. Default true. */
+  hosts?: boolean
+}
+
+/** Everything that can be known of the locks of this user's processes, at one moment, as plain data. */
+export interface Snapshot {
+  readonly schema: 1
+  /** ISO 8601. */
+  readonly takenAt: string
+  /** Milliseconds since 1970. */
+  readonly takenAtMs: number
+  readonly tookMs: number
+  /** No verdict is `'bad'`. */
+  readonly ok: boolean
+  /** What is wrong, the worst first; a single `OK` when nothing is. */
+  readonly verdict: readonly Verdict[]
+  readonly processes: readonly SnapshotProcess[]
+  readonly locks: readonly SnapshotLock[]
+  /** Always empty: leases of locks between machines come with these. */
+  readonly leases: readonly []
+  /** Processes that could not be looked at. */
+  readonly unseen: readonly SnapshotUnseen[]
+}
+
+/** What a verdict is about. */
+export type VerdictRule =
+  | 'DEADLOCK'
+  | 'LOST'
+  | 'STUCK'
+  | 'STALE'
+  | 'STOPPED'
+  | 'SILENT'
+  | 'ORDER'
+  | 'STARVING'
+  | 'HOT'
+  | 'FULL'
+  | 'SKEW'
+  | 'UNSEEN'
+  | 'OK'
+
+/** One finding. docs/monitor.md says when each rule speaks. */
+export interface Verdict {
+  readonly rule: VerdictRule
+  readonly level: 'bad' | 'warn' | 'good'
+  /** The lock's name; null when it has none, or when no lock is meant. */
+  readonly lock: string | null
+  /** {@link SnapshotLock.id} */
+  readonly lockId: string | null
+  /** The process that it is about, mostly the holder's. */
+  readonly pid: number | null
+  /** One line. */
+  readonly sentence: string
+  /** More lines: what the sentence rests on. */
+  readonly evidence: readonly string[]
+  /** A command that can be typed. */
+  readonly next: string | null
+  /** ISO 8601. */
+  readonly since: string | null
+}
+
+/** A process with chainlock in it. */
+export interface SnapshotProcess {
+  readonly pid: number
+  /** Milliseconds since 1970; with the pid it tells a process from a later one of that number. */
+  readonly startTimeMs: number | null
+  /** Short: the script's file name, or what the system calls the process. */
+  readonly command: string | null
+  readonly commandLine: readonly string[] | null
+  readonly cwd: string | null
+  readonly state: 'running' | 'sleeping' | 'stopped' | 'zombie' | 'unknown'
+  readonly isOwn: boolean
+  /** Of chainlock there. */
+  readonly version: string | null
+  readonly layoutVersion: number
+  /** When chainlock was loaded there, ISO 8601. */
+  readonly chainlockSince: string | null
+  readonly threads: readonly SnapshotThread[]
+  /** How full its lock table is. What is not shown works all the same. */
+  readonly table: SnapshotTable
+  /** Requests for named locks that were refused because they would have waited for each other, so far. */
+  readonly deadlocks: number
+  /** Pairs of named locks that were taken in both orders, so far. */
+  readonly orderInversions: number
+  readonly journal: SnapshotJournal | null
+  /** Its process registry. */
+  readonly registry: readonly Readonly<Record<string, unknown>>[]
+}
+
+/** A thread that uses chainlock. */
+export interface SnapshotThread {
+  readonly threadId: number
+  /** `'main'`, or `'w3'` for the worker with that `threadId`. */
+  readonly name: string
+  readonly since: string | null
+  /** Its event loop has not turned for so long; null when it is idle, or when nobody knows. */
+  readonly silentMs: number | null
+}
+
+/** How full a lock table is: locks, claims (requests and holds), rows (threads). */
+export interface SnapshotTable {
+  readonly slots: number
+  readonly used: number
+  readonly unshown: number
+  readonly claims: number
+  readonly claimsUsed: number
+  readonly claimsUnshown: number
+  readonly rows: number
+  readonly rowsUsed: number
+}
+
+/** The journal that a process writes. */
+export interface SnapshotJournal {
+  readonly path: string
+  readonly pending: number
+  readonly written: number
+  readonly dropped: number
+  readonly lagMs: number
+}
+
+/** One lock. */
+export interface SnapshotLock {
+  /** The same in every snapshot: `'4242:lock:index'` for a lock of one process, `'host:/path'` for one of the machine. */
+  readonly id: string
+  /** In full; clean it before a terminal or a page shows it. */
+  readonly name: string | null
+  /** The name was longer than a lock table keeps. */
+  readonly nameCut: boolean
+  readonly kind: 'send' | 'lock' | 'semaphore' | 'host'
+  readonly scope: 'process' | 'host' | 'cluster'
+  /** Of a lock of one process. */
+  readonly pid: number | null
+  /** The lock file of a host lock. */
+  readonly path: string | null
+  /** `waiting`: nobody holds it, but somebody waits. `stale`: its holder is dead. `forced`: the hold was taken away. */
+  readonly state: 'free' | 'held' | 'cooldown' | 'waiting' | 'stale' | 'lost' | 'forced'
+  readonly mode: LockMode | null
+  /** Of a semaphore. */
+  readonly permits: number | null
+  /** Permits in use; of a lock the holds. */
+  readonly used: number
+  readonly holders: readonly SnapshotHolder[]
+  /** May be more than `holders` lists. */
+  readonly holderCount: number
+  /** In the order in which they are served. */
+  readonly waiters: readonly SnapshotWaiter[]
+  readonly waiterCount: number
+  readonly lastToken: number
+  readonly acquisitions: number
+  /** Requests that had to wait, or were refused because it was held. */
+  readonly contended: number
+  readonly timeouts: number
+  readonly aborts: number
+  readonly forced: number
+  readonly recoveries: number
+  readonly deadlocks: number
+  /** From request to grant. */
+  readonly wait: SnapshotTimes
+  /** From grant to the end of the hold. */
+  readonly hold: SnapshotTimes
+  /** The newest ten at most, the newest last. */
+  readonly events: readonly SnapshotEvent[]
+  /** The name with digits, hexadecimal numbers and UUIDs as `*`: few names for many locks. */
+  readonly class: string
+  /** Only of a send lock. */
+  readonly send: SnapshotSend | null
+}
+
+/** A hold. */
+export interface SnapshotHolder {
+  readonly pid: number | null
+  readonly threadId: number | null
+  /** {@link SnapshotThread.name} */
+  readonly thread: string | null
+  readonly layer: string | null
+  readonly label: string | null
+  readonly token: number | null
+  readonly mode: LockMode
+  readonly weight: number
+  readonly since: string | null
+  readonly heldMs: number | null
+  readonly command: string | null
+  /** Whether its process lives; null when nobody knows. */
+  readonly alive: boolean | null
+  /** A process without chainlock, seen in the kernel's list of locks. */
+  readonly foreign: boolean
+  /** The id of the lock that it waits for meanwhile. */
+  readonly waitsFor: string | null
+}
+
+/** A request that waits. */
+export interface SnapshotWaiter {
+  /** 1 is served next. */
+  readonly position: number
+  readonly pid: number | null
+  readonly threadId: number | null
+  readonly thread: string | null
+  readonly layer: string | null
+  readonly label: string | null
+  readonly mode: LockMode
+  readonly weight: number
+  readonly since: string | null
+  readonly waitedMs: number | null
+  /** What is left until it gives up. */
+  readonly deadlineMs: number | null
+  readonly priority: number
+  readonly foreign: boolean
+  /** The tokens of the holds, of the same process, inside of which it was asked for. */
+  readonly insideOf: readonly number[]
+}
+
+/** `status`: of an entry of the process registry. */
+export type SnapshotEventKind =
+  | 'acquired'
+  | 'released'
+  | 'blocked'
+  | 'waiting'
+  | 'timed_out'
+  | 'aborted'
+  | 'overdue'
+  | 'forced'
+  | 'recovered'
+  | 'stolen'
+  | 'deadlock'
+  | 'order'
+  | 'downgraded'
+  | 'upgraded'
+  | 'refused'
+  | 'failed'
+  | 'lost'
+  | 'status'
+
+/** Something that happened to a lock. */
+export interface SnapshotEvent {
+  readonly at: string
+  readonly atMs: number
+  readonly kind: SnapshotEventKind
+  readonly layer: string | null
+  readonly label: string | null
+  readonly threadId: number | null
+  readonly token: number | null
+  /** How long it was held, or waited for. */
+  readonly spanMs: number | null
+  /** Who was in the way, or why. */
+  readonly other: string | null
+}
+
+/** Durations. Percentiles are at most 6.25 % too high. */
+export interface SnapshotTimes {
+  readonly count: number
+  readonly totalMs: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+  /** With `{ all: true }`: upper edge in ms, and how many durations are at most that long. */
+  readonly buckets?: readonly (readonly [number, number])[]
+}
+
+/** What only a send lock has. */
+export interface SnapshotSend {
+  readonly cooldownMs: number
+  readonly cooldownLeftMs: number
+  readonly timeoutMs: number
+  readonly forceAfterMs: number
+  /** Until the hold is overdue, negative when it is; null when it is free. */
+  readonly dueTimeoutMs: number | null
+  /** Until the hold is taken away; null when it is free. */
+  readonly dueForceMs: number | null
+  readonly duplicatesSuppressed: number
+  readonly blockedHeld: number
+  readonly blockedCooldown: number
+  readonly refusedUnknownLayer: number
+  readonly layers: readonly SnapshotLayer[]
+  readonly overdue: number
+  readonly lateReleases: number
+}
+
+/** One layer's counts at a send lock. */
+export interface SnapshotLayer {
+  readonly layer: string
+  readonly acquisitions: number
+  readonly releases: number
+  readonly blocked: number
+  readonly forced: number
+}
+
+/** A process that could not be looked at. */
+export interface SnapshotUnseen {
+  readonly pid: number
+  readonly command: string | null
+  /** `permission`, `other_pid_namespace`, `version`, `no_table`, `gone` or `torn`. */
+  readonly reason: string
+  /** What helps. */
+  readonly advice: string
+}
+
+/**
+ * Looks at the locks of every process of this user, or of one: the data behind `chainlock status` and every other
+ * view. Other processes are read in their own memory and do not notice; they may be blocked or stopped. Nothing is
+ * changed and nothing waits; a hundred processes take some ten milliseconds. The JSON schema is
+ * docs/formats/snapshot.schema.json.
+ *
+ * @throws {ChainlockError} `ERR_LOCK_INVALID_ARGUMENT`, `ERR_LOCK_UNKNOWN_OPTION`.
+ *
+ * @example
+ * const { ok, verdict, locks } = snapshot({ pid: process.pid })
+ * if (!ok) console.error(verdict[0].sentence)
+ * for (const { name, holders, waiterCount } of locks) console.log(name, holders[0]?.layer, waiterCount)
+ */
+export function snapshot(options?: SnapshotOptions): Snapshot
+
 // ── Errors ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** The stable codes. */

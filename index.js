@@ -90,6 +90,7 @@ later(FILES, () => require('./lib/files'))
 later(['updateFile', 'updateFileSync'], () => require('./lib/files/update'))
 later(['retry'], () => require('./lib/retry'))
 later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLockSync'], () => require('./lib/stale'))
+later(['snapshot'], () => require('./lib/snapshot'))
 
 // Never run: for Node's ESM loader, which reads names off plain text only.
 0 && (module.exports = {
@@ -101,4 +102,6 @@ later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLo
   writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync, updateFile, updateFileSync,
   // @ts-ignore
   retry, detectStaleLock, detectStaleLockSync, clearStaleLock, clearStaleLockSync,
+  // @ts-ignore
+  snapshot,
 })

@@ -1,18 +1,8 @@
-// Text for terminals: cleaning, widths, columns, durations, colours and signs.
+// Text for terminals: widths, columns, colours and signs; cleaning and durations come along.
 // @ts-check
 'use strict'
 
-// The characters that `src/name.rs` keeps off screens, and halves of characters.
-const UNPRINTABLE =
-  /[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]|\p{Cs}/gu
-
-/**
- * A text from outside, with nothing in it that moves a cursor, hides or reorders text, or forges a line.
- * @param {string} text
- */
-function clean(text) {
-  return text.replace(UNPRINTABLE, '\ufffd')
-}
+const { clean, duration } = require('../snapshot/words')
 
 /** @type {Intl.Segmenter | undefined} */
 let segmenter
@@ -70,36 +60,6 @@ function cut(text, columns, mark = '…') {
     kept += grapheme
   }
   return kept + mark
-}
-
-/**
- * A time span in two units at most: '0.4ms', '12ms', '4.1s', '5m12s', '3h7m', '2d4h'.
- * @param {number | null} ms
- * @returns {string}
- */
-function duration(ms) {
-  if (ms === null || !Number.isFinite(ms)) return '–'
-  if (ms < 0) return `-${duration(-ms)}`
-  if (ms < 9.95) return `${Number(ms.toFixed(1))}ms`
-  if (ms < 999.5) return `${Math.round(ms)}ms`
-  if (ms < 9_950) return `${Number((ms / 1_000).toFixed(1))}s`
-  const seconds = Math.round(ms / 1_000)
-  if (seconds < 60) return `${seconds}s`
-  if (seconds < 3_600) return two(seconds, 60, 'm', 1, 's')
-  if (seconds < 86_400) return two(seconds, 3_600, 'h', 60, 'm')
-  return two(seconds, 86_400, 'd', 3_600, 'h')
-}
-
-/**
- * @param {number} seconds
- * @param {number} large
- * @param {string} largeUnit
- * @param {number} small
- * @param {string} smallUnit
- */
-function two(seconds, large, largeUnit, small, smallUnit) {
-  const rest = Math.floor((seconds % large) / small)
-  return `${Math.floor(seconds / large)}${largeUnit}${rest > 0 ? `${rest}${smallUnit}` : ''}`
 }
 
 // ── Colours ──────────────────────────────────────────────────────────────────────────────────────────

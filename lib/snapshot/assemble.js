@@ -1,0 +1,66 @@
+// From what was read to a snapshot. Nothing is read here, so that tests can put in what they like.
+// @ts-check
+'use strict'
+
+const { hostLocks } = require('./hosts')
+const { locksOf } = require('./locks')
+const { isoOf, processView } = require('./processes')
+const { judge } = require('./verdicts')
+
+/** What helps when a process cannot be looked at. @type {Record<string, string>} */
+const ADVICE = {
+  permission: 'it belongs to another user, or forbids being read: run chainlock as that user, or as root',
+  other_pid_namespace: 'it runs in another container: run chainlock inside of it',
+  version: 'it runs another version of chainlock, whose table this one cannot read: use the chainlock of that project',
+  no_table: 'there is no chainlock in it, or its system cannot show its table to others',
+  gone: 'it has ended',
+  torn: 'it changed all the time while it was read: look again',
+}
+
+/**
+ * @param {{
+ *   look: { processes: any[], unseen: any[] },
+ *   files: any[],
+ *   facts: any[],
+ *   onlyPid: number | null,
+ *   all: boolean,
+ *   takenAtMs: number,
+ *   tookMs: () => number,
+ * }} read `look`, `files` and `facts` as the native code tells them.
+ * @returns {import('../../index').Snapshot}
+ */
+function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
+  const factsOf = new Map(facts.map((fact) => [fact.pid, fact]))
+  const processes = look.processes.map((process) => processView(process, factsOf.get(process.pid), takenAtMs))
+  const views = new Map(processes.map((process) => [process.pid, process]))
+  const known = look.processes.flatMap((process, index) => locksOf(process, processes[index], takenAtMs))
+  const ofHost = hostLocks(files, known.filter((lock) => lock.scope === 'host'), views, takenAtMs)
+  const locks = [...known.filter((lock) => lock.scope !== 'host'), ...ofHost]
+  const seen = {
+    processes,
+    locks: locks.filter((lock) => isAbout(lock, onlyPid) && (all || isShown(lock))),
+    leases: /** @type {const} */ ([]),
+    unseen: look.unseen.map(unseenView),
+  }
+  const verdict = judge({ ...seen, takenAtMs })
+  const takenAt = /** @type {string} */ (isoOf(takenAtMs))
+  return { schema: 1, takenAt, takenAtMs, tookMs: tookMs(), ok: verdict.every(({ level }) => level !== 'bad'), verdict, ...seen }
+}
+
+/** @param {import('./locks').OpenLock} lock @param {number | null} pid */
+function isAbout(lock, pid) {
+  if (pid === null || lock.pid === pid) return true
+  return [...lock.holders, ...lock.waiters].some((one) => one.pid === pid)
+}
+
+/** A send lock is always shown; of others only where something is going on. @param {import('./locks').OpenLock} lock */
+function isShown(lock) {
+  return lock.state !== 'free' || lock.holderCount > 0 || lock.waiterCount > 0 || (lock.kind === 'send' && lock.scope === 'process')
+}
+
+/** @param {any} one @returns {import('../../index').SnapshotUnseen} */
+function unseenView({ pid, command, reason }) {
+  return { pid, command: command ?? null, reason, advice: ADVICE[reason] ?? 'chainlock doctor looks further' }
+}
+
+module.exports = { assemble }
