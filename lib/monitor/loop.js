@@ -83,8 +83,7 @@ async function runScreen(source, how) {
   let state = firstState()
   /** @type {Picture | null} */
   let picture = null
-  /** @type {Promise<import('./web/server').Page> | null} */
-  let page = null
+  const web = { page: /** @type {Promise<import('./web/server').Page> | null} */ (null) }
   const screen = new Screen(how.stdin, how.stdout, {
     onKeys: (text) => keysOf(text).forEach(onKey),
     onResize: show,
@@ -104,17 +103,17 @@ async function runScreen(source, how) {
     if (next === 'quit') return stop.abort()
     if (next === 'suspend') return screen.suspend()
     if (next === 'redraw') screen.redraw()
-    else if (next === 'web') return void toggleWeb()
+    else if (next === 'web') return void openWeb()
     else state = next
     show()
   }
 
-  async function toggleWeb() {
-    page ??= how.openPage(watch)
+  async function openWeb() {
+    web.page ??= how.openPage(watch)
     try {
-      state = { ...state, note: `page: ${(await page).url}` }
+      state = { ...state, note: `page: ${(await web.page).url}` }
     } catch (error) {
-      page = null
+      web.page = null
       state = { ...state, note: `no page: ${clean(/** @type {Error} */ (error).message)}` }
     }
     show()
@@ -124,13 +123,13 @@ async function runScreen(source, how) {
   try {
     await every(intervalMs, stop.signal, async () => {
       const next = await watch.next()
-      if (page !== null) page.then((open) => open.show(next)).catch(() => {})
+      web.page?.then((page) => page.show(next)).catch(() => {})
       if (!state.paused) picture = next
       show()
     })
   } finally {
     screen.close()
-    if (page !== null) await page.then((open) => open.close()).catch(() => {})
+    await web.page?.then((page) => page.close()).catch(() => {})
   }
 }
 
