@@ -66,8 +66,9 @@ class Recorder {
     /** @type {(RecentEvent & { pid: number | null, lock: string | null })[]} */
     const fresh = []
     for (const lock of snapshot.locks) {
-      this.takePresent(lock, now)
+      // What has ended comes before what lasts: a stretch of time continues the last one of its kind.
       this.takeEvents(lock, fresh)
+      this.takePresent(lock, now)
     }
     this.remember(fresh)
     this.sample(snapshot)
@@ -134,21 +135,21 @@ class Recorder {
     const key = `${pid} ${name}`
     let track = this.tracks.get(key)
     if (track === undefined) {
-      track = { key, name, pid, spans: [], lastMs: 0 }
+      track = { key, name, pid, spans: [], lastMs: 0, latest: new Map() }
       this.tracks.set(key, track)
     }
     track.lastMs = Math.max(track.lastMs, toMs)
-    const { spans } = track
-    for (let index = spans.length - 1; index >= 0 && index >= spans.length - 16; index -= 1) {
-      const span = spans[index]
-      if (span === undefined || span.kind !== kind || span.lockId !== lock.id) continue
-      if (fromMs > span.toMs + TOUCHING_MS || toMs < span.fromMs - TOUCHING_MS) continue
-      span.fromMs = Math.min(span.fromMs, fromMs)
-      span.toMs = Math.max(span.toMs, toMs)
+    const kindAndLock = `${kind} ${lock.id}`
+    const latest = track.latest.get(kindAndLock)
+    if (latest && fromMs <= latest.toMs + TOUCHING_MS && toMs >= latest.fromMs - TOUCHING_MS) {
+      latest.fromMs = Math.min(latest.fromMs, fromMs)
+      latest.toMs = Math.max(latest.toMs, toMs)
       return
     }
-    spans.push({ kind, lockId: lock.id, lock: lock.name, fromMs, toMs })
-    if (spans.length > MAX_SPANS) spans.shift()
+    const span = { kind, lockId: lock.id, lock: lock.name, fromMs, toMs }
+    track.spans.push(span)
+    if (!latest || latest.toMs < toMs) track.latest.set(kindAndLock, span)
+    if (track.spans.length > MAX_SPANS) track.spans.shift()
   }
 
   /** @private @param {(RecentEvent & { pid: number | null, lock: string | null })[]} events */
@@ -167,10 +168,12 @@ class Recorder {
   /** @private @param {number} now @param {Snapshot} snapshot */
   forget(now, snapshot) {
     while (this.samples.length > 1 && /** @type {any} */ (this.samples[1]).atMs <= now - MINUTE) this.samples.shift()
+    const oldestMs = now - this.keepMs
     for (const [key, track] of this.tracks) {
-      if (track.lastMs < now - this.keepMs) this.tracks.delete(key)
-      else if ((track.spans[0]?.toMs ?? now) < now - this.keepMs) {
-        track.spans = track.spans.filter((span) => span.toMs >= now - this.keepMs)
+      if (track.lastMs < oldestMs) this.tracks.delete(key)
+      else if ((track.spans[0]?.toMs ?? now) < oldestMs) {
+        track.spans = track.spans.filter((span) => span.toMs >= oldestMs)
+        for (const [lock, span] of track.latest) if (span.toMs < oldestMs) track.latest.delete(lock)
       }
     }
     if (this.tracks.size > MAX_TRACKS) {

@@ -26,8 +26,18 @@ export interface Track {
   key: string
   name: string
   pid: number | null
-  spans: { kind: SpanKind; lockId: string; lock: string | null; fromMs: number; toMs: number }[]
+  spans: TrackSpan[]
   lastMs: number
+  /** The last one of each kind and lock, which goes on for as long as it is seen. */
+  latest: Map<string, TrackSpan>
+}
+
+export interface TrackSpan {
+  kind: SpanKind
+  lockId: string
+  lock: string | null
+  fromMs: number
+  toMs: number
 }
 
 export interface Contention {
