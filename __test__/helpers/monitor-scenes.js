@@ -63,15 +63,15 @@ function snapshot(more = {}) {
 }
 
 /** A send lock held for five minutes by a thread whose loop is silent, and a host lock with readers. */
-function stuck(takenAtMs = AT) {
-  const since = AT - 312_000
+function stuck(takenAtMs = AT, at = AT) {
+  const since = at - 312_000
   const heldMs = takenAtMs - since
   const send = lock('send', {
     kind: 'send',
     holders: [holder({ layer: 'agent', threadId: 3, thread: 'w3', token: 1841, heldMs })],
     waiters: [
-      waiter(1, { layer: 'controller', threadId: 0, thread: 'main', waitedMs: takenAtMs - AT + 291_000, deadlineMs: 9_000 }),
-      waiter(2, { layer: 'fallback', waitedMs: takenAtMs - AT + 250_000 }),
+      waiter(1, { layer: 'controller', threadId: 0, thread: 'main', waitedMs: takenAtMs - at + 291_000, deadlineMs: 9_000 }),
+      waiter(2, { layer: 'fallback', waitedMs: takenAtMs - at + 250_000 }),
     ],
     acquisitions: 128, contended: 41, timeouts: 1, lastToken: 1841, wait: times(41, 12, 4_100, 291_000), hold: times(127, 40, 900, 12_000),
     send: sendBlock({ dueForceMs: 288_000, overdue: 1 }),
@@ -79,8 +79,8 @@ function stuck(takenAtMs = AT) {
       event(since - 46_000, 'released', { layer: 'controller', threadId: 0, token: 1839, spanMs: 4_000 }),
       event(since - 2_000, 'released', { layer: 'controller', threadId: 0, token: 1840, spanMs: 4_000 }),
       event(since, 'acquired', { layer: 'agent', threadId: 3, token: 1841, spanMs: 2_000 }),
-      event(AT - 291_000, 'waiting', { layer: 'controller', threadId: 0, other: 'agent' }),
-      event(AT - 12_000, 'overdue', { layer: 'agent', threadId: 3, token: 1841, spanMs: 300_000 }),
+      event(at - 291_000, 'waiting', { layer: 'controller', threadId: 0, other: 'agent' }),
+      event(at - 12_000, 'overdue', { layer: 'agent', threadId: 3, token: 1841, spanMs: 300_000 }),
     ],
   })
   const index = lock('index', {

@@ -31,8 +31,8 @@ function name(text) {
 function partsOf({ snapshot, health, growth, trees, recent }) {
   const now = snapshot.takenAtMs
   return {
-    verdict: snapshot.verdict.slice(0, 20).map(({ rule, level, sentence, evidence, next }) => {
-      return { rule, level, sentence: clean(sentence), evidence: evidence.slice(0, 10).map(clean), next: next === null ? null : clean(next) }
+    verdict: snapshot.verdict.slice(0, 20).map(({ rule, level, lockId, pid, sentence, evidence, next }) => {
+      return { key: `${rule} ${lockId} ${pid}`, rule, level, sentence: clean(sentence), evidence: evidence.slice(0, 10).map(clean), next: next === null ? null : clean(next) }
     }),
     counts: { processes: snapshot.processes.length, locks: snapshot.locks.length, leases: snapshot.leases.length },
     health,
