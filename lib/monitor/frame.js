@@ -14,7 +14,7 @@ const MORE_STYLES = { selected: '7', hold: '36', wait: '33', cooldown: '34' }
 /** Letters that are written from right to left. */
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u
 /** Keep such a text from reordering what stands beside it; a terminal gives them no column. */
-const ISOLATE = '\u2068'
+const ISOLATE = '\u2066'
 const END_ISOLATE = '\u2069'
 /** A name is shown up to here and full only in JSON. */
 const MAX_SHOWN = 64
@@ -25,8 +25,8 @@ function span(text, style) {
 }
 
 /** A name from outside, as long as one is shown. @param {string | null} text @param {string} instead */
-function shown(text, instead) {
-  return text === null ? instead : cut(clean(text), MAX_SHOWN)
+function shown(text, instead, most = MAX_SHOWN) {
+  return text === null ? instead : cut(clean(text), most)
 }
 
 /** @param {Line} line */
@@ -166,7 +166,7 @@ function paint(line, colour) {
   let painted = ''
   for (const { text, style } of line) {
     if (text === '') continue
-    const safe = RIGHT_TO_LEFT.test(text) ? ISOLATE + text + END_ISOLATE : text
+    const safe = RIGHT_TO_LEFT.test(text) ? text.replace(/^.*\S/u, `${ISOLATE}$&${END_ISOLATE}`) : text
     painted += style === undefined ? safe : styled(safe, style, colour)
   }
   return painted.trimEnd()

@@ -15,6 +15,8 @@ const { counted, ordinal } = require('./words')
 const CELLS = { hold: '█', wait: '▒', cooldown: '░', idle: '▁' }
 const ASCII_CELLS = { hold: '#', wait: '+', cooldown: '.', idle: '_' }
 const MAX_TITLE = 20
+/** In a tree a name leaves room for what is said of it. */
+const MAX_IN_TREE = 28
 
 /**
  * @param {Picture} picture @param {Size} size
@@ -93,7 +95,7 @@ function contains(node, lockId) {
  */
 function branch(node, indent, ascii, lines, rows, isRoot = true) {
   const signs = glyphs(ascii)
-  const name = shorten(node.lock, '(no name)')
+  const name = shorten(node.lock, '(no name)', MAX_IN_TREE)
   if (isRoot) lines.push([...holderSpans(node), span(` ${ascii ? '-' : '─'} holds `), span(name, 'strong'), ...circleSpans(node)])
   if (node.again) return
   node.waiters.forEach((waiter, index) => {
@@ -103,7 +105,7 @@ function branch(node, indent, ascii, lines, rows, isRoot = true) {
     const left = deadlineMs === null ? '' : `  ${duration(deadlineMs)} left`
     lines.push([
       span(`${indent}${isLast ? signs.last : signs.branch} `, 'dim'),
-      span(shorten(who, '')),
+      span(shorten(who, '', MAX_IN_TREE)),
       span(`${where === null ? '' : ` ${where}`}  ${ordinal(position)}  ${duration(waitedMs)}${left}`, 'dim'),
     ])
     const below = indent + (isLast ? '   ' : `${pad(signs.pipe, 3)}`)
@@ -112,7 +114,7 @@ function branch(node, indent, ascii, lines, rows, isRoot = true) {
       lines.push([
         span(`${below}${signs.last} `, 'dim'),
         span('holds '),
-        span(shorten(held.lock, '(no name)'), 'strong'),
+        span(shorten(held.lock, '(no name)', MAX_IN_TREE), 'strong'),
         span(held.again ? '  (above)' : `  ${counted(held.waiterCount, 'waiter')}`, 'dim'),
         ...circleSpans(held),
       ])
@@ -127,7 +129,7 @@ function holderSpans({ holders, holderCount }) {
   const [first] = holders
   if (first === undefined) return [span('nobody')]
   const more = holderCount > 1 ? ` +${holderCount - 1}` : ''
-  return [span(shorten(first.who, ''), 'strong'), span(`${first.where === null ? '' : ` ${first.where}`}${more}`)]
+  return [span(shorten(first.who, '', MAX_IN_TREE), 'strong'), span(`${first.where === null ? '' : ` ${first.where}`}${more}`)]
 }
 
 /** @param {WaitNode} node @returns {Line} */
