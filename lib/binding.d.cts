@@ -248,6 +248,12 @@ export declare function locksText(number: number, text: number): string
  */
 export declare function lookAt(pid: number | undefined | null, all: boolean): string
 
+/**
+ * Every lock file in the user's private folder, and those of the given paths (a list in JSON), read and not
+ * touched: `{ kind: 'host' | 'send', path, name, skipped?, … }`, a list in JSON.
+ */
+export declare function lookAtHostLocks(pathsJson: string): string
+
 /** Why the hold with that token was taken away by force; nothing when it was not, or long ago. */
 export declare function lostReason(token: number): string | null
 
@@ -348,6 +354,9 @@ export interface ProcessChanges {
   numbers: Float64Array
   texts: string
 }
+
+/** What the system tells of processes, given by a list of pids in JSON; those that nobody has are left out. */
+export declare function processFacts(pidsJson: string): string
 
 /** What is known or wanted of a process; the caller has checked the lengths of id, name, kind and signal. */
 export interface ProcessFacts {
@@ -493,6 +502,12 @@ export declare function settle(number: number): boolean
 export declare function settleFile(path: Buffer, how: FileHow): Promise<FileTrouble | null>
 
 export declare function settleFileSync(path: Buffer, how: FileHow): FileTrouble | null
+
+/**
+ * The threads of this process that have chainlock loaded: `{ threadId, nativeId, silentMs }`, a list in JSON;
+ * `silentMs` is `null` for an event loop that is idle, and for one of which nothing is known.
+ */
+export declare function silences(): string
 
 export declare function statusJson(number: number): string
 
