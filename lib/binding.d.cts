@@ -239,6 +239,12 @@ export declare function lockStatus(number: number, name?: string | undefined | n
 /** A text whose number a call or a delivery gave, once. */
 export declare function locksText(number: number, text: number): string
 
+/**
+ * Every lock file in the user's private folder, and those of the given paths (a list in JSON), read and not
+ * touched: `{ kind: 'host' | 'send', path, name, skipped?, … }`, a list in JSON.
+ */
+export declare function lookAtHostLocks(pathsJson: string): string
+
 /** Why the hold with that token was taken away by force; nothing when it was not, or long ago. */
 export declare function lostReason(token: number): string | null
 
@@ -320,6 +326,9 @@ export interface OwnIdentity {
   timeNamespace: number
 }
 
+/** What the system tells of processes, given by a list of pids in JSON; those that nobody has are left out. */
+export declare function processFacts(pidsJson: string): string
+
 /** The raw `request` for several read/write locks: all of them or none. */
 export declare function requestAll(number: number, targets: Array<string>, weights: Array<number>, timeoutMs: number, priority: number, flags: number, ancestors: number, label?: string | undefined | null, className?: string | undefined | null): number
 
@@ -397,6 +406,12 @@ export declare function settle(number: number): boolean
 export declare function settleFile(path: Buffer, how: FileHow): Promise<FileTrouble | null>
 
 export declare function settleFileSync(path: Buffer, how: FileHow): FileTrouble | null
+
+/**
+ * The threads of this process that have chainlock loaded: `{ threadId, nativeId, silentMs }`, a list in JSON;
+ * `silentMs` is `null` for an event loop that is idle, and for one of which nothing is known.
+ */
+export declare function silences(): string
 
 export declare function statusJson(number: number): string
 
