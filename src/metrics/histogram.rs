@@ -101,7 +101,8 @@ impl Histogram {
         let mut found = [f64::INFINITY; N];
         let (mut seen, mut next) = (0, 0);
         for (index, bucket) in self.buckets.iter().enumerate() {
-            seen += bucket.get();
+            // Wrapping, because what is read may be another process's, or garbage.
+            seen = bucket.get().wrapping_add(seen);
             while next < N && seen >= ranks[next] {
                 found[next] = (upper_edge(index) + 1) as f64 / 1_000.0;
                 next += 1;
