@@ -88,6 +88,7 @@ later(['hostLocked'], () => require('./lib/host/decorator'))
 const FILES = ['writeFileAtomic', 'writeFileAtomicSync', 'appendFileAtomic', 'appendFileAtomicSync']
 later(FILES, () => require('./lib/files'))
 later(['updateFile', 'updateFileSync'], () => require('./lib/files/update'))
+later(['registry'], () => require('./lib/registry'))
 later(['retry'], () => require('./lib/retry'))
 later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLockSync'], () => require('./lib/stale'))
 later(['snapshot'], () => require('./lib/snapshot'))
@@ -101,6 +102,8 @@ later(['metrics', 'metricsHandler', 'collectInto'], () => require('./lib/prometh
   hostLock, withLocks, hostLocked,
   // @ts-ignore
   writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync, updateFile, updateFileSync,
+  // @ts-ignore
+  registry,
   // @ts-ignore
   retry, detectStaleLock, detectStaleLockSync, clearStaleLock, clearStaleLockSync,
   // @ts-ignore

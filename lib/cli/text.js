@@ -7,9 +7,12 @@ const { clean, duration } = require('../snapshot/words')
 /** @type {Intl.Segmenter | undefined} */
 let segmenter
 
+/** Letters, punctuation, arrows, lines and blocks that take one column each and join with nothing. */
+const SINGLE = /^[\x20-\x7e\xa1-\xac\xae-\u02ff\u2010-\u2027\u2190-\u21ff\u2500-\u259f]*$/
+
 /** @param {string} text @returns {string[]} What a reader sees as single characters. */
 function graphemes(text) {
-  if (/^[\x20-\x7e]*$/.test(text)) return text.split('')
+  if (SINGLE.test(text)) return text.split('')
   segmenter ??= new Intl.Segmenter(undefined, { granularity: 'grapheme' })
   return Array.from(segmenter.segment(text), ({ segment }) => segment)
 }
@@ -21,16 +24,22 @@ const WIDE = new RegExp(
   'u',
 )
 
-/** @param {string} grapheme */
+/**
+ * Terminals disagree about what joins: a flag or a syllable is two columns here and four there. The larger counts, so
+ * that no line is wider than it is taken for.
+ * @param {string} grapheme
+ */
 function graphemeWidth(grapheme) {
-  if (grapheme.length === 1 && grapheme >= ' ' && grapheme <= '~') return 1
-  if (/^\p{M}+$/u.test(grapheme)) return 0
-  return WIDE.test(grapheme) ? 2 : 1
+  let columns = 0
+  for (const character of grapheme) {
+    if (!/^[\p{Mn}\p{Me}\u1160-\u11ff]$/u.test(character)) columns += WIDE.test(character) ? 2 : 1
+  }
+  return grapheme.includes('\ufe0f') ? Math.max(2, columns) : columns
 }
 
 /** How many columns of a terminal a cleaned text takes. @param {string} text */
 function width(text) {
-  if (/^[\x20-\x7e]*$/.test(text)) return text.length
+  if (SINGLE.test(text)) return text.length
   return graphemes(text).reduce((sum, grapheme) => sum + graphemeWidth(grapheme), 0)
 }
 
