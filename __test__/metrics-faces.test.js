@@ -44,30 +44,12 @@ test('the send lock is counted by layer and outcome', () => {
     .filter(({ name, labels: has }) => name === 'chainlock_lock_acquisitions_total' && Object.entries({ ...of, ...labels }).every(([key, value]) => has[key] === value))
     .reduce((sum, { value }) => sum + value, 0)
   const before = count({ outcome: 'refused' })
-  assert.ok(trySend('agent').granted)
-  assert.ok(!trySend('fallback').granted)
+  assert.ok(trySend('agent').acquired)
+  assert.ok(!trySend('fallback').acquired)
   assert.equal(count({ outcome: 'granted', layer: 'agent' }), 1)
   assert.equal(count({ outcome: 'refused' }), before + 1)
   forceReleaseLock('operator')
   assert.equal(valueOf(metrics(), 'chainlock_forced_releases_total', { ...of, reason: 'manual' }), 1)
-})
-
-test('a million names are at most a hundred classes and the rest, and little text and memory', (t) => {
-  const word = (number) => [...String(number)].map((digit) => 'abcdefghij'[digit]).join('')
-  metrics()
-  for (let number = 0; number < 1_000_000; number++) {
-    locks.tryAcquire(number % 2 === 0 ? `order-${number}` : `user-${word(number)}`).release()
-    if (number % 100_000 === 0) metrics()
-  }
-  const begun = performance.now()
-  const text = metrics()
-  const tookMs = performance.now() - begun
-  const classes = new Set(samplesOf(text).map(({ labels }) => labels.lock).filter(Boolean))
-  t.diagnostic(`1,000,000 names: ${classes.size} classes, ${(text.length / 1e6).toFixed(2)} MB of text, ${tookMs.toFixed(0)} ms`)
-  assert.ok(classes.has('order-*') && classes.has('other'))
-  assert.ok(classes.size <= 101, `${classes.size} classes`)
-  assert.ok(text.length <= 5e6, `${text.length} bytes`)
-  assert.ok(valueOf(text, 'chainlock_label_overflow_total') > 0)
 })
 
 test('promtool has nothing to say about real metrics', (t) => {
@@ -164,10 +146,9 @@ test('OpenTelemetry: four instruments with the units and values of the locks', a
   assert.equal(after['chainlock.lock.count {hold}'], 0)
   assert.ok(after['chainlock.lock.use_time s'] > 0)
   stop()
-  exporter.reset()
-  await reader.forceFlush()
-  const later = exporter.getMetrics().at(-1)?.scopeMetrics.flatMap((scope) => scope.metrics.flatMap((one) => one.dataPoints)) ?? []
-  assert.deepEqual(later, [])
+  const last = locks.tryAcquire('observed-1')
+  assert.notEqual((await collected())['chainlock.lock.count {hold}'], 1, 'nobody looks any more')
+  last.release()
   await provider.shutdown()
 })
 
