@@ -7,7 +7,9 @@
  *
  * @packageDocumentation
  */
+import type { ChildProcess } from 'node:child_process'
 import type { EventEmitter } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 
 // ── Words ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -1927,6 +1929,150 @@ export function clearStaleLock(path: string, options?: StaleLockOptions): Promis
 /** As {@link clearStaleLock}; meanwhile the event loop stands still. */
 export function clearStaleLockSync(path: string, options?: StaleLockOptions): ClearedLockReport
 
+// ── Processes ────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * What a registered process is. It begins as `pending`; `running` and `stopped` may follow each other; `failed` and
+ * `success` are final.
+ */
+export type RegistryStatus = 'pending' | 'running' | 'stopped' | 'failed' | 'success'
+
+/**
+ * What is known of a process before it runs. Control, bidirectional and invisible characters of every text are
+ * replaced by U+FFFD. A longer id, name or kind is an error; a longer command, directory or list of arguments is cut,
+ * and ends in `…`. All of it can be seen by every process of the user: keep secrets out of it.
+ */
+export interface RegistryDescription {
+  /** What to call it: 1 to 64 bytes, unlike that of any other registered process. */
+  id: string
+  /** What to show of it, 1 to 64 bytes. Default: the id. */
+  name?: string
+  /** The program, at most 512 bytes. */
+  command?: string
+  /** Its arguments, together at most 1,024 bytes, each counted with one more. */
+  args?: readonly string[]
+  /** Where it runs, at most 512 bytes. */
+  dir?: string
+  /** What it is, for {@link ProcessRegistry.list}: 1 to 32 bytes, such as `'build'`. */
+  kind?: string
+  /** Its pid, where it is known. */
+  pid?: number
+}
+
+/** What {@link ProcessRegistry.update} changes; what is missing stays. */
+export interface RegistryPatch extends Partial<Omit<RegistryDescription, 'id'>> {
+  /** Why it is as it is, in words: at most 128 bytes; more is cut. */
+  reason?: string
+}
+
+/**
+ * One state of a process, whole and frozen: all of it is of one moment. Times are milliseconds since 1970; what is not
+ * known, or has not happened, is null.
+ */
+export interface RegistryEntry {
+  readonly id: string
+  readonly name: string
+  readonly command: string | null
+  readonly args: readonly string[]
+  readonly dir: string | null
+  readonly kind: string | null
+  readonly pid: number | null
+  readonly status: RegistryStatus
+  readonly exitCode: number | null
+  readonly signal: NodeJS.Signals | null
+  /** Why it failed, where somebody has said. `thread_exit`: the thread that had registered it ended before. */
+  readonly reason: string | null
+  readonly registeredAt: number
+  /** When it first was `running`. */
+  readonly startedAt: number | null
+  /** When it became `failed` or `success`. */
+  readonly endedAt: number | null
+  readonly updatedAt: number
+  /** The thread that registered it; 0 is the main thread. */
+  readonly threadId: number
+  /** How many states it has had, from 1. */
+  readonly revision: number
+}
+
+/** What happened to a process, as {@link ProcessRegistry.subscribe} tells it. */
+export interface RegistryChange {
+  readonly type: 'registered' | 'changed' | 'removed'
+  /** Its state after the change; its last one when it was removed. */
+  readonly entry: RegistryEntry
+  /** How many changes before this one were not told, because this thread had 10,000 to hear already. Nearly always 0. */
+  readonly missed: number
+}
+
+/**
+ * The processes of a program: who was started, and what became of it. One registry for all threads, 16,384 processes
+ * at most, which other processes of the user can see (`registry` of `snapshot()`).
+ *
+ * A state is never changed but replaced: readers see one or the other, and wait for nobody. Of changes that meet, none
+ * is lost. When a thread ends, what it has registered and not finished becomes `failed`, with the reason
+ * `thread_exit`.
+ */
+export interface ProcessRegistry {
+  /**
+   * Registers a process as `pending`. When every place is taken, the oldest finished ones are forgotten.
+   *
+   * @throws {ChainlockError} `ERR_REGISTRY_DUPLICATE_ID`; `ERR_REGISTRY_FULL` when no process is finished.
+   *
+   * @example
+   * registry.register({ id: 'build', command: 'make', args: ['-j', '2'], dir: process.cwd(), kind: 'job' })
+   * registry.setStatus('build', 'running')
+   * registry.exit('build', 0)
+   */
+  register(process: RegistryDescription): RegistryEntry
+  /**
+   * Changes what is known of a process; answers its state after that.
+   *
+   * @throws {ChainlockError} `ERR_REGISTRY_UNKNOWN_ID`, `ERR_REGISTRY_FINISHED`.
+   */
+  update(id: string, patch: RegistryPatch): RegistryEntry
+  /**
+   * Says what a process is now. Saying what it is already is a change as well.
+   *
+   * @throws {ChainlockError} `ERR_REGISTRY_UNKNOWN_ID`, `ERR_REGISTRY_FINISHED`; `ERR_REGISTRY_STATUS` for becoming
+   * `pending` again.
+   */
+  setStatus(id: string, status: RegistryStatus, options?: { reason?: string }): RegistryEntry
+  /**
+   * A process has ended: `success` with code 0, `failed` with any other and with a signal. The code is null when only
+   * a signal ended it.
+   *
+   * @throws {ChainlockError} `ERR_REGISTRY_UNKNOWN_ID`, `ERR_REGISTRY_FINISHED`.
+   */
+  exit(id: string, code: number | null, options?: { signal?: NodeJS.Signals; reason?: string }): RegistryEntry
+  /** Its state, or null for an unknown id. */
+  get(id: string): RegistryEntry | null
+  /** Its status, or null for an unknown id: about as fast as a native call can be. */
+  status(id: string): RegistryStatus | null
+  /** Every process that has all of these, in the order of registration. */
+  list(filter?: { status?: RegistryStatus; kind?: string; name?: string }): RegistryEntry[]
+  /** Forgets a process, finished or not; whether there was one. */
+  remove(id: string): boolean
+  /** Forgets every finished process; how many there were. */
+  clearFinished(): number
+  /**
+   * Tells every change that any thread makes, in the order in which they happened, from the event loop of the thread
+   * that subscribed, which it does not keep alive. Answers the function that ends it.
+   */
+  subscribe(listener: (change: RegistryChange) => void): () => void
+  /**
+   * Registers a child process and follows it: `running` with its pid, then as {@link ProcessRegistry.exit} says; a
+   * child that could not be started becomes `failed`, with the reason. It handles no error for you. Answers the id:
+   * the given one, or one made of the program's name and the pid.
+   *
+   * @throws {ChainlockError} as {@link ProcessRegistry.register}.
+   *
+   * @example
+   * const id = registry.track(spawn('make', ['-j', '2']), { kind: 'job' })
+   */
+  track(child: ChildProcess, options?: { id?: string; name?: string; kind?: string; dir?: string }): string
+}
+
+/** The process registry. */
+export const registry: ProcessRegistry
 // ── Looking from outside: the snapshot ───────────────────────────────────────────────────────────────
 
 /** Options of {@link snapshot}. */
@@ -2206,6 +2352,16 @@ export interface SnapshotSend {
   readonly blockedHeld: number
   readonly blockedCooldown: number
   readonly refusedUnknownLayer: number
+  /** Requests refused because 10,000 were waiting. */
+  readonly queueFull: number
+  /** Holds that did not end by a release: taken away, or taken back from a thread or process that ended. */
+  readonly forcedByReason: {
+    readonly manual: number
+    readonly timeout: number
+    readonly stale_timeout: number
+    readonly thread_exit: number
+    readonly process_exit: number
+  }
   readonly layers: readonly SnapshotLayer[]
   readonly overdue: number
   readonly lateReleases: number
@@ -2245,6 +2401,58 @@ export interface SnapshotUnseen {
  */
 export function snapshot(options?: SnapshotOptions): Snapshot
 
+// ── Metrics ──────────────────────────────────────────────────────────────────────────────────────────
+
+/** Options of {@link metrics}, {@link metricsHandler} and {@link collectInto}. */
+export interface MetricsOptions {
+  /** Every process of this user, together, instead of this process alone. Default false. */
+  all?: boolean
+}
+
+/**
+ * The metrics of all locks of this process as text for Prometheus (format 0.0.4). docs/metrics.md lists them. Names
+ * of locks appear as classes (`'user-17'` as `user-*`), at most 100 of them; process ids, tokens and labels of holds
+ * never appear. Counters are kept by each thread from its first call on; a thread that is asked for the first time
+ * tells what the locks have counted until then.
+ *
+ * @throws {ChainlockError} `ERR_LOCK_INVALID_ARGUMENT`, `ERR_LOCK_UNKNOWN_OPTION`.
+ *
+ * @example
+ * // Beside prom-client, without touching its register:
+ * response.end((await register.metrics()) + metrics())
+ */
+export function metrics(options?: MetricsOptions): string
+
+/**
+ * A handler for `node:http`, and for what takes such handlers (Express, Connect), that answers GET and HEAD with
+ * {@link metrics} and anything else with status 405. Whoever may ask is your server's business.
+ *
+ * @throws {ChainlockError} As {@link metrics}, when it is made.
+ *
+ * @example
+ * http.createServer(metricsHandler()).listen(9464, '127.0.0.1')
+ */
+export function metricsHandler(options?: MetricsOptions): (request: IncomingMessage, response: ServerResponse) => void
+
+/** What {@link collectInto} uses of a prom-client `Registry`. */
+export interface MetricsRegister {
+  registerMetric(metric: any): void
+  removeSingleMetric(name: string): void
+}
+
+/**
+ * Puts the metrics into a register of prom-client, which then tells them with its own. They are read when the
+ * register is read. Returns a function that takes them out again.
+ *
+ * @throws {ChainlockError} As {@link metrics}; and what the register throws when a name is taken already. Then nothing
+ *   was added.
+ *
+ * @example
+ * import { register } from 'prom-client'
+ * collectInto(register)
+ */
+export function collectInto(register: MetricsRegister, options?: MetricsOptions): () => void
+
 // ── Errors ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** The stable codes. */
@@ -2269,6 +2477,11 @@ export type ChainlockErrorCode =
   | 'ERR_LOCK_FILE_IO'
   | 'ERR_LOCK_NETWORK_FS'
   | 'ERR_LOCK_UNSUPPORTED'
+  | 'ERR_REGISTRY_FULL'
+  | 'ERR_REGISTRY_UNKNOWN_ID'
+  | 'ERR_REGISTRY_DUPLICATE_ID'
+  | 'ERR_REGISTRY_FINISHED'
+  | 'ERR_REGISTRY_STATUS'
   | 'ERR_LOCK_NATIVE_MISSING'
   | 'ERR_LOCK_VERSION_MISMATCH'
   | 'ERR_LOCK_INTERNAL'
@@ -2301,6 +2514,10 @@ export class ChainlockError extends Error {
   readonly path?: string
   /** Errors of files: what the system said, by name, such as `'ENOSPC'`. */
   readonly errno?: string
+  /** Errors of the registry: which process. */
+  readonly id?: string
+  /** `ERR_REGISTRY_FINISHED`, `ERR_REGISTRY_STATUS`: what the process is. */
+  readonly status?: RegistryStatus
   /** `ERR_LOCK_FILE_IO`: the system call that failed. */
   readonly syscall?: string
   /** `ERR_LOCK_FILE_IO`: whether the new content is in place all the same, though a loss of power may undo it. */

@@ -88,9 +88,11 @@ later(['hostLocked'], () => require('./lib/host/decorator'))
 const FILES = ['writeFileAtomic', 'writeFileAtomicSync', 'appendFileAtomic', 'appendFileAtomicSync']
 later(FILES, () => require('./lib/files'))
 later(['updateFile', 'updateFileSync'], () => require('./lib/files/update'))
+later(['registry'], () => require('./lib/registry'))
 later(['retry'], () => require('./lib/retry'))
 later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLockSync'], () => require('./lib/stale'))
 later(['snapshot'], () => require('./lib/snapshot'))
+later(['metrics', 'metricsHandler', 'collectInto'], () => require('./lib/prometheus'))
 
 // Never run: for Node's ESM loader, which reads names off plain text only.
 0 && (module.exports = {
@@ -101,7 +103,11 @@ later(['snapshot'], () => require('./lib/snapshot'))
   // @ts-ignore
   writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync, updateFile, updateFileSync,
   // @ts-ignore
+  registry,
+  // @ts-ignore
   retry, detectStaleLock, detectStaleLockSync, clearStaleLock, clearStaleLockSync,
   // @ts-ignore
   snapshot,
+  // @ts-ignore
+  metrics, metricsHandler, collectInto,
 })

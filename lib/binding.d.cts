@@ -40,6 +40,9 @@ export declare function configure(number: number, change: SettingsChange): void
 /** Changes the settings of the process. */
 export declare function configureLocks(number: number, change: LocksSettingsChange): void
 
+/** The folder of the control sockets of this user's processes. */
+export declare function controlFolder(): string
+
 /** Removes what has grown. Called when no piece is on its way. */
 export declare function dropFile(file: ExternalObject<unknown>): void
 
@@ -78,6 +81,9 @@ export interface FileTrouble {
 }
 
 export declare function findProcess(pid: number): FoundProcess
+
+/** Follows the event loop of this thread from now on. Only for Node itself, whose loop is libuv's and runs as such. */
+export declare function followLoop(): void
 
 export declare function forceRelease(number: number, reason: string): boolean
 
@@ -236,6 +242,18 @@ export declare function lockStatus(number: number, name?: string | undefined | n
 /** A text whose number a call or a delivery gave, once. */
 export declare function locksText(number: number, text: number): string
 
+/**
+ * One process, or without a pid all that this user has; with `all`, also locks that nobody holds or waits
+ * for, and every bucket of their times.
+ */
+export declare function lookAt(pid: number | undefined | null, all: boolean): string
+
+/**
+ * Every lock file in the user's private folder, and those of the given paths (a list in JSON), read and not
+ * touched: `{ kind: 'host' | 'send', path, name, skipped?, … }`, a list in JSON.
+ */
+export declare function lookAtHostLocks(pathsJson: string): string
+
 /** Why the hold with that token was taken away by force; nothing when it was not, or long ago. */
 export declare function lostReason(token: number): string | null
 
@@ -278,6 +296,13 @@ export interface OpenedLocksFace {
   calls: { tryAcquire(target: number | string, weight: number, label?: string): number; request(target: number | string, weight: number, timeoutMs: number, priority?: number, flags?: number, ancestors?: number, label?: string, className?: string): number; release(slot: number, token: number, failed: number): number; cancel(ticket: number): boolean; holds(slot: number, token: number): boolean; downgrade(slot: number, token: number): number; tryUpgrade(slot: number, token: number): boolean; upgrade(slot: number, token: number, timeoutMs: number, ancestors: number): number; state(target: number | string): number; fetch(): number; poll(ticket: number): number }
 }
 
+/** The raw call of the registry of processes and its face. */
+export interface OpenedRegistryFace {
+  /** The face's number, for the other calls. */
+  face: number
+  calls: { status(id: string): number }
+}
+
 /**
  * Opens a face on the process's send lock, or on a new independent one. `scratch` is a `Float64Array` of
  * `scratchLength()` elements that the result keeps alive.
@@ -303,6 +328,12 @@ export declare function openLocksFace(threadId: number, scratch: object): Opened
 export declare function openMailbox(face: number, wake: () => void): void
 
 /**
+ * Opens a face on the process's registry. `scratch` is a `Float64Array` of `registryLayout().scratchLength`
+ * elements that the result keeps alive.
+ */
+export declare function openRegistryFace(threadId: number, scratch: object): OpenedRegistryFace
+
+/**
  * Opens a handle: `kind` 0 for a read/write lock, 1 for a semaphore; without a name it is its handle's alone.
  * Its number, or −1 for a semaphore that has other permits.
  */
@@ -316,6 +347,83 @@ export interface OwnIdentity {
   pidNamespace: number
   timeNamespace: number
 }
+
+/** Changes that were told and not yet fetched, in their order. */
+export interface ProcessChanges {
+  /** For each: 1 registered, 2 changed, 3 removed; how many were missed before it; the numbers of its state. */
+  numbers: Float64Array
+  texts: string
+}
+
+/** What the system tells of processes, given by a list of pids in JSON; those that nobody has are left out. */
+export declare function processFacts(pidsJson: string): string
+
+/** What is known or wanted of a process; the caller has checked the lengths of id, name, kind and signal. */
+export interface ProcessFacts {
+  name?: string
+  kind?: string
+  command?: string
+  args?: Array<string>
+  dir?: string
+  pid?: number
+  /** The number of a status. */
+  status?: number
+  exitCode?: number
+  signal?: string
+  reason?: string
+}
+
+/** Many states. */
+export interface ProcessStates {
+  numbers: Float64Array
+  texts: string
+}
+
+/** Changes a process; as `registryRegister`. */
+export declare function registryChange(number: number, id: string, given: ProcessFacts): string
+
+/** Removes every finished process; how many there were. */
+export declare function registryClearFinished(): number
+
+/** Fetches what a mailbox holds, up to so many. */
+export declare function registryFetch(number: number, most: number): ProcessChanges
+
+/** The texts of a process's state, whose numbers are in the scratch array; empty for an unknown id. */
+export declare function registryGet(number: number, id: string): string
+
+export declare function registryLayout(): RegistryLayout
+
+/** What lies where, how long texts may be, and the words of the statuses, the first of which has number 1. */
+export interface RegistryLayout {
+  scratchLength: number
+  /** Numbers and texts of one state. */
+  numbers: number
+  texts: number
+  /** Bytes. */
+  idBytes: number
+  nameBytes: number
+  kindBytes: number
+  signalBytes: number
+  statuses: Array<string>
+}
+
+/** Every process of that status (by its number) and kind and name, in the order of registration. */
+export declare function registryList(status?: number | undefined | null, kind?: string | undefined | null, name?: string | undefined | null): ProcessStates
+
+/** Whether changes are told to this face's mailbox. */
+export declare function registryListen(number: number, wanted: boolean): void
+
+/** The registry of a process, its own or another's, as a JSON array; empty where there is none to be seen. */
+export declare function registryOf(pid: number): string
+
+/**
+ * Registers a process; the texts of its state, whose numbers are in the scratch array. An empty text is a
+ * refusal.
+ */
+export declare function registryRegister(number: number, id: string, given: ProcessFacts): string
+
+/** Removes a process; whether there was one. */
+export declare function registryRemove(id: string): boolean
 
 /** The raw `request` for several read/write locks: all of them or none. */
 export declare function requestAll(number: number, targets: Array<string>, weights: Array<number>, timeoutMs: number, priority: number, flags: number, ancestors: number, label?: string | undefined | null, className?: string | undefined | null): number
@@ -394,6 +502,12 @@ export declare function settle(number: number): boolean
 export declare function settleFile(path: Buffer, how: FileHow): Promise<FileTrouble | null>
 
 export declare function settleFileSync(path: Buffer, how: FileHow): FileTrouble | null
+
+/**
+ * The threads of this process that have chainlock loaded: `{ threadId, nativeId, silentMs }`, a list in JSON;
+ * `silentMs` is `null` for an event loop that is idle, and for one of which nothing is known.
+ */
+export declare function silences(): string
 
 export declare function statusJson(number: number): string
 

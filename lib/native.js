@@ -59,4 +59,10 @@ function guard(functions) {
   return Object.fromEntries(entries)
 }
 
-module.exports = { native: guard(adopt(load())) }
+/** Other programs stand in for libuv, or run its loop inside of one of their own: only Node's says what it does. */
+const isNode = !['bun', 'deno', 'electron'].some((other) => other in process.versions)
+
+const native = guard(adopt(load()))
+if (isNode) native.followLoop()
+
+module.exports = { native }

@@ -13,14 +13,17 @@
 //! | `send` | the send lock: pure rules, the book, the lock, reports | `local` |
 //! | `host` | host locks: the kernel's lock on a file, who waits for it, what the file tells | `table`, `sys` |
 //! | `atomic_file` | files that are whole at every crash: replacing, extending | `sys`, base |
+//! | `control` | the socket by which an operator reaches the process: frames, limits, the serving loop | `sys`, base |
+//! | `registry` | the processes that a program has started: states that are swapped in whole | `sys`, base |
 //! | `mtime_keeper` | lock directories that a thread keeps fresh, as proper-lockfile does | `sys` |
+//! | `snapshot` | what the lock tables of this and other processes say | everything above |
 //! | `binding` | the Node face; the only area that names napi and tokio | everything |
 //!
 //! # Lock order
 //!
 //! Outermost first: the list of locks (`binding::process`) → the rows (`local::departures`) → a send lock's
 //! book, or the book of the named locks (`local::locks`), never both → a mailbox (`binding::mailbox`). No two
-//! of one kind are held together. The host locks: their registry → a lock's state, and no book under either.
+//! of one kind are held together. The registry's listeners (`binding::registry_face`) → a mailbox. The host locks: their registry → a lock's state, and no book under either.
 //! No JavaScript and nothing that may wait runs under any of them.
 
 pub mod metrics;
@@ -40,9 +43,12 @@ pub mod local;
 pub mod send;
 
 pub mod atomic_file;
+pub mod control;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 pub mod host;
 pub mod mtime_keeper;
+pub mod registry;
+pub mod snapshot;
 
 #[cfg(feature = "addon")]
 mod binding;

@@ -24,6 +24,22 @@ pub fn path() -> PathBuf {
     }
 }
 
+/// The files in the folder, in the order of their names, at most so many; nothing where there is no private folder.
+pub fn entries(most: usize) -> Vec<PathBuf> {
+    let folder = path();
+    let is_private = Directory::open(&folder)
+        .and_then(|opened| opened.facts())
+        .is_ok_and(|facts| facts.user == user_id() && facts.mode & 0o077 == 0);
+    let Ok(listed) = std::fs::read_dir(if is_private { &folder } else { Path::new("") }) else {
+        return Vec::new();
+    };
+    let folder = std::fs::canonicalize(&folder).unwrap_or(folder);
+    let mut found: Vec<PathBuf> =
+        listed.take(most).filter_map(|entry| Some(folder.join(entry.ok()?.file_name()))).collect();
+    found.sort_unstable();
+    found
+}
+
 /// Makes the folder if need be, and looks whether it is private. Its path in one spelling.
 pub fn ready(folder: &Path) -> Result<PathBuf, Refused> {
     match Directory::make(folder) {

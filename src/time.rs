@@ -2,7 +2,7 @@
 //! moment somebody looks, from an age, so that a jump of the wall clock changes no decision and no order.
 
 use crate::sync::{Ordering, StaticU64};
-use crate::sys::clock::monotonic_ns;
+use crate::sys::clock::{monotonic_ns, since_boot_ns};
 use once_cell::sync::Lazy;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -83,6 +83,12 @@ pub fn epoch_ms() -> f64 {
         Ok(span) => span.as_nanos() as f64 / PER_MS as f64,
         Err(before) => -(before.duration().as_nanos() as f64 / PER_MS as f64),
     }
+}
+
+/// The epoch time of something that was so long after the boot.
+pub fn epoch_of_boot(after_boot: Duration) -> Option<f64> {
+    let ago = Duration::from_nanos(since_boot_ns()?).saturating_sub(after_boot);
+    Some((epoch_ms() - ago.as_secs_f64() * 1_000.0).floor())
 }
 
 /// An epoch time as people and logs write it: `2026-11-21T08:01:02.345Z`.

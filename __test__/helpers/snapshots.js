@@ -112,6 +112,8 @@ function sendLock({ send = {}, ...over } = {}) {
     blockedHeld: 0,
     blockedCooldown: 0,
     refusedUnknownLayer: 0,
+    queueFull: 0,
+    forcedByReason: { manual: 0, timeout: 0, stale_timeout: 0, thread_exit: 0, process_exit: 0 },
     layers: [{ layer: 'agent', acquisitions: 200, releases: 200, blocked: 0, forced: 0 }],
     overdue: 0,
     lateReleases: 0,

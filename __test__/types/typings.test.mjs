@@ -45,6 +45,7 @@ const OBJECTS = {
   LockHandle: ({ locks }) => locks.lock('typings'),
   NamedSemaphore: ({ locks }) => locks.semaphore('typings', 1),
   LockGuard: ({ locks }) => locks.tryAcquire('typings'),
+  ProcessRegistry: ({ registry }) => registry,
   HostLock: ({ hostLock }) => hostLock('typings'),
   HostGuard: ({ hostLock }) => hostLock('typings').tryAcquire(),
 }

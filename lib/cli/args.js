@@ -44,7 +44,7 @@ function splitCommand(argv) {
 function parse(argv, own) {
   const options = { ...own, ...COMMON }
   const parsed = parseArgs({
-    args: argv,
+    args: withFallbacks(argv, own),
     options: /** @type {any} */ (options),
     strict: false,
     allowPositionals: true,
@@ -57,6 +57,20 @@ function parse(argv, own) {
 }
 
 /**
+ * `--watch` alone is `--watch=1000`, but `--watch 250` stays.
+ * @param {string[]} argv
+ * @param {Record<string, Option>} own
+ */
+function withFallbacks(argv, own) {
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length
+  return argv.map((argument, index) => {
+    const { fallback } = own[argument.slice(2)] ?? {}
+    const isAlone = argument.startsWith('--') && index < end && !/^\d/.test(argv[index + 1] ?? '')
+    return fallback !== undefined && isAlone ? `${argument}=${fallback}` : argument
+  })
+}
+
+/**
  * @param {{ name: string, rawName: string, value?: string, inlineValue?: boolean }} token
  * @param {Record<string, Option>} options
  */
@@ -66,7 +80,9 @@ function checkOption({ name, rawName, value, inlineValue }, options) {
   const option = options[name]
   if (option.type === 'boolean' && value !== undefined) throw usageError(`${shown} takes no value`)
   const isMissing = value === undefined || value === '' || (!inlineValue && value.startsWith('-'))
-  if (option.type === 'string' && isMissing) throw usageError(`${shown} needs a value: ${shown} ${option.value ?? 'TEXT'}`)
+  if (option.type === 'string' && isMissing) {
+    throw usageError(`${shown} needs a value: ${shown} ${option.value ?? 'TEXT'}`)
+  }
 }
 
 /** @param {string} rawName @param {string[]} known */

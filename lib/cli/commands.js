@@ -12,8 +12,10 @@ const path = require('node:path')
  *   short?: string,
  *   multiple?: boolean,
  *   value?: string,
+ *   fallback?: string,
  *   help: string,
- * }} Option `value` is the word for what a 'string' takes, such as 'MS'.
+ * }} Option `value` is the word for what a 'string' takes, such as 'MS'; with a `fallback`, a number may follow or
+ *   nothing.
  *
  * One command.
  * @typedef {{
@@ -23,9 +25,11 @@ const path = require('node:path')
  *   details?: string[],
  *   examples?: string[],
  *   exits?: number[],
+ *   locks?: boolean,
  *   run: (context: Context) => Promise<number> | number,
  * }} Command `usage` is what follows the name: '<lock>' is needed, '[lock]' is not, '…' takes all that follows.
- *   `details` are paragraphs for the help; `exits` the codes that it can end with, beside 0, 2, 70 and signals.
+ *   `details` are paragraphs for the help; `exits` the codes that it can end with, beside 0, 2, 70 and signals;
+ *   `locks` says that it takes locks itself and does not only look.
  *
  * What a command gets.
  * @typedef {{
@@ -44,12 +48,13 @@ const path = require('node:path')
  *   json: boolean,
  *   columns: number,
  *   env: NodeJS.ProcessEnv,
- * }} Context `out` and `err` write a line; `isTty` is about stdout.
+ * }} Context `out` and `err` write a line; `isTty` is about stdout; `env` is the environment as it was given.
  */
 
 /** @type {readonly string[]} */
-const NAMES = ['status', 'why', 'monitor', 'history', 'trace', 'doctor', 'release', 'metrics', 'run', 'help', 'completion']
-  .filter((name) => fs.existsSync(fileOf(name)))
+const NAMES = [
+  ...['status', 'why', 'monitor', 'history', 'trace', 'doctor', 'release', 'metrics', 'run', 'help', 'completion'],
+].filter((name) => fs.existsSync(fileOf(name)))
 
 /** @param {string} name */
 function fileOf(name) {

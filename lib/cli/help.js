@@ -26,14 +26,16 @@ function overview() {
 
 /** @returns {string[]} */
 function exitCodes() {
-  return ['Exit codes of chainlock:', '', ...columns(Object.entries(MEANING)), '', 'chainlock run passes on the code of its command.']
+  const codes = columns(Object.entries(MEANING))
+  return ['Exit codes of chainlock:', '', ...codes, '', 'chainlock run passes on the code of its command.']
 }
 
 /** @param {string} name @returns {string[]} */
 function helpOf(name) {
   const command = loadCommand(name)
   const { summary, usage, options, details = [], examples = [], exits = [] } = command
-  const shown = Object.entries({ ...options, ...COMMON }).map(([option, about]) => [signature(option, about), about.help])
+  const all = Object.entries({ ...options, ...COMMON })
+  const shown = all.map(([option, about]) => [signature(option, about), about.help])
   const codes = [EXIT.ok, ...exits, EXIT.usage].sort((a, b) => a - b)
   return [
     `chainlock ${name}: ${summary}`,
@@ -49,8 +51,9 @@ function helpOf(name) {
 }
 
 /** @param {string} name @param {import('./commands').Option} option */
-function signature(name, { short, type, value = 'TEXT' }) {
-  return `${short ? `-${short}, ` : ''}--${name}${type === 'string' ? ` ${value}` : ''}`
+function signature(name, { short, type, fallback, value = 'TEXT' }) {
+  const takes = type === 'boolean' ? '' : fallback === undefined ? ` ${value}` : ` [${value}]`
+  return `${short ? `-${short}, ` : ''}--${name}${takes}`
 }
 
 /** Two columns, the second wrapped. @param {string[][]} rows @returns {string[]} */

@@ -17,7 +17,7 @@ const USUAL_COLUMNS = 80
 async function main(argv) {
   // Whoever reads may have seen enough (`chainlock history | head`).
   for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (/** @type {NodeJS.ErrnoException} */ error) => process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.bug))
+    stream.on('error', (/** @type {NodeJS.ErrnoException} */ { code }) => process.exit(code === 'EPIPE' ? EXIT.ok : EXIT.bug))
   }
   process.exitCode = await codeOf(argv)
 }
@@ -61,16 +61,25 @@ async function runCommand(name, rest) {
     return EXIT.ok
   }
   checkCount(args, command.usage)
-  return command.run(contextOf(args, values))
+  const env = { ...process.env }
+  if (command.locks !== true) lookOnly()
+  return command.run(contextOf(args, values, env))
+}
+
+/** Who only looks writes no journal and listens to nobody. Read when the native code is loaded. */
+function lookOnly() {
+  delete process.env.CHAINLOCK_JOURNAL
+  process.env.CHAINLOCK_CONTROL = 'off'
 }
 
 /**
  * @param {string[]} args
  * @param {Record<string, any>} values
+ * @param {NodeJS.ProcessEnv} env As it was given.
  * @returns {import('./commands').Context}
  */
-function contextOf(args, values) {
-  const { stdin, stdout, stderr, env } = process
+function contextOf(args, values, env) {
+  const { stdin, stdout, stderr } = process
   const ascii = values.ascii === true
   return {
     args,
@@ -100,7 +109,8 @@ function tell(error, name) {
   const say = (/** @type {string} */ text) => process.stderr.write(`${text}\n`)
   if (error instanceof CommandError) {
     say(`chainlock: ${error.message}`)
-    if (error.exit === EXIT.usage) say(`  next  chainlock help${name !== null && NAMES.includes(name) ? ` ${name}` : ''}`)
+    const isKnown = name !== null && NAMES.includes(name)
+    if (error.exit === EXIT.usage) say(`  next  chainlock help${isKnown ? ` ${name}` : ''}`)
     else if (error.next) say(`  next  ${error.next}`)
     return error.exit
   }
@@ -109,7 +119,8 @@ function tell(error, name) {
     return EXIT.permission
   }
   const lines = String(error?.stack ?? error).split('\n').map(clean)
-  say(`chainlock: this is a bug in chainlock, or something is broken here (chainlock doctor looks)\n${lines.join('\n')}`)
+  say('chainlock: this is a bug in chainlock, or something is broken here (chainlock doctor looks)')
+  say(lines.join('\n'))
   return EXIT.bug
 }
 

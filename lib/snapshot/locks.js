@@ -12,6 +12,7 @@ const { isoOf, threadName } = require('./processes')
 /** @template T @typedef {{ -readonly [K in keyof T]: T[K] }} Open A part of a snapshot that is being made. */
 
 const MOST_EVENTS = 10
+const NEVER_FORCED = Object.freeze({ manual: 0, timeout: 0, stale_timeout: 0, thread_exit: 0, process_exit: 0 })
 const NO_TIMES = Object.freeze({ count: 0, totalMs: 0, p50Ms: 0, p99Ms: 0, maxMs: 0 })
 
 /**
@@ -178,6 +179,8 @@ function sendView(send) {
     blockedHeld: send.blockedHeld ?? 0,
     blockedCooldown: send.blockedCooldown ?? 0,
     refusedUnknownLayer: send.refusedUnknownLayer ?? 0,
+    queueFull: send.queueFull ?? 0,
+    forcedByReason: { ...NEVER_FORCED, ...send.forcedByReason },
     layers: send.layers ?? [],
     overdue: send.overdue ?? 0,
     lateReleases: send.lateReleases ?? 0,

@@ -2,6 +2,7 @@
 //! A call gets its face as callback data, takes strings or numbers and returns a number.
 
 use crate::binding::args::{Args, MOST_ARGS};
+use crate::binding::thread::Seat;
 use napi::sys;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,9 +15,14 @@ pub enum Answer {
     Bool(bool),
 }
 
+/// What a raw call is made through.
+pub trait Seated {
+    fn seat(&self) -> &Seat;
+}
+
 /// A call: what it does with a face and its arguments.
 pub trait Call {
-    type Face;
+    type Face: Seated;
     const NAME: &'static str;
     /// How many arguments it takes at most.
     const ARGS: usize = 3;
@@ -41,7 +47,11 @@ unsafe extern "C" fn guarded<C: Call>(env: sys::napi_env, info: sys::napi_callba
     // SAFETY: `data` is the face that `install` passed; the object that carries this function keeps it.
     let face = unsafe { &*data.cast_const().cast::<C::Face>() };
     let mut result = ptr::null_mut();
-    match catch_unwind(AssertUnwindSafe(|| C::run(face, &args))) {
+    let call = || {
+        face.seat().felt();
+        C::run(face, &args)
+    };
+    match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Answer::Number(number)) => {
             // SAFETY: `env` is valid and `result` is writable.
             unsafe { sys::napi_create_double(env, number, &raw mut result) };

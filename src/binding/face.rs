@@ -1,6 +1,7 @@
 //! A thread's view of one send lock, and how refusals and deliveries look in its scratch array: a refusal
 //! takes the first five doubles, a delivery [`TOLD_SIZE`] each.
 
+use crate::binding::entry::Seated;
 use crate::binding::thread::{Seat, TOLD_SIZE};
 use crate::name::ShortText;
 use crate::send::lock::{HolderView, Refused, SendLock, Told};
@@ -27,6 +28,13 @@ pub const HOLDER_ROWS: u64 = 4_096;
 pub struct Face {
     pub seat: Seat,
     pub lock: Arc<SendLock>,
+}
+
+impl Seated for Face {
+    #[inline]
+    fn seat(&self) -> &Seat {
+        &self.seat
+    }
 }
 
 impl Face {

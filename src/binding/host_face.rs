@@ -1,6 +1,7 @@
 //! A thread's view of the host locks: what it has opened, and how answers and deliveries look in the scratch
 //! array. A hold is numbered by its file's number in this face and its own in that lock.
 
+use crate::binding::entry::Seated;
 use crate::binding::mailbox::{self, Told};
 use crate::binding::process::PROCESS;
 use crate::binding::thread::{Seat, TOLD_SIZE};
@@ -52,6 +53,13 @@ impl HostTold {
             | Self::Failed { ticket, .. }
             | Self::Deadlocked { ticket, .. } => *ticket,
         }
+    }
+}
+
+impl Seated for HostFace {
+    #[inline]
+    fn seat(&self) -> &Seat {
+        &self.seat
     }
 }
 

@@ -1,6 +1,7 @@
 //! A thread's view of the named locks: what it has opened, the texts that JavaScript has yet to take, and how
 //! answers and deliveries look in the scratch array.
 
+use crate::binding::entry::Seated;
 use crate::binding::process::{Next, PROCESS};
 use crate::binding::thread::{Seat, TOLD_SIZE};
 use crate::local::claim::{Grant, How, Outcome, Told, Warning};
@@ -67,6 +68,13 @@ struct Attention {
     pause: u32,
     /// How many went by after the last miss.
     last: u32,
+}
+
+impl Seated for LocksFace {
+    #[inline]
+    fn seat(&self) -> &Seat {
+        &self.seat
+    }
 }
 
 impl LocksFace {

@@ -6,6 +6,7 @@
 //! (nodejs/node#55706, #58484). The call itself only queues; it runs no JavaScript and does not wait.
 
 use crate::binding::host_face::HostTold;
+use crate::binding::registry_face::Change;
 use crate::local::claim;
 use crate::send::lock as send;
 use crate::sync::{Arc, Mutex, Ordering, StaticU64};
@@ -26,6 +27,11 @@ pub enum Told {
     Send(send::Told),
     Locks(claim::Told),
     Host(HostTold),
+    /// A change in the registry of processes, and how many before it were not told.
+    Registry {
+        change: Arc<Change>,
+        missed: u64,
+    },
 }
 
 /// How long the first in line looks on before its thread goes back to its event loop: about as long as
@@ -210,6 +216,13 @@ pub fn post(number: u64, told: impl IntoIterator<Item = Told>) {
     if let Some(mailbox) = mailbox {
         mailbox.lay(told, true);
     }
+}
+
+/// How many deliveries that mailbox holds.
+pub fn unfetched(number: u64) -> u64 {
+    let mailbox = MAILBOXES.lock().get(&number).cloned();
+    // Relaxed: a bound that a delivery more or less does not break.
+    mailbox.map_or(0, |it| it.laid.load(Ordering::Relaxed).saturating_sub(it.taken.load(Ordering::Relaxed)))
 }
 
 /// Whether any thread wants to hear of events.

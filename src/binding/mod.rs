@@ -9,8 +9,13 @@
 //!   the same for the host locks
 //! * [`file_calls`] crash-safe files
 //! * [`keeper_calls`], [`stale_calls`] lock directories that are kept fresh; other people's locks
+//! * [`look_calls`] what this and other processes' lock tables say
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
+//! * [`outside_calls`] lock files and processes, seen from outside
+//! * [`pulse`] whether a thread's event loop turns
 //! * [`send_host_calls`] how the send lock joins those of other processes, and its one thread that hears from them
+//! * [`control`] what an operator may order from outside, and the thread that hears it
+//! * [`registry_face`], [`registry_calls`] the registry of processes
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
@@ -19,6 +24,7 @@
 
 mod args;
 mod calls;
+mod control;
 mod entry;
 mod face;
 mod file_calls;
@@ -32,10 +38,15 @@ mod locks_calls;
 mod locks_face;
 mod locks_hot;
 mod log;
+mod look_calls;
 mod mailbox;
 mod opening;
+mod outside_calls;
 mod process;
+mod pulse;
 mod reasons;
+mod registry_calls;
+mod registry_face;
 mod send_host_calls;
 mod stale_calls;
 mod thread;

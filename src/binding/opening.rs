@@ -6,8 +6,9 @@ use crate::binding::face::Face;
 use crate::binding::host_face::HostFace;
 use crate::binding::locks_face::{ANCESTORS_AT, HANDED_INDEX, LocksFace, MOST_ANCESTORS};
 use crate::binding::process::PROCESS;
+use crate::binding::registry_face::RegistryFace;
 use crate::binding::thread::{self, AnyFace, Seat};
-use crate::binding::{host_hot, hot, locks_hot, log};
+use crate::binding::{host_hot, hot, locks_hot, log, registry_calls};
 use crate::table::layout::SendPage;
 use napi::bindgen_prelude::*;
 use napi::{JsValue, sys};
@@ -96,6 +97,26 @@ pub fn open_host(env: Env, thread_id: u32, scratch: Object) -> Result<OpenedHost
     let installed = host_hot::install(env.raw(), calls.raw(), Rc::as_ptr(&face));
     let number = move_in(env, &calls, AnyFace::Host(face), installed, ptr::null_mut())?;
     Ok(OpenedHostFace { face: number, calls: Object::from_raw(env.raw(), calls.raw()) })
+}
+
+/// The raw call of the registry of processes and its face.
+#[napi(object)]
+pub struct OpenedRegistryFace {
+    /// The face's number, for the other calls.
+    pub face: u32,
+    #[napi(ts_type = "{ status(id: string): number }")]
+    pub calls: Object<'static>,
+}
+
+/// See [`crate::binding::registry_calls::open_registry_face`].
+pub fn open_registry(env: Env, thread_id: u32, scratch: Object) -> Result<OpenedRegistryFace> {
+    let data = scratch_data(env, &scratch)?;
+    let mut calls = Object::new(&env)?;
+    calls.set("scratch", scratch)?;
+    let face = Rc::new(RegistryFace::new(Seat::take(thread_id, data)));
+    let installed = registry_calls::install(env.raw(), calls.raw(), Rc::as_ptr(&face));
+    let number = move_in(env, &calls, AnyFace::Registry(face), installed, ptr::null_mut())?;
+    Ok(OpenedRegistryFace { face: number, calls: Object::from_raw(env.raw(), calls.raw()) })
 }
 
 /// Numbers a face, ties it to the object that carries its raw calls, and watches the environment's end.

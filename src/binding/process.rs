@@ -1,13 +1,14 @@
 //! What exists once per process, and the telling after every operation.
 
 use crate::binding::mailbox::{self, Mailbox, Told};
-use crate::binding::{host_face, log, timer};
+use crate::binding::{host_face, log, registry_face, timer};
 use crate::host::locks::HostLocks;
 use crate::local::claim;
 use crate::local::departures::{RowId, Rows};
 use crate::local::locks::Locks;
 use crate::send::lock::{Delivery, Done, SendLock};
 use crate::sync::{Arc, Mutex, Weak};
+use crate::table::layout::Table;
 use crate::table::memory::process_table;
 use crate::table::ring::Record;
 use crate::time::{self, Nanos};
@@ -16,6 +17,8 @@ use once_cell::sync::Lazy;
 /// The process's locks and threads.
 #[derive(Debug)]
 pub struct Process {
+    /// What others see of it.
+    pub table: &'static Table,
     pub rows: Rows,
     pub send: Arc<SendLock>,
     /// The named locks.
@@ -31,9 +34,10 @@ pub static PROCESS: Lazy<Process> = Lazy::new(|| {
     let send = Arc::new(SendLock::in_table(&table.send));
     let locks = Mutex::new(vec![Arc::downgrade(&send)]);
     Process {
+        table,
         rows: Rows::new(&table.rows),
         send,
-        named: Locks::new(send_token),
+        named: Locks::in_table(send_token, &table.named),
         host: HostLocks::new(host_face::tell),
         locks,
     }
@@ -93,6 +97,7 @@ impl Process {
             self.host.depart(|caller| caller.row == row);
             timer::arm(self.host.wake_at());
             tell_named(self.named.depart(row, time::now()), None);
+            registry_face::depart(row);
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The thread that calls: its row, the faces that stand on it, by their numbers, and what every face has.
 
+use crate::binding::control;
 use crate::binding::face::Face;
 use crate::binding::host_face::HostFace;
 use crate::binding::locks_face::LocksFace;
 use crate::binding::mailbox::Mailbox;
 use crate::binding::process::PROCESS;
+use crate::binding::pulse::{self, Pulse};
+use crate::binding::registry_face::RegistryFace;
 use crate::local::departures::{Caller, RowId};
 use crate::sync::Arc;
 use crate::time;
@@ -21,16 +24,31 @@ pub const MOST_TOLD: usize = SCRATCH / TOLD_SIZE;
 
 thread_local! {
     /// This thread's row, and how many faces stand on it.
-    static THREAD: Cell<Option<(RowId, usize)>> = const { Cell::new(None) };
+    static THREAD: RefCell<Option<Standing>> = const { RefCell::new(None) };
     static FACES: RefCell<Vec<Option<AnyFace>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A face on the send lock, on the named locks or on the host locks.
+#[derive(Clone, Debug)]
+struct Standing {
+    row: RowId,
+    faces: usize,
+    pulse: Option<Rc<Pulse>>,
+}
+
+impl Standing {
+    fn arrive(thread_id: u64) -> Self {
+        let row = PROCESS.rows.arrive(thread_id, time::now());
+        Self { row, faces: 0, pulse: pulse::arrive(PROCESS.rows.shown(row)) }
+    }
+}
+
+/// A face on the send lock, on the named locks, on the host locks or on the registry of processes.
 #[derive(Clone, Debug)]
 pub enum AnyFace {
     Send(Rc<Face>),
     Locks(Rc<LocksFace>),
     Host(Rc<HostFace>),
+    Registry(Rc<RegistryFace>),
 }
 
 impl AnyFace {
@@ -39,13 +57,16 @@ impl AnyFace {
             AnyFace::Send(face) => &face.seat,
             AnyFace::Locks(face) => &face.seat,
             AnyFace::Host(face) => &face.seat,
+            AnyFace::Registry(face) => &face.seat,
         }
     }
 
     /// Closes the face, once. Answers its mailbox's function, if that was open.
     pub fn close(&self) -> Option<napi::sys::napi_threadsafe_function> {
-        if let AnyFace::Locks(face) = self {
-            face.close_resources();
+        match self {
+            AnyFace::Locks(face) => face.close_resources(),
+            AnyFace::Registry(face) => face.listen(false),
+            AnyFace::Send(_) | AnyFace::Host(_) => {}
         }
         self.seat().leave()
     }
@@ -58,6 +79,7 @@ pub struct Seat {
     pub caller: Caller,
     pub mailbox: Arc<Mailbox>,
     scratch: *mut f64,
+    pulse: Option<Rc<Pulse>>,
     /// What the hook on the environment's end was registered with.
     pub hooked: Cell<*mut c_void>,
     left: Cell<bool>,
@@ -67,13 +89,25 @@ impl Seat {
     /// Takes a seat in this thread. `scratch` is the array's data, at least [`SCRATCH`] doubles, kept alive
     /// by the caller.
     pub fn take(thread_id: u32, scratch: *mut f64) -> Self {
+        control::start();
         let thread_id = u64::from(thread_id);
-        let (row, faces) = THREAD.get().unwrap_or_else(|| (PROCESS.rows.arrive(thread_id, time::now()), 0));
-        THREAD.set(Some((row, faces + 1)));
+        let Standing { row, pulse, .. } = THREAD.with_borrow_mut(|thread| {
+            let standing = thread.get_or_insert_with(|| Standing::arrive(thread_id));
+            standing.faces += 1;
+            standing.clone()
+        });
         let mailbox = Mailbox::register();
         let caller = Caller { row, thread_id, mailbox: mailbox.id };
         let hooked = Cell::new(std::ptr::null_mut());
-        Self { caller, mailbox, scratch, hooked, left: Cell::new(false) }
+        Self { caller, mailbox, scratch, pulse, hooked, left: Cell::new(false) }
+    }
+
+    /// A raw call is made through it: its thread is awake.
+    #[inline]
+    pub fn felt(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.felt();
+        }
     }
 
     /// Leaves, once; with its last face the thread itself departs.
@@ -90,16 +124,20 @@ impl Seat {
                 }
             }
         });
-        let _ = THREAD.try_with(|thread| match thread.get() {
-            Some((row, 1)) => {
-                thread.set(None);
-                PROCESS.depart(row);
+        let _ = THREAD.try_with(|thread| {
+            let mut thread = thread.borrow_mut();
+            let Some(standing) = thread.as_mut() else { return };
+            standing.faces -= 1;
+            let last = if standing.faces == 0 { thread.take() } else { None };
+            drop(thread);
+            match last {
+                Some(Standing { row, pulse, .. }) => {
+                    // First: the row may be another thread's a moment later.
+                    pulse.iter().for_each(|pulse| pulse.leave());
+                    PROCESS.depart(row);
+                }
+                None => PROCESS.depart_face(self.caller.mailbox),
             }
-            Some((row, faces)) => {
-                thread.set(Some((row, faces - 1)));
-                PROCESS.depart_face(self.caller.mailbox);
-            }
-            None => {}
         });
         function
     }

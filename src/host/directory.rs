@@ -208,6 +208,31 @@ fn file_name(name: &str) -> String {
     stem
 }
 
+/// The name of the lock whose file is called so, and whether the end of it is missing.
+pub fn name_of(file: &str) -> Option<(String, bool)> {
+    let stem = file.strip_suffix(".lock")?;
+    let (stem, is_cut) = match stem.split_once('~') {
+        Some((stem, _)) => (stem, true),
+        None => (stem, false),
+    };
+    let mut bytes = Vec::with_capacity(stem.len());
+    let mut rest = stem.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let (hex, next) =
+            if *first == b'%' { after.split_at_checked(2).unwrap_or((after, &[])) } else { (&[][..], after) };
+        let escaped = std::str::from_utf8(hex).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match (*first, escaped) {
+            (b'%', Some(byte)) if hex.len() == 2 => bytes.push(byte),
+            // An escape that was cut in the middle.
+            (b'%', _) if is_cut => break,
+            (b'%', _) => return None,
+            (plain, _) => bytes.push(plain),
+        }
+        rest = next;
+    }
+    Some((String::from_utf8_lossy(&bytes).into_owned(), is_cut))
+}
+
 /// FNV-1a, 128 bits (Fowler, Noll, Vo): the same on every machine and in every version.
 fn fnv(bytes: &[u8]) -> u128 {
     const PRIME: u128 = (1 << 88) + 0x13b;
@@ -227,6 +252,12 @@ mod tests {
         let (one, other) =
             (file_name(&format!("{}1", "ü".repeat(127))), file_name(&format!("{}2", "ü".repeat(127))));
         assert!(one != other && one.len() <= 255 && one.starts_with("%C3%BC"));
+        for name in ["deploy", "..", "a b/c\n", "ü%~", "x.lock"] {
+            assert_eq!(name_of(&file_name(name)), Some((name.into(), false)));
+        }
+        let (told, is_cut) = name_of(&one).unwrap_or_default();
+        assert!(is_cut && told.starts_with("üüü") && told.len() > 60);
+        assert_eq!((name_of("x"), name_of("%G0.lock"), name_of("%2.lock")), (None, None, None));
         assert_eq!(fnv(b"a"), 0xd228cb696f1a8caf78912b704e4a8964);
     }
 }

@@ -1,7 +1,8 @@
-//! The page of a mapped lock file, as a reference.
+//! The page of a lock file, mapped or copied, as a reference.
 
 use crate::host::file::PAGE_BYTES;
 use crate::host::page::Page;
+use crate::sync::Field;
 use crate::sys::file_lock::LockFile;
 use once_cell::sync::Lazy;
 
@@ -18,4 +19,14 @@ pub fn page_of(file: &LockFile) -> &Page {
     // smaller, made of atomic words only, and any bytes are one. What a truncation takes away is replaced by
     // zeroes before anybody reads it (`sys::fault`).
     unsafe { &*start.cast::<Page>() }
+}
+
+/// The page that was copied into those words; `None` when they are too few.
+pub fn page_in(words: &[Field]) -> Option<&Page> {
+    if words.len() < size_of::<Page>() / size_of::<Field>() {
+        return None;
+    }
+    // SAFETY: enough words, aligned as such, that live as long as the reference; a `Page` is made of atomic words
+    // only, which is what a `Field` is, and any words are one.
+    Some(unsafe { &*words.as_ptr().cast::<Page>() })
 }

@@ -16,6 +16,7 @@ pub mod directory;
 pub mod file;
 pub mod locks;
 mod memory;
+pub mod outside;
 pub mod page;
 pub mod report;
 pub mod shown;

@@ -70,7 +70,7 @@ pub const ABANDONED: u64 = 2;
 const WRITING: u64 = 3;
 
 /// What a record says, copied and checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     pub who: Identity,
     pub thread: u64,

@@ -23,6 +23,7 @@ pub(super) fn bare(caller: Caller, parts: Parts, extra: Option<Box<Extra>>, now:
         state: State::Waiting,
         web: false,
         sync: false,
+        has_row: false,
         priority: 0,
         parts,
         caller,
@@ -62,6 +63,7 @@ pub(super) fn ask_for(book: &mut Book, caller: Caller, parts: Parts, ask: &Ask<'
         && book.order.level != Level::Off
         && let Some(report) = lock_order::look_at(book, caller, &parts, ask)
     {
+        book.tell_disorder(caller, &parts, ask.label, now);
         if book.order.level == Level::Error {
             parts.as_slice().iter().for_each(|part| book.names.settle(part.resource));
             return Outcome::Disorder(report);
@@ -114,6 +116,7 @@ pub(super) fn wait(book: &mut Book, claim: Claim, now: Nanos) -> Outcome {
             continue;
         }
         may_move = true;
+        book.count_deadlock();
         let report = report::deadlock(book, &cycle, now);
         match deadlock::victim(book, &cycle) {
             Some(victim) if victim == slot => {

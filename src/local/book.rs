@@ -14,7 +14,9 @@ use crate::local::departures::Caller;
 use crate::local::lock_order::LockOrder;
 use crate::local::names::{Names, Ref};
 use crate::local::resource::Resource;
+use crate::local::shown::Shown;
 use crate::local::statistics::{Mode, Operation, Record};
+use crate::table::named::Event;
 use crate::time::Nanos;
 use std::collections::VecDeque;
 
@@ -43,9 +45,9 @@ pub fn units(weight: u64) -> u64 {
 }
 
 impl Book {
-    pub fn new(send_token: fn() -> u64) -> Self {
+    pub fn new(send_token: fn() -> u64, shown: Shown) -> Self {
         Self {
-            names: Names::default(),
+            names: Names::shown_on(shown),
             claims: Claims::default(),
             deadlines: Deadlines::default(),
             graph: Graph::new(send_token),
@@ -101,6 +103,7 @@ impl Book {
         if let Parts::One(part) = claim.parts {
             let slot = self.claims.insert(claim);
             self.take(slot, part, record);
+            self.show_if_needed(slot);
             return Grant { slot, token };
         }
         let parts = claim.parts.clone();
@@ -108,6 +111,7 @@ impl Book {
         for part in parts.as_slice() {
             self.take(slot, *part, Record { mode: Mode::of(part.weight), ..record });
         }
+        self.show_if_needed(slot);
         Grant { slot, token }
     }
 
@@ -124,19 +128,28 @@ impl Book {
         *last_token += 1;
         let token = *last_token;
         let thread_id = claim.caller.thread_id;
+        let is_plain = resource.is_free() && claim.extra.is_none();
         let slot = claims.insert(Claim { state: State::Held, token, ..claim });
-        resource.take(slot, units(part.weight));
+        resource.take(slot, units(part.weight), token);
         let (what, mode) = (Operation::Acquired, Mode::of(part.weight));
         resource.statistics.note(Record { at: now, what, mode, thread_id, token, span: Nanos(0) });
+        match (&resource.slot, claims.get(slot)) {
+            (Some(shown), Some(claim)) if is_plain => {
+                shown.show_only(resource.capacity, resource.used, slot, part.weight, claim);
+            }
+            (Some(_), _) => self.show_hold(slot, part.resource),
+            (None, _) => {}
+        }
         Some(Grant { slot, token })
     }
 
     #[inline]
     fn take(&mut self, slot: u32, part: Part, record: Record) {
         if let Some(resource) = self.names.live(part.resource) {
-            resource.take(slot, units(part.weight));
+            resource.take(slot, units(part.weight), record.token);
             resource.statistics.note(record);
         }
+        self.names.changed(part.resource);
     }
 
     /// Puts a claim into the queues. Answers its place.
@@ -148,21 +161,24 @@ impl Book {
             let Some(resource) = self.names.live(part.resource) else { continue };
             resource.queue.insert(rank, slot);
             resource.many += usize::from(parts.is_many());
-            resource.statistics.mode(Mode::of(part.weight)).contended += 1;
+            resource.statistics.mode(Mode::of(part.weight)).contended.add(1);
+            self.names.changed(part.resource);
         }
         if deadline < Nanos::FOREVER {
             self.deadlines.add(deadline, self.claims.ticket(slot));
         }
         if let Some(claim) = self.claims.get(slot) {
             self.graph.add(slot, claim);
+            self.tell_event(claim, Event::Waiting, Nanos(0), claim.since);
         }
+        self.show_claim(slot);
         slot
     }
 
     /// Takes a waiting claim out of its queues, its place and the graph; who waits behind it is not served
     /// yet.
     pub fn unqueue(&mut self, slot: u32) -> Option<Claim> {
-        let claim = self.claims.remove(slot)?;
+        let claim = self.remove_claim(slot)?;
         self.graph.remove(slot, &claim);
         self.out_of_queues(&claim);
         if claim.deadline < Nanos::FOREVER {
@@ -174,7 +190,7 @@ impl Book {
     pub(super) fn out_of_queues(&mut self, claim: &Claim) {
         let rank = claim.rank();
         for part in claim.parts.as_slice() {
-            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+            let Some(resource) = self.names.changed(part.resource) else { continue };
             if resource.queue.remove(&rank).is_some() {
                 resource.many -= usize::from(claim.parts.is_many());
             }
@@ -202,6 +218,15 @@ impl Book {
             let span = now.since(claim.since);
             resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
             resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
+            let is_usual = !claim.has_row && what == Operation::Released;
+            match &resource.slot {
+                Some(shown) if is_usual && resource.used == 0 => {
+                    shown.show_free(resource.capacity, resource.last_token)
+                }
+                Some(_) => self.show_end(slot, part.resource, what, now),
+                None => {}
+            }
+            let Self { names, claims, .. } = self;
             claims.clear(slot);
             names.settle(part.resource);
             return true;
@@ -210,10 +235,10 @@ impl Book {
     }
 
     fn end_contended(&mut self, slot: u32, what: Operation, now: Nanos) -> bool {
-        let Some(claim) = self.claims.remove(slot) else { return false };
+        let Some(claim) = self.remove_claim(slot) else { return false };
         self.note(&claim, what, now);
         for part in claim.parts.as_slice() {
-            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+            let Some(resource) = self.names.changed(part.resource) else { continue };
             let (claims, token) = (&self.claims, claim.token);
             resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
             self.answer_upgrades_of(slot, part.resource, now);
@@ -239,17 +264,6 @@ impl Book {
 
     pub fn tell(&mut self, caller: Caller, what: Told) {
         self.tell.push(Delivery { mailbox: caller.mailbox, what });
-    }
-
-    #[inline]
-    pub fn note(&mut self, claim: &Claim, what: Operation, now: Nanos) {
-        let span = now.since(claim.since);
-        for part in claim.parts.as_slice() {
-            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
-            let mode = Mode::of(part.weight);
-            let (thread_id, token) = (claim.caller.thread_id, claim.token);
-            resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
-        }
     }
 
     #[inline]
@@ -322,6 +336,7 @@ impl Book {
                 extra.ancestors = Box::default();
             }
         }
+        self.show_grant(slot, waited, now);
         if deadline < Nanos::FOREVER {
             self.deadlines.left(&self.claims);
         }
@@ -332,23 +347,28 @@ impl Book {
     /// served yet, here or in what they held besides (`touched`): a thief goes before the queue.
     pub fn evict(&mut self, at: Ref, how: How, now: Nanos, touched: &mut Vec<Ref>) -> u64 {
         let holds = self.names.resource(at).map_or_else(VecDeque::new, |resource| resource.holds.clone());
+        for &slot in &holds {
+            self.evict_hold(slot, how, now, touched);
+        }
+        holds.len() as u64
+    }
+
+    /// Takes one hold away from its holder, and tells it; the rest as in [`Book::evict`].
+    pub fn evict_hold(&mut self, slot: u32, how: How, now: Nanos, touched: &mut Vec<Ref>) {
         let what = match how {
             How::Stolen => Operation::Stolen,
             How::Forced => Operation::Forced,
         };
-        for &slot in &holds {
-            let Some(claim) = self.claims.remove(slot) else { continue };
-            self.note(&claim, what, now);
-            for part in claim.parts.as_slice() {
-                let Some(resource) = self.names.resource_mut(part.resource) else { continue };
-                let (claims, token) = (&self.claims, claim.token);
-                resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
-                self.answer_upgrades_of(slot, part.resource, now);
-                touched.push(part.resource);
-            }
-            self.tell(claim.caller, Told::Lost { slot, token: claim.token, how });
+        let Some(claim) = self.remove_claim(slot) else { return };
+        self.note(&claim, what, now);
+        for part in claim.parts.as_slice() {
+            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+            let (claims, token) = (&self.claims, claim.token);
+            resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
+            self.answer_upgrades_of(slot, part.resource, now);
+            touched.push(part.resource);
         }
-        holds.len() as u64
+        self.tell(claim.caller, Told::Lost { slot, token: claim.token, how });
     }
 
     /// Serves what [`Book::evict`] has left.

@@ -97,6 +97,8 @@ pub struct Claim {
     pub state: State,
     pub web: bool,
     pub sync: bool,
+    /// Whether its row in the table is written, or would be, if it had one.
+    pub has_row: bool,
     pub priority: i32,
     pub parts: Parts,
     pub caller: Caller,

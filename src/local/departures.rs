@@ -2,6 +2,7 @@
 //! and generation, so that what a gone thread held is never taken for a newcomer's.
 
 use crate::sync::Mutex;
+use crate::sys::process;
 use crate::table::layout::{ROWS, Row};
 use crate::time::Nanos;
 use once_cell::sync::Lazy;
@@ -56,7 +57,7 @@ pub struct Caller {
 }
 
 const FREE: u64 = 0;
-const LIVE: u64 = 1;
+pub const LIVE: u64 = 1;
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -91,9 +92,21 @@ impl Rows {
             row.generation.set(u64::from(id.generation));
             row.thread_id.set(thread_id);
             row.since.set(now.0);
+            row.native_id.set(process::thread_number());
+            row.busy_since.set(Nanos::NEVER.0);
             row.state.set(LIVE);
         }
         id
+    }
+
+    /// The shown threads that live.
+    pub fn live_rows(&self) -> impl Iterator<Item = &'static Row> + use<> {
+        self.shown.iter().filter(|row| row.state.get() == LIVE)
+    }
+
+    /// Where a thread is shown, if it is.
+    pub fn shown(&self, id: RowId) -> Option<&'static Row> {
+        self.shown.get(id.place as usize)
     }
 
     /// A thread has left; false when it had left before.

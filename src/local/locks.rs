@@ -18,8 +18,10 @@ use crate::local::departures::{Caller, RowId};
 use crate::local::names::{Ref, Target};
 use crate::local::resource::Kind;
 use crate::local::settings::{Change, Settings};
+use crate::local::shown::Shown;
 use crate::local::statistics::Operation;
 use crate::sync::{Arc, Mutex};
+use crate::table::named::NamedPage;
 use crate::time::Nanos;
 
 #[derive(Debug)]
@@ -31,7 +33,16 @@ pub struct Locks {
 impl Locks {
     /// `send_token` tells who holds the process's send lock: its token, 0 for nobody.
     pub fn new(send_token: fn() -> u64) -> Self {
-        Self { book: Mutex::new(Book::new(send_token)), settings: Settings::default() }
+        Self::with(send_token, Shown::default())
+    }
+
+    /// The same, shown to everybody who looks.
+    pub fn in_table(send_token: fn() -> u64, page: &'static NamedPage) -> Self {
+        Self::with(send_token, Shown::on(page))
+    }
+
+    fn with(send_token: fn() -> u64, shown: Shown) -> Self {
+        Self { book: Mutex::new(Book::new(send_token, shown)), settings: Settings::default() }
     }
 
     #[inline(always)]
@@ -41,13 +52,17 @@ impl Locks {
         let now = now.max(book.latest);
         book.latest = now;
         let answer = step(&mut book, now);
+        book.show_changes();
         let wake_at = book.next_due();
         let tell = std::mem::take(&mut book.tell);
         Done { answer, tell, wake_at }
     }
 
     pub(super) fn look<T>(&self, view: impl FnOnce(&mut Book) -> T) -> T {
-        view(&mut self.book.lock())
+        let mut book = self.book.lock();
+        let answer = view(&mut book);
+        book.show_changes();
+        answer
     }
 
     /// Opens a handle; `None` for a semaphore that has other permits.

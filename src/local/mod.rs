@@ -3,9 +3,10 @@
 //! * [`queue`] the send lock's waiting line; [`departures`] the threads and their leaving
 //! * [`locks`] the named locks behind their one mutex, which guards the [`book`]; [`asking`] what becomes of a
 //!   request, [`expiry`] of one whose time is up, [`deadlines`] when that is; [`moving`] what changes a claim
-//!   where it is
+//!   where it is; [`forcing`] what takes a hold away by its token
 //! * [`claim`] one request, and later hold; [`names`] the resources by name; [`resource`] one of them
 //! * [`deadlock`] the wait-for graph; [`lock_order`] inversions between classes of locks; [`settings`]
+//! * [`shown`] what of it lies in the table for others to see, [`showing`] when it is written there
 //! * [`statistics`] what is counted; [`report`] claims and cycles, [`views`] everything, as JSON
 
 pub mod asking;
@@ -15,6 +16,7 @@ pub mod deadlines;
 pub mod deadlock;
 pub mod departures;
 pub mod expiry;
+pub mod forcing;
 pub mod lock_order;
 pub mod locks;
 pub mod moving;
@@ -23,5 +25,7 @@ pub mod queue;
 pub mod report;
 pub mod resource;
 pub mod settings;
+pub mod showing;
+pub mod shown;
 pub mod statistics;
 pub mod views;

@@ -44,11 +44,12 @@ impl Book {
         claim.extra.get_or_insert_default().let_past = rank;
         let (rank, parts) = (claim.rank(), claim.parts.clone());
         for part in parts.as_slice() {
-            let Some(resource) = self.names.live(part.resource) else { continue };
+            let Some(resource) = self.names.changed(part.resource) else { continue };
             resource.queue.insert(rank, slot);
             resource.many += usize::from(parts.is_many());
         }
         self.claims.put_back(slot, claim);
+        self.show_claim(slot);
         self.serve_all(&parts, now);
     }
 
@@ -67,7 +68,7 @@ impl Book {
             Parts::Many(parts) => parts,
         };
         for part in each {
-            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+            let Some(resource) = self.names.changed(part.resource) else { continue };
             let mode = Mode::of(part.weight);
             resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
             resource.statistics.begin_other_mode(Mode::of(weight));
@@ -78,5 +79,6 @@ impl Book {
             claim.parts = parts;
             claim.since = now;
         }
+        self.tell_change(slot, what, span, now);
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::local::claim::ALL;
 use crate::local::resource::{Kind, Resource};
+use crate::local::shown::Shown;
 use crate::sync::Arc;
 use std::collections::HashMap;
 
@@ -46,9 +47,15 @@ pub struct Names {
     hand: usize,
     /// How many have gone since memory was last given back.
     gone: usize,
+    /// Where the live ones are shown.
+    pub shown: Shown,
 }
 
 impl Names {
+    pub fn shown_on(shown: Shown) -> Self {
+        Self { shown, ..Self::default() }
+    }
+
     fn by_name(&self, kind: Kind) -> &HashMap<Arc<[u16]>, Ref> {
         match kind {
             Kind::ReadWrite => &self.locks,
@@ -123,9 +130,25 @@ impl Names {
     /// The resource, brought to life.
     #[inline]
     pub fn live(&mut self, at: Ref) -> Option<&mut Resource> {
-        let entry = self.entry_mut(at)?;
-        let capacity = entry.capacity;
-        Some(entry.live.get_or_insert_with(|| Box::new(Resource::new(capacity))))
+        let Self { entries, shown, .. } = self;
+        let entry = entries.get_mut(at.0 as usize)?.as_mut()?;
+        let Entry { live, kind, name, capacity, .. } = entry;
+        Some(
+            live.get_or_insert_with(|| {
+                Box::new(Resource::new(*capacity, shown.take(*kind, name.as_deref())))
+            }),
+        )
+    }
+
+    /// The live resource, of which something changes that is shown when the step ends.
+    pub fn changed(&mut self, at: Ref) -> Option<&mut Resource> {
+        let Self { entries, shown, .. } = self;
+        let live = entries.get_mut(at.0 as usize)?.as_mut()?.live.as_deref_mut()?;
+        if live.slot.is_some() && !live.is_changed {
+            live.is_changed = true;
+            shown.changed.push(at);
+        }
+        Some(live)
     }
 
     pub fn name(&self, at: Ref) -> Option<&Arc<[u16]>> {
@@ -187,12 +210,15 @@ impl Names {
 
     /// Lets a free resource go: all of it, or all but the name and capacity that its handles stand on.
     fn let_go(&mut self, at: Ref) {
-        let Some(entry) = self.entry_mut(at) else { return };
-        if entry.handles > 0 {
-            // What a handle without a name has counted is nowhere else.
-            if entry.name.is_some() {
-                entry.live = None;
+        let Self { entries, shown, .. } = self;
+        let Some(entry) = entries.get_mut(at.0 as usize).and_then(Option::as_mut) else { return };
+        // What a handle without a name has counted is nowhere else.
+        if entry.handles == 0 || entry.name.is_some() {
+            if let Some(live) = entry.live.take() {
+                shown.give_back(live.slot);
             }
+        }
+        if entry.handles > 0 {
             return;
         }
         let (kind, name) = (entry.kind, entry.name.take());
@@ -244,7 +270,7 @@ impl Names {
     pub fn set_capacity(&mut self, at: Ref, capacity: u64) {
         let Some(entry) = self.entry_mut(at) else { return };
         entry.capacity = capacity;
-        if let Some(live) = &mut entry.live {
+        if let Some(live) = self.changed(at) {
             live.capacity = capacity;
         }
     }
@@ -295,7 +321,7 @@ mod tests {
         let at = names.find_or_make(Kind::ReadWrite, Some(&[number]), ALL);
         for _ in 0..times {
             let live = names.live(at).unwrap();
-            live.take(0, 1);
+            live.take(0, 1, 1);
             live.give_back(0, 1, |_| false);
         }
         names.settle(at);

@@ -3,6 +3,7 @@
 //! the first in the queue is granted when its units are free, and nobody goes past it.
 
 use crate::local::claim::{ALL, Rank};
+use crate::local::shown::Slot;
 use crate::local::statistics::Statistics;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,6 +26,12 @@ pub struct Resource {
     /// How many of them want several resources.
     pub many: usize,
     pub statistics: Statistics,
+    /// The token of the last grant.
+    pub last_token: u64,
+    /// Where the table shows it.
+    pub slot: Option<Slot>,
+    /// Whether the present step has changed what is shown of it.
+    pub is_changed: bool,
     /// How busy it was lately: decides whose statistics are kept.
     pub heat: u32,
     /// Where it stands among the kept ones.
@@ -32,14 +39,18 @@ pub struct Resource {
 }
 
 impl Resource {
-    pub fn new(capacity: u64) -> Self {
+    pub fn new(capacity: u64, slot: Option<Slot>) -> Self {
+        let statistics = slot.as_ref().map(|slot| Statistics::in_table(slot.figures()));
         Self {
             capacity,
             used: 0,
             holds: VecDeque::new(),
             queue: BTreeMap::new(),
             many: 0,
-            statistics: Statistics::default(),
+            statistics: statistics.unwrap_or_default(),
+            last_token: 0,
+            slot,
+            is_changed: false,
             heat: 0,
             kept: None,
         }
@@ -55,8 +66,9 @@ impl Resource {
     }
 
     #[inline]
-    pub fn take(&mut self, slot: u32, units: u64) {
+    pub fn take(&mut self, slot: u32, units: u64, token: u64) {
         self.used += units;
+        self.last_token = token;
         self.holds.push_back(slot);
         self.heat = self.heat.saturating_add(1);
     }

@@ -1,7 +1,8 @@
-//! What is counted of one resource, by mode, and its last operations. What nobody does costs no memory: a
-//! mode's figures are made when it is first used.
+//! What is counted of one resource, by mode, and its last operations. The figures of a resource that is shown
+//! lie in its slot in the table and nowhere else. Those of others cost no memory as long as nobody does
+//! anything: a mode's are made when it is first used.
 
-use crate::metrics::timing::Timing;
+use crate::table::named::ModeStatistics;
 use crate::time::Nanos;
 
 /// How many operations a name remembers.
@@ -38,21 +39,6 @@ pub enum Operation {
     Upgraded,
 }
 
-#[derive(Debug, Default)]
-pub struct ModeStatistics {
-    pub acquisitions: u64,
-    pub releases: u64,
-    pub timeouts: u64,
-    pub errors: u64,
-    pub aborts: u64,
-    pub steals: u64,
-    pub deaths: u64,
-    pub deadlocks: u64,
-    pub contended: u64,
-    pub wait: Timing,
-    pub hold: Timing,
-}
-
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
     pub at: Nanos,
@@ -81,27 +67,60 @@ impl Record {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
+enum Figures {
+    InTable(&'static [ModeStatistics; 2]),
+    Own([Option<Box<ModeStatistics>>; 2]),
+}
+
+#[derive(Debug)]
 pub struct Statistics {
-    modes: [Option<Box<ModeStatistics>>; 2],
+    figures: Figures,
     operations: Vec<Record>,
     /// Where the next record goes, once there are as many as are kept.
     next: usize,
 }
 
+impl Default for Statistics {
+    fn default() -> Self {
+        Self { figures: Figures::Own([None, None]), operations: Vec::new(), next: 0 }
+    }
+}
+
 impl Statistics {
+    /// Figures that everybody can see; they are to be all zero.
+    pub fn in_table(figures: &'static [ModeStatistics; 2]) -> Self {
+        Self { figures: Figures::InTable(figures), ..Self::default() }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        match &mut self.figures {
+            Figures::InTable(figures) => figures.iter().for_each(ModeStatistics::clear),
+            Figures::Own(figures) => *figures = [None, None],
+        }
+        self.operations = Vec::new();
+        self.next = 0;
+    }
+
     #[inline]
-    pub fn mode(&mut self, mode: Mode) -> &mut ModeStatistics {
-        self.modes[mode as usize].get_or_insert_with(Box::default)
+    pub fn mode(&mut self, mode: Mode) -> &ModeStatistics {
+        match &mut self.figures {
+            Figures::InTable(figures) => &figures[mode as usize],
+            Figures::Own(figures) => figures[mode as usize].get_or_insert_with(Box::default),
+        }
     }
 
     pub fn of(&self, mode: Mode) -> Option<&ModeStatistics> {
-        self.modes[mode as usize].as_deref()
+        match &self.figures {
+            Figures::InTable(figures) => Some(&figures[mode as usize]),
+            Figures::Own(figures) => figures[mode as usize].as_deref(),
+        }
     }
 
     /// A hold of another mode became one of this one.
     pub fn begin_other_mode(&mut self, mode: Mode) {
-        self.mode(mode).acquisitions += 1;
+        self.mode(mode).acquisitions.add(1);
     }
 
     /// Counts and remembers an operation.
@@ -110,21 +129,25 @@ impl Statistics {
         let mode = self.mode(record.mode);
         match record.what {
             Operation::Acquired => {
-                mode.acquisitions += 1;
+                mode.acquisitions.add(1);
                 mode.wait.record(record.span);
             }
-            Operation::Released => mode.releases += 1,
+            Operation::Released => mode.releases.add(1),
             Operation::Failed => {
-                mode.releases += 1;
-                mode.errors += 1;
+                mode.releases.add(1);
+                mode.errors.add(1);
             }
-            Operation::TimedOut => mode.timeouts += 1,
-            Operation::Aborted => mode.aborts += 1,
-            Operation::Stolen | Operation::Forced => mode.steals += 1,
-            Operation::Died => mode.deaths += 1,
-            Operation::Deadlocked => mode.deadlocks += 1,
+            Operation::TimedOut => mode.timeouts.add(1),
+            Operation::Aborted => mode.aborts.add(1),
+            Operation::Stolen => mode.steals.add(1),
+            Operation::Forced => {
+                mode.steals.add(1);
+                mode.forced.add(1);
+            }
+            Operation::Died => mode.deaths.add(1),
+            Operation::Deadlocked => mode.deadlocks.add(1),
             // The hold of one mode ends, and one of the other begins (`begin_other_mode`).
-            Operation::Downgraded | Operation::Upgraded => mode.releases += 1,
+            Operation::Downgraded | Operation::Upgraded => mode.releases.add(1),
         }
         if record.ends_hold() {
             mode.hold.record(record.span);
@@ -167,6 +190,6 @@ mod tests {
         }
         let kept: Vec<u64> = statistics.operations().map(|record| record.token).collect();
         assert_eq!(kept, (150..250).collect::<Vec<u64>>());
-        assert_eq!(statistics.of(Mode::Shared).unwrap().acquisitions, 125);
+        assert_eq!(statistics.of(Mode::Shared).unwrap().acquisitions.get(), 125);
     }
 }

@@ -7,8 +7,9 @@ use crate::local::locks::Locks;
 use crate::local::names::{Entry, Ref};
 use crate::local::report::{self, list, name_of, quoted_text};
 use crate::local::resource::{Kind, Resource};
-use crate::local::statistics::{Mode, ModeStatistics, Operation, Record, Statistics};
+use crate::local::statistics::{Mode, Operation, Record, Statistics};
 use crate::metrics::timing::TimingSummary;
+use crate::table::named::ModeStatistics;
 use crate::time::{Moment, Nanos};
 
 /// Names that begin so are chainlock's own, and not shown to Web Locks callers.
@@ -60,7 +61,7 @@ impl Locks {
             let all: Vec<Ref> = named(book, name).map(|(at, _)| at).collect();
             for at in all {
                 if let Some(resource) = book.names.resource_mut(at) {
-                    resource.statistics = Statistics::default();
+                    resource.statistics.clear();
                 }
             }
         });
@@ -208,15 +209,15 @@ fn mode_item(statistics: Option<&ModeStatistics>) -> String {
     let of = statistics.unwrap_or(&none);
     format!(
         r#"{{"acquisitions":{},"releases":{},"timeouts":{},"errors":{},"aborts":{},"steals":{},"deaths":{},"deadlocks":{},"contended":{},"wait":{},"hold":{}}}"#,
-        of.acquisitions,
-        of.releases,
-        of.timeouts,
-        of.errors,
-        of.aborts,
-        of.steals,
-        of.deaths,
-        of.deadlocks,
-        of.contended,
+        of.acquisitions.get(),
+        of.releases.get(),
+        of.timeouts.get(),
+        of.errors.get(),
+        of.aborts.get(),
+        of.steals.get(),
+        of.deaths.get(),
+        of.deadlocks.get(),
+        of.contended.get(),
         timing_item(of.wait.summary()),
         timing_item(of.hold.summary()),
     )
@@ -256,7 +257,7 @@ fn operation_item(record: &Record, moment: Moment) -> String {
 
 fn status_item(book: &Book, at: Ref, entry: &Entry, moment: Moment) -> String {
     let now = moment.now;
-    let none = Resource::new(entry.capacity);
+    let none = Resource::new(entry.capacity, None);
     let live = entry.live().unwrap_or(&none);
     let holders = live.holds.iter().filter_map(|&slot| book.claims.get(slot));
     let waiters = live.queue.values().enumerate();

@@ -95,13 +95,27 @@ impl Histogram {
         Summary { count, avg_ms, p50_ms, p90_ms, p99_ms, max_ms }
     }
 
+    /// The sum of all durations.
+    pub fn total(&self) -> Nanos {
+        Nanos(self.total_ns.get())
+    }
+
+    /// The buckets that hold something: their upper edge in ms, and how many were no longer.
+    pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+        let counts = self.buckets.iter().map(Field::get).enumerate().filter(|(_, count)| *count > 0);
+        counts.scan(0, |seen: &mut u64, (bucket, count)| {
+            *seen = seen.saturating_add(count);
+            Some(((upper_edge(bucket) + 1) as f64 / 1_000.0, *seen))
+        })
+    }
+
     /// The upper edges of the buckets in which those shares lie, in ms; the shares ascend.
     fn percentiles<const N: usize>(&self, count: u64, shares: [f64; N]) -> [f64; N] {
         let ranks = shares.map(|share| ((count as f64 * share).ceil() as u64).max(1));
         let mut found = [f64::INFINITY; N];
-        let (mut seen, mut next) = (0, 0);
+        let (mut seen, mut next) = (0u64, 0);
         for (index, bucket) in self.buckets.iter().enumerate() {
-            seen += bucket.get();
+            seen = bucket.get().saturating_add(seen);
             while next < N && seen >= ranks[next] {
                 found[next] = (upper_edge(index) + 1) as f64 / 1_000.0;
                 next += 1;

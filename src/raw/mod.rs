@@ -3,3 +3,4 @@
 
 pub mod hold_word;
 pub mod seqlock;
+pub mod versions;

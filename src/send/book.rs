@@ -122,7 +122,7 @@ impl Book {
         {
             let Some((ticket, waiter)) = self.queue.pop() else { break };
             self.deadlines.remove(&(waiter.deadline, ticket));
-            page.waiters.set(self.queue.len() as u64);
+            self.show_line(page);
             // The list of layers may have changed while it waited.
             let answer = match self.layers.find(&waiter.layer.name) {
                 Some(_) => self.attempt(page, &waiter, now, effects),
@@ -176,6 +176,7 @@ impl Book {
         }
         page.holder_layer.set(&ask.layer.name);
         page.holder_row.set(ask.caller.row.to_word());
+        page.holder_pid.set(u64::from(ask.caller.row.process.pid()));
         page.holder_thread.set(ask.caller.thread_id);
         page.held_since.set(now.0);
         page.last_acquired.set(now.0);

@@ -70,6 +70,24 @@ impl Settings {
         self.history_limit = change.history_limit.unwrap_or(self.history_limit).min(MAX_HISTORY_LIMIT);
     }
 
+    /// What [`Self::publish`] wrote.
+    pub fn published(fields: &RuleFields) -> Rules {
+        Rules {
+            cooldown: Nanos(fields.cooldown.get()),
+            timeout: Nanos(fields.timeout.get()),
+            force_after: Nanos(fields.force_after.get()),
+            dedup_window: Nanos(fields.dedup_window.get()),
+            cooldown_from: match fields.cooldown_from.get() {
+                0 => CooldownFrom::Acquire,
+                _ => CooldownFrom::Release,
+            },
+            on_timeout: match fields.on_timeout.get() {
+                0 => OnTimeout::Report,
+                _ => OnTimeout::Release,
+            },
+        }
+    }
+
     pub fn publish(&self, any_layer: bool, fields: &RuleFields) {
         fields.cooldown.set(self.rules.cooldown.0);
         fields.timeout.set(self.rules.timeout.0);

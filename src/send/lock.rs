@@ -182,6 +182,26 @@ impl SendLock {
         })
     }
 
+    /// The same, if the hold is still the one with that token. Whether it was ended; and it, or the one that
+    /// there is instead.
+    pub fn force_release_token(
+        &self,
+        token: u64,
+        reason: ShortText,
+        now: Nanos,
+    ) -> Done<Option<(bool, HolderView)>> {
+        self.change(now, |book, page, effects, now| {
+            book.settle(page, now, effects);
+            let holder = book.holder_view(now)?;
+            let is_meant = holder.token == token;
+            if is_meant {
+                book.end(page, End::Forced(reason), now, effects);
+                book.settle(page, now, effects);
+            }
+            Some((is_meant, holder))
+        })
+    }
+
     /// Does what the clock has made due: overdue, expiry, waiters whose time is up, the next in line.
     /// Answers whether a hold was ended.
     pub fn tick(&self, now: Nanos) -> Done<bool> {
@@ -209,7 +229,7 @@ impl SendLock {
             for (ticket, waiter) in book.queue.drain_where(|waiter| waiter.caller.row == row) {
                 book.deadlines.remove(&(waiter.deadline, ticket));
             }
-            page.waiters.set(book.queue.len() as u64);
+            book.show_line(page);
             let held = book.holder.is_some_and(|holder| holder.caller.row == row);
             if held {
                 book.end(page, End::ThreadExit, now, effects);

@@ -78,7 +78,7 @@ impl SendLock {
             let stamps = page.history.stamps(RECENT.min(book.settings.history_limit), book.history_after);
             put(*stamps.start() as f64);
             put(stamps.clone().count() as f64);
-            for record in stamps.filter_map(|stamp| page.history.read(stamp)) {
+            for record in stamps.filter_map(|stamp| page.history.read::<Kind>(stamp)) {
                 put(record.kind as u64 as f64);
                 put(moment.epoch_of(record.at));
                 put(record.held.map_or(-1.0, |held| held.whole_ms() as f64));

@@ -11,6 +11,21 @@ use crate::send::rules::{self, Refusal};
 use crate::table::layout::SendPage;
 use crate::time::Nanos;
 
+impl Book {
+    /// Shows those who wait, as many as there is room for; called whenever the line changes.
+    pub fn show_line(&self, page: &SendPage) {
+        page.waiters.set(self.queue.len() as u64);
+        for (row, (_, waiter)) in page.line.iter().zip(self.queue.iter()) {
+            row.layer_row.set(waiter.layer.row as u64);
+            row.pid.set(u64::from(waiter.caller.row.process.pid()));
+            row.thread_row.set(waiter.caller.row.to_word());
+            row.thread_id.set(waiter.caller.thread_id);
+            row.since.set(waiter.since.0);
+            row.deadline.set(waiter.deadline.0);
+        }
+    }
+}
+
 impl SendLock {
     /// Asks and, if need be, waits in line until `deadline`; the answer to a waiter comes as a delivery.
     pub fn request(
@@ -45,7 +60,7 @@ impl SendLock {
             if deadline < Nanos::FOREVER {
                 book.deadlines.insert((deadline, ticket));
             }
-            page.waiters.set(book.queue.len() as u64);
+            book.show_line(page);
             page.counters.waits.add(1);
             Outcome::Waiting(ticket)
         })
@@ -64,7 +79,7 @@ impl SendLock {
         self.change(now, |book, page, effects, now| {
             let Some(waiter) = book.queue.remove(ticket) else { return false };
             book.deadlines.remove(&(waiter.deadline, ticket));
-            page.waiters.set(book.queue.len() as u64);
+            book.show_line(page);
             page.counters.wait_aborts.add(1);
             book.settle(page, now, effects);
             true
@@ -87,5 +102,5 @@ pub(super) fn expire_waiters(book: &mut Book, page: &SendPage, now: Nanos, effec
         page.counters.wait_timeouts.add(1);
         effects.tell.push(Delivery::to(&caller, Told::TimedOut { ticket, position, holder }));
     }
-    page.waiters.set(book.queue.len() as u64);
+    book.show_line(page);
 }

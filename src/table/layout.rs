@@ -6,12 +6,14 @@ use crate::name::ShortText;
 use crate::raw::hold_word::HoldWord;
 use crate::raw::seqlock::SeqLock;
 use crate::sync::Field;
+use crate::table::named::NamedPage;
 use crate::table::ring::Ring;
+use crate::time::Nanos;
 
 /// "CHAINLK" and a zero, read as a little-endian word.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"CHAINLK\0");
 /// Changes with every change of the layout or of the meaning of a field.
-pub const LAYOUT_VERSION: u64 = 2;
+pub const LAYOUT_VERSION: u64 = 3;
 
 /// Threads that have a row; the rest work all the same and are only not shown.
 pub const ROWS: usize = 256;
@@ -21,8 +23,10 @@ pub const LAYERS: usize = 64;
 pub const HISTORY: usize = if SMALL { 8 } else { 1_000 };
 /// Recent events of every kind, for subscribers and for onlookers.
 pub const EVENTS: usize = if SMALL { 8 } else { 1_024 };
+/// Waiters for the send lock that are shown.
+pub const LINE: usize = 16;
 /// Under loom and shuttle every stamp of a ring is an object to keep track of.
-const SMALL: bool = cfg!(any(feature = "loom", feature = "shuttle"));
+pub(super) const SMALL: bool = cfg!(any(feature = "loom", feature = "shuttle"));
 
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -31,6 +35,8 @@ pub struct Header {
     pub layout_version: Field,
     pub pid: Field,
     pub size: Field,
+    /// Of the package.
+    pub version: TextField,
 }
 
 /// One thread that has chainlock loaded: `state` is 0 for a free row, 1 for a live thread.
@@ -42,6 +48,19 @@ pub struct Row {
     /// `worker_threads.threadId`; 0 is the main thread.
     pub thread_id: Field,
     pub since: Field,
+    /// The system's number of the thread; 0 for unknown.
+    pub native_id: Field,
+    /// The instant from which its event loop is overdue. In the past: the loop has not turned since. In the future:
+    /// it polls, and a timer ends that by then. 0: it polls without a timer, or nobody knows.
+    pub busy_since: Field,
+}
+
+impl Row {
+    /// How long the event loop has not turned, if that is known.
+    pub fn silent_for(&self, now: Nanos) -> Option<Nanos> {
+        let since = Nanos(self.busy_since.get());
+        (since != Nanos::NEVER && since < now).then(|| now.since(since))
+    }
 }
 
 /// A [`ShortText`] in shared memory.
@@ -157,6 +176,21 @@ pub struct RuleFields {
     pub any_layer: Field,
 }
 
+/// One of those who wait for the send lock.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct LineRow {
+    /// The layer's row in `layers`.
+    pub layer_row: Field,
+    /// The process and the thread's row, as the holder's.
+    pub pid: Field,
+    pub thread_row: Field,
+    pub thread_id: Field,
+    pub since: Field,
+    /// The largest number for none.
+    pub deadline: Field,
+}
+
 /// One send lock.
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -178,6 +212,10 @@ pub struct SendPage {
     pub hold_times: Histogram,
     pub history: Ring<HISTORY>,
     pub events: Ring<EVENTS>,
+    /// The first of those who wait, in order.
+    pub line: [LineRow; LINE],
+    /// The process of the present hold, or of the last one.
+    pub holder_pid: Field,
 }
 
 /// A send lock that processes share, as it lies in their file.
@@ -207,27 +245,18 @@ pub struct Table {
     pub header: Header,
     pub rows: [Row; ROWS],
     pub send: SendPage,
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self {
-            header: Header::default(),
-            rows: std::array::from_fn(|_| Row::default()),
-            send: SendPage::default(),
-        }
-    }
+    pub named: NamedPage,
 }
 
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 const _: () = {
     use std::mem::{align_of, offset_of, size_of};
-    assert!(size_of::<Header>() == 32);
-    assert!(size_of::<Row>() == 32);
+    assert!(size_of::<Header>() == 104);
+    assert!(size_of::<Row>() == 48);
     assert!(size_of::<TextField>() == 72);
     assert!(size_of::<LayerRow>() == 104);
-    assert!(offset_of!(Table, rows) == 32);
-    assert!(offset_of!(Table, send) == 32 + 32 * ROWS);
+    assert!(offset_of!(Table, rows) == 104);
+    assert!(offset_of!(Table, send) == 104 + 48 * ROWS);
     assert!(align_of::<Table>() == 8);
-    assert!(size_of::<Table>() < 1 << 20, "all of it under 1 MB");
+    assert!(size_of::<SendPage>() < 1 << 20, "an independent one lies on the heap");
 };

@@ -1,30 +1,73 @@
 //! Where a table's bytes lie: a sealed memory file that others may map read-only where the system has
 //! such a thing, ordinary memory elsewhere.
 
-use crate::sync::{Ordering, fence};
+use crate::name::ShortText;
+use crate::sync::{Field, Ordering, fence};
 use crate::sys::host_file::Mapped;
-use crate::sys::map;
-use crate::table::layout::{HostPage, LAYOUT_VERSION, MAGIC, Table};
+use crate::sys::map::{self, View};
+use crate::table::layout::{Header, HostPage, LAYOUT_VERSION, MAGIC, Table};
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::mem::size_of;
+
+/// What the memory file is called among a process's descriptors.
+pub const TABLE_NAME: &str = "chainlock-table";
 
 /// The process's table: made once, never freed.
 pub fn process_table() -> &'static Table {
-    let table = match map::shared_zeroed(size_of::<Table>(), "chainlock-table") {
+    let table = match map::shared_zeroed(size_of::<Table>(), TABLE_NAME) {
         Some(start) => {
             // SAFETY: `start` is page-aligned memory of at least `size_of::<Table>()` zero bytes, which
             // are a valid `Table` (all fields are words), mapped for the life of the process.
             unsafe { &*start.cast::<Table>().as_ptr() }
         }
-        None => Box::leak(Box::default()),
+        None => ordinary_table(),
     };
     table.header.layout_version.set(LAYOUT_VERSION);
     table.header.pid.set(u64::from(std::process::id()));
     table.header.size.set(size_of::<Table>() as u64);
+    table.header.version.set(&ShortText::cut(env!("CHAINLOCK_VERSION")));
     // The magic comes last. Pairs with the acquire fence that a reader puts after reading it: who finds the
     // magic finds the rest.
     fence(Ordering::Release);
     table.header.magic.set(MAGIC);
     table
+}
+
+/// A table in ordinary memory, of which the system gives only what is touched.
+pub fn ordinary_table() -> &'static Table {
+    let layout = Layout::new::<Table>();
+    // SAFETY: a `Table` has a size.
+    let start = unsafe { alloc_zeroed(layout) }.cast::<Table>();
+    if start.is_null() {
+        handle_alloc_error(layout);
+    }
+    // SAFETY: fresh memory of that layout, never given back; zero bytes are a valid `Table` (all fields are
+    // words).
+    unsafe { &*start }
+}
+
+/// Another process's table. Where there is none of this layout, the version of the one that there is.
+pub fn foreign_table(view: &View) -> Result<&Table, Option<u64>> {
+    let (start, size) = view.parts();
+    if size < size_of::<Header>() {
+        return Err(None);
+    }
+    // SAFETY: page-aligned, readable memory of enough bytes, mapped as long as the view lives. Any bytes are a
+    // valid header: all fields are words.
+    let header = unsafe { &*start.cast::<Header>().as_ptr() };
+    if header.magic.get() != MAGIC {
+        return Err(None);
+    }
+    // Pairs with the release fence in `process_table`: behind the magic lies the rest.
+    fence(Ordering::Acquire);
+    if header.layout_version.get() != LAYOUT_VERSION {
+        return Err(Some(header.layout_version.get()));
+    }
+    if size < size_of::<Table>() {
+        return Err(None);
+    }
+    // SAFETY: as above, of enough bytes for a whole table; only read, by atomic loads.
+    Ok(unsafe { &*start.cast::<Table>().as_ptr() })
 }
 
 /// The page that processes share; `None` when the mapping is too short for one.
@@ -36,6 +79,16 @@ pub fn host_page(mapped: &Mapped) -> Option<&'static HostPage> {
     // SAFETY: page-aligned, writable memory of enough bytes, mapped for the life of the process. Any bytes are
     // a valid page: all fields are words.
     Some(unsafe { &*start.cast::<HostPage>().as_ptr() })
+}
+
+/// The page that was copied into those words; `None` when they are too few.
+pub fn host_page_in(words: &[Field]) -> Option<&HostPage> {
+    if words.len() < size_of::<HostPage>() / size_of::<Field>() {
+        return None;
+    }
+    // SAFETY: enough words, aligned as such, that live as long as the reference; a `HostPage` is made of atomic words
+    // only, which is what a `Field` is, and any words are one.
+    Some(unsafe { &*words.as_ptr().cast::<HostPage>() })
 }
 
 #[cfg(all(test, target_os = "linux", not(feature = "portable")))]

@@ -6,4 +6,5 @@
 
 pub mod layout;
 pub mod memory;
+pub mod named;
 pub mod ring;

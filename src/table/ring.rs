@@ -9,7 +9,19 @@ use crate::sync::{AtomicU64, Field, Ordering, fence};
 use crate::table::layout::{LAYERS, TextField};
 use crate::time::Nanos;
 
-/// What happened. The codes are part of the table's format.
+/// What a record says happened, as a number. The numbers are part of the table's format.
+pub trait Code: Copy + 'static {
+    /// All there are.
+    const ALL: &'static [Self];
+
+    fn code(self) -> u64;
+
+    fn from_code(code: u64) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.code() == code)
+    }
+}
+
+/// What happened to a send lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Kind {
@@ -27,10 +39,10 @@ pub enum Kind {
     Recovered = 8,
 }
 
-impl Kind {
-    fn from_code(code: u64) -> Option<Kind> {
+impl Code for Kind {
+    const ALL: &'static [Self] = {
         use Kind::*;
-        [
+        &[
             Acquired,
             Released,
             BlockedHeld,
@@ -40,15 +52,17 @@ impl Kind {
             Forced,
             Recovered,
         ]
-        .into_iter()
-        .find(|kind| *kind as u64 == code)
+    };
+
+    fn code(self) -> u64 {
+        self as u64
     }
 }
 
 /// One record, copied out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record {
-    pub kind: Kind,
+pub struct Record<K = Kind> {
+    pub kind: K,
     pub at: Nanos,
     /// The grant concerned: the new one, the ended one, or the one in the way; 0 for none.
     pub token: u64,
@@ -57,7 +71,7 @@ pub struct Record {
     /// `worker_threads.threadId` of the one who acted or held.
     pub thread_id: u64,
     pub layer: ShortText,
-    /// The layer's row in the table.
+    /// The layer's row in the table; of a named lock, see `named::event_row`.
     pub layer_row: u64,
     /// The holder in the way of a blocked one; the reason of a forced or recovered one.
     pub other: ShortText,
@@ -123,14 +137,14 @@ impl<const N: usize> Default for Ring<N> {
 impl<const N: usize> Ring<N> {
     /// Appends. One writer at a time.
     #[inline]
-    pub fn push(&self, record: &Record) {
+    pub fn push<K: Code>(&self, record: &Record<K>) {
         let stamp = self.written.get() + 1;
         let place = &self.places[((stamp - 1) % N as u64) as usize];
         let is_told = place.tells_of(record.layer_row);
         place.stamp.0.store(0, Ordering::Relaxed);
         // Pairs with the acquire fence in `read`: who copied any of what follows sees the stamp gone.
         fence(Ordering::Release);
-        place.kind.set(record.kind as u64);
+        place.kind.set(record.kind.code());
         place.at.set(record.at.0);
         place.token.set(record.token);
         place.held.set(record.held.map_or(0, |held| held.0.saturating_add(1)));
@@ -152,7 +166,7 @@ impl<const N: usize> Ring<N> {
     }
 
     /// Record `stamp`, or `None` when it is overwritten, being written, or not one of ours.
-    pub fn read(&self, stamp: u64) -> Option<Record> {
+    pub fn read<K: Code>(&self, stamp: u64) -> Option<Record<K>> {
         let place = &self.places[(stamp.checked_sub(1)? % N as u64) as usize];
         // Acquire: pairs with the Release store that ends `push`.
         if place.stamp.0.load(Ordering::Acquire) != stamp {
@@ -160,7 +174,7 @@ impl<const N: usize> Ring<N> {
         }
         let kind = place.kind.get();
         let record = Record {
-            kind: Kind::Acquired,
+            kind: (),
             at: Nanos(place.at.get()),
             token: place.token.get(),
             held: place.held.get().checked_sub(1).map(Nanos),
@@ -175,7 +189,9 @@ impl<const N: usize> Ring<N> {
         if place.stamp.0.load(Ordering::Relaxed) != stamp {
             return None;
         }
-        Some(Record { kind: Kind::from_code(kind)?, ..record })
+        let Record { kind: (), at, token, held, thread_id, layer, layer_row, other, other_row } = record;
+        let kind = K::from_code(kind)?;
+        Some(Record { kind, at, token, held, thread_id, layer, layer_row, other, other_row })
     }
 
     /// How long the grants of the newest `most` records after `after` had been held, the texts unread.
@@ -193,7 +209,7 @@ impl<const N: usize> Ring<N> {
     }
 
     /// The newest `most` records after record `after`, oldest first.
-    pub fn latest(&self, most: usize, after: u64) -> impl Iterator<Item = Record> + '_ {
+    pub fn latest<K: Code>(&self, most: usize, after: u64) -> impl Iterator<Item = Record<K>> + '_ {
         self.stamps(most, after).filter_map(|stamp| self.read(stamp))
     }
 }
@@ -222,12 +238,12 @@ mod tests {
         for token in 1..=6 {
             ring.push(&record(token));
         }
-        assert_eq!(ring.read(2), None, "overwritten");
+        assert_eq!(ring.read::<Kind>(2), None, "overwritten");
         assert_eq!(ring.read(3), Some(record(3)));
-        assert_eq!(ring.read(7), None, "not yet written");
-        let latest: Vec<u64> = ring.latest(10, 0).map(|r| r.token).collect();
+        assert_eq!(ring.read::<Kind>(7), None, "not yet written");
+        let latest: Vec<u64> = ring.latest::<Kind>(10, 0).map(|r| r.token).collect();
         assert_eq!(latest, [3, 4, 5, 6]);
-        let after: Vec<u64> = ring.latest(10, 5).map(|r| r.token).collect();
+        let after: Vec<u64> = ring.latest::<Kind>(10, 5).map(|r| r.token).collect();
         assert_eq!(after, [6]);
     }
 

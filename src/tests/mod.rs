@@ -18,6 +18,8 @@ mod shuttle;
 extern crate self as chainlock;
 
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod control;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod deadlock_schedules;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod deadlock_world;
@@ -55,6 +57,12 @@ mod locks_model;
 mod locks_programs;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod model;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod registry;
+#[cfg(feature = "loom")]
+mod registry_loom;
+#[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]
+mod registry_outside;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod tidy;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]

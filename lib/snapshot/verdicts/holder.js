@@ -39,7 +39,7 @@ const stuck = {
     const silent = silenceOf(seen, holder)
     const sentence =
       `${lockName(lock)} held ${duration(holder.heldMs)} by ${who(holder)}` +
-      (silent > 0 ? `; its event loop is silent for ${duration(silent)}` : `; ${waiting(lock)}`)
+      (silent > 0 ? `; its event loop has been silent for ${duration(silent)}` : `; ${waiting(lock)}`)
     const evidence = [why.because]
     if (silent > 0) evidence.push(waiting(lock))
     if (lock.hold.count > 0) evidence.push(`usual hold: ${duration(lock.hold.p50Ms)}, 99 % within ${duration(lock.hold.p99Ms)}`)
@@ -93,7 +93,7 @@ const silent = {
     if (!holder) return []
     const silence = silenceOf(seen, holder)
     const sentence =
-      `${lockName(lock)} is held by ${who(holder)}, whose event loop is blocked for ${duration(silence)}; ${waiting(lock)}`
+      `${lockName(lock)} is held by ${who(holder)}, whose event loop has been blocked for ${duration(silence)}; ${waiting(lock)}`
     const evidence = [
       `held for ${duration(holder.heldMs)}, token ${holder.token ?? '?'}`,
       `kill -USR1 ${holder.pid} opens Node's inspector there, which shows what it is doing`,

@@ -64,7 +64,7 @@ impl Home {
         for (ticket, waiter) in book.queue.drain_where(|waiter| waiter.caller.row.process == process) {
             book.deadlines.remove(&(waiter.deadline, ticket));
         }
-        page.waiters.set(book.queue.len() as u64);
+        book.show_line(page);
         if book.holder.is_some_and(|holder| holder.caller.row.process == process) {
             book.end(page, End::ProcessExit, now, effects);
             // The next in line may be of a dead process, too, which `settle` does not know.
@@ -129,7 +129,7 @@ impl Home {
             }
             page.last_acquired.set(book.state.last_acquired.0);
             page.last_ended.set(book.state.last_ended.0);
-            page.waiters.set(book.queue.len() as u64);
+            book.show_line(page);
             page.layer_count.set(book.layers.publish(&page.layers));
             book.settings.publish(book.layers.any(), &page.rules);
             page.word.write(word);

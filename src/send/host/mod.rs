@@ -23,6 +23,7 @@ mod fault;
 mod image;
 mod joining;
 mod life;
+pub mod outside;
 pub mod place;
 mod store;
 #[cfg(all(test, not(any(feature = "portable", feature = "loom", feature = "shuttle"))))]

@@ -30,7 +30,7 @@ const SLOTS_AT: u64 = (LOG_AT + LOG * RECORD as u64).next_multiple_of(4096);
 /// The largest state: the longest line and a message for everybody in it.
 const SLOT_SIZE: u64 = 8 << 20;
 /// The bytes by whose locks the members are known to live: beyond everything that is ever written.
-const LIVES_AT: u64 = 1 << 40;
+pub const LIVES_AT: u64 = 1 << 40;
 /// The most processes that can share one lock.
 pub const MOST_MEMBERS: u32 = 256;
 
@@ -82,6 +82,33 @@ impl Slot {
 }
 
 impl Store {
+    /// The bytes of the newest state, read by somebody who has not the lock: what was being written meanwhile is no
+    /// state, and then the one before it may be.
+    pub fn newest_of(read: &impl Fn(&mut [u8], u64) -> bool) -> Result<Vec<u8>, &'static str> {
+        let mut head = [0; HEAD];
+        if !read(&mut head, 0) || head[..8] != MAGIC {
+            return Err("not_a_lock");
+        }
+        if head != Self::head() {
+            return Err("version");
+        }
+        let mut heads = [[0; SLOT_HEAD]; 2];
+        if !read(heads.as_flattened_mut(), SLOT_HEADS_AT) {
+            return Err("torn");
+        }
+        let mut slots: Vec<Slot> = [Slot::read(heads[0], 0), Slot::read(heads[1], 1)]
+            .into_iter()
+            .filter_map(|slot| slot.ok().flatten())
+            .collect();
+        slots.sort_by_key(|slot| std::cmp::Reverse(slot.sequence));
+        let whole = slots.into_iter().find_map(|slot| {
+            let mut bytes = vec![0; slot.length as usize];
+            let is_read = read(&mut bytes, SLOTS_AT + slot.sequence % 2 * SLOT_SIZE);
+            (is_read && checksum(&bytes) == slot.sum).then_some(bytes)
+        });
+        whole.ok_or("torn")
+    }
+
     /// Whether the file is one of ours; false for one that is still empty.
     pub fn is_made(&self) -> Result<bool, Fault> {
         if self.file.facts()?.size < HEAD as u64 {

@@ -3,3 +3,7 @@
 pub fn monotonic_ns() -> Option<u64> {
     None
 }
+
+pub fn since_boot_ns() -> Option<u64> {
+    None
+}

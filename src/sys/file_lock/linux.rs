@@ -1,7 +1,7 @@
 //! Linux: `flock` decides between processes (it is what flock(1) takes, too); bytes of the file, locked by
 //! `F_OFD_SETLK`, tell who waits. Both are the kernel's: they end with their process.
 
-use super::{Facts, FileKind, KernelMode};
+use super::{Facts, FileKind, KernelMode, WAITING_BYTES};
 use crate::sys::fault;
 use once_cell::sync::Lazy;
 use std::ffi::CString;
@@ -14,9 +14,6 @@ use std::ptr::{self, NonNull};
 
 /// The longest text kept beside a holder in a lock file: a path that is longer is not told.
 pub const MAX_PATH_NOTE: usize = 504;
-
-/// Where the bytes of those who wait begin, one for each pid; far behind the content, where byte locks need no bytes.
-const WAITING_BYTES: i64 = 1 << 40;
 
 /// A directory that is looked into by its descriptor, so that nobody can exchange it meanwhile.
 #[derive(Debug)]

@@ -10,6 +10,9 @@ mod portable;
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
 pub use portable::{Directory, LockFile, MAX_PATH_NOTE, Sleeper};
 
+/// Where the bytes of those who wait begin, one for each pid; far behind the content, where byte locks need no bytes.
+pub const WAITING_BYTES: i64 = 1 << 40;
+
 /// What the system says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {

@@ -1,11 +1,17 @@
 //! Linux (`dl_iterate_phdr`) and macOS (`_dyld_get_image_name`); both list in load order.
 
 use super::Found;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_void};
 
 /// Every loaded `.node` library that exports `symbol`, the first loaded first.
 pub fn find_symbol_in_order(symbol: &CStr) -> Vec<Found> {
     addon_paths().into_iter().filter_map(|path| look_up(path, symbol)).collect()
+}
+
+/// What the program, or a library that it was linked with, exports by that name; null for nothing.
+pub fn of_program(symbol: &CStr) -> *const c_void {
+    // SAFETY: `symbol` is a C string; the call only looks.
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, symbol.as_ptr()) }
 }
 
 fn look_up(path: CString, symbol: &CStr) -> Option<Found> {

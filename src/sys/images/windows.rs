@@ -11,6 +11,7 @@ unsafe extern "system" {
     fn K32EnumProcessModules(process: *mut c_void, modules: *mut Module, bytes: u32, needed: *mut u32)
     -> i32;
     fn GetProcAddress(module: Module, name: *const i8) -> *const c_void;
+    fn GetModuleHandleW(name: *const u16) -> Module;
     fn GetModuleFileNameW(module: Module, name: *mut u16, size: u32) -> u32;
 }
 
@@ -28,6 +29,14 @@ pub fn find_symbol_in_order(symbol: &CStr) -> Vec<Found> {
             (!address.is_null()).then_some(Found { address, path })
         })
         .collect()
+}
+
+/// What the program exports by that name; null for nothing.
+pub fn of_program(symbol: &CStr) -> *const c_void {
+    // SAFETY: null asks for the program itself, which is never unloaded.
+    let program = unsafe { GetModuleHandleW(std::ptr::null()) };
+    // SAFETY: `program` is loaded; `symbol` is a C string.
+    unsafe { GetProcAddress(program, symbol.as_ptr().cast()) }
 }
 
 fn modules() -> Vec<Module> {

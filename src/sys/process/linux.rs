@@ -16,8 +16,8 @@ pub fn own() -> Identity {
         pid: std::process::id(),
         start: stat("self").map_or(0, |stat| stat.start),
         boot: boot_id().unwrap_or_default(),
-        pid_namespace: namespace("pid"),
-        time_namespace: namespace("time"),
+        pid_namespace: namespace_of("self", "pid"),
+        time_namespace: namespace_of("self", "time"),
     });
     *OWN
 }
@@ -26,6 +26,24 @@ pub fn own() -> Identity {
 pub fn user_id() -> u32 {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// The processes of this user, this one among them, as far as `/proc` tells of them in our numbers.
+pub fn own_processes() -> Vec<u32> {
+    let user = user_id();
+    let entries = if proc_is_ours() { fs::read_dir("/proc").ok() } else { None };
+    let pids = entries.into_iter().flatten().filter_map(|entry| {
+        let entry = entry.ok()?;
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        (entry.metadata().ok()?.uid() == user).then_some(pid)
+    });
+    pids.collect()
+}
+
+/// The system's number of the calling thread, as `/proc/PID/task` has it.
+pub fn thread_number() -> u64 {
+    // SAFETY: takes nothing and cannot fail.
+    u64::try_from(unsafe { libc::gettid() }).unwrap_or(0)
 }
 
 /// When the process started, in clock ticks since the boot; `None` for no such process and where that cannot
@@ -134,7 +152,7 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
 }
 
 /// Whether `/proc` counts pids as this process does.
-fn proc_is_ours() -> bool {
+pub(in crate::sys) fn proc_is_ours() -> bool {
     static OURS: Lazy<bool> = Lazy::new(|| {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         // Our pid in each namespace from that of `/proc` inwards: one number, if it is the same.
@@ -150,8 +168,9 @@ fn boot_id() -> Option<[u64; 2]> {
     Some([(number >> 64) as u64, number as u64])
 }
 
-fn namespace(kind: &str) -> u64 {
-    fs::metadata(format!("/proc/self/ns/{kind}")).map_or(0, |found| found.ino())
+/// The inode of a namespace of `who`, a pid or `self`; 0 for unknown.
+pub(in crate::sys) fn namespace_of(who: &str, kind: &str) -> u64 {
+    fs::metadata(format!("/proc/{who}/ns/{kind}")).map_or(0, |found| found.ino())
 }
 
 #[cfg(test)]

@@ -11,6 +11,15 @@ pub fn user_id() -> u32 {
     0
 }
 
+/// Nobody tells of others.
+pub fn own_processes() -> Vec<u32> {
+    Vec::new()
+}
+
+pub fn thread_number() -> u64 {
+    0
+}
+
 pub fn start_of(_pid: u32) -> Option<u64> {
     None
 }

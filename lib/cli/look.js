@@ -1,0 +1,54 @@
+// One look at the locks, for commands: the snapshot without the looking process itself, or the error that ends the
+// command.
+// @ts-check
+'use strict'
+
+const { CommandError, EXIT } = require('./exit')
+const { wholeNumber } = require('./args')
+
+/** @typedef {import('../../index').Snapshot} Snapshot */
+
+const MOST_PID = 0x7fff_ffff
+
+/** @param {import('./commands').Context} context @returns {number | undefined} */
+function pidOf({ values }) {
+  return values.pid === undefined ? undefined : wholeNumber('--pid', values.pid, { min: 1, max: MOST_PID })
+}
+
+/**
+ * @param {import('./commands').Context} context
+ * @param {{ all?: boolean }} [options]
+ * @returns {Snapshot}
+ */
+function look(context, { all } = {}) {
+  const pid = pidOf(context)
+  const { snapshot } = require('../snapshot')
+  const taken = snapshot({ pid, all })
+  if (pid !== undefined && taken.processes.length === 0) throw nothingAt(pid, taken)
+  return withoutMe(taken)
+}
+
+/** @param {Snapshot} taken @returns {Snapshot} */
+function withoutMe(taken) {
+  const isMe = (/** @type {{ pid: number | null }} */ { pid }) => pid === process.pid
+  return {
+    ...taken,
+    processes: taken.processes.filter((one) => !isMe(one)),
+    locks: taken.locks.filter((one) => !isMe(one)),
+  }
+}
+
+/** @param {number} pid @param {Snapshot} taken */
+function nothingAt(pid, { unseen }) {
+  const why = unseen.find((one) => one.pid === pid)
+  const exit = why?.reason === 'permission' ? EXIT.permission : EXIT.notFound
+  return new CommandError(exit, `process ${pid} cannot be looked at: ${why?.advice ?? 'it is not there'}`, 'chainlock status')
+}
+
+/** When there is nothing to show at all. @param {Snapshot} taken */
+function checkAnybody({ processes, locks, unseen }) {
+  if (processes.length > 0 || locks.length > 0 || unseen.length > 0) return
+  throw new CommandError(EXIT.notFound, 'no process of yours has chainlock loaded', 'chainlock doctor')
+}
+
+module.exports = { look, checkAnybody }

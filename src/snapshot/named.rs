@@ -1,0 +1,451 @@
+//! The named locks of a table: what its slots, rows and events say, put together.
+//!
+//! A state shows counts and the first holders and waiters together, as they were at one moment. Who stands
+//! behind them, and what they have to tell, lies in rows of their own, which go on meanwhile. So the lists are
+//! taken only when they agree with the counts; where they do not, after a few looks, those that the state
+//! itself names are shown, and the lock is marked as torn.
+
+use crate::metrics::timing::{Durations, Timing};
+use crate::snapshot::views::{EventView, HolderView, LockView, TimesView, WaiterView};
+use crate::sync::Field;
+use crate::table::layout::EVENTS;
+use crate::table::named::{
+    CLAIMS, ClaimRow, Event, FIRST, IS_HOLD, LockSlot, LockState, ModeStatistics, NO_SLOT, NamedPage, PARTS,
+    SLOTS, event_row,
+};
+use crate::table::ring::Record;
+use crate::time::{Moment, Nanos};
+use std::collections::HashMap;
+
+/// So often is looked at the same thing again that changed meanwhile.
+pub const LOOKS: usize = 4;
+/// Events of one lock.
+const MOST_EVENTS: usize = 10;
+/// The units of a read/write lock.
+const ALL: u64 = u32::MAX as u64;
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// Also the free locks, and every bucket of their times.
+    pub all: bool,
+}
+
+/// A place of a state, copied.
+#[derive(Clone, Copy, Debug, Default)]
+struct First {
+    is_hold: bool,
+    weight: u64,
+    thread_row: u64,
+    thread_id: u64,
+    number: u64,
+    since: Nanos,
+    claim: u64,
+}
+
+/// A state, copied.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    capacity: u64,
+    used: u64,
+    holders: u64,
+    waiters: u64,
+    last_token: u64,
+    first: [First; FIRST],
+}
+
+impl State {
+    fn copy(state: &LockState) -> Self {
+        let mut first = [First::default(); FIRST];
+        let (holders, waiters) = (state.holders.get(), state.waiters.get());
+        let count = holders.saturating_add(waiters).min(FIRST as u64) as usize;
+        for (copy, place) in first.iter_mut().zip(&state.first).take(count) {
+            let what = place.what.get();
+            *copy = First {
+                is_hold: what & IS_HOLD != 0,
+                weight: what & !IS_HOLD & ALL,
+                thread_row: place.thread_row.get(),
+                thread_id: place.thread_id.get(),
+                number: place.number.get(),
+                since: Nanos(place.since.get()),
+                claim: place.claim.get(),
+            };
+        }
+        let (capacity, used, last_token) = (state.capacity.get(), state.used.get(), state.last_token.get());
+        Self { capacity, used, holders, waiters, last_token, first }
+    }
+
+    fn firsts(&self, is_hold: bool) -> impl Iterator<Item = &First> {
+        let count = self.holders.saturating_add(self.waiters).min(FIRST as u64) as usize;
+        self.first[..count].iter().filter(move |first| first.is_hold == is_hold)
+    }
+}
+
+/// The row of a claim, copied.
+#[derive(Clone, Debug)]
+struct Row {
+    is_hold: bool,
+    parts: Vec<(u32, u64)>,
+    thread_row: u64,
+    thread_id: u64,
+    token: u64,
+    arrival: u64,
+    since: Nanos,
+    deadline: Nanos,
+    priority: i64,
+    let_past: u64,
+    upgrades: u64,
+    inside: Vec<i64>,
+    label: Option<String>,
+}
+
+fn copy_row(row: &ClaimRow) -> Option<Row> {
+    let state = row.state.get();
+    if state == 0 {
+        return None;
+    }
+    let parts = row.part.iter().take((row.parts.get() as usize).min(PARTS));
+    let label = row.label.get();
+    Some(Row {
+        is_hold: state == 2,
+        parts: parts.map(|part| (part.get() as u32, part.get() >> 32)).collect(),
+        thread_row: row.thread_row.get(),
+        thread_id: row.thread_id.get(),
+        token: row.token.get(),
+        arrival: row.arrival.get(),
+        since: Nanos(row.since.get()),
+        deadline: Nanos(row.deadline.get()),
+        priority: row.priority.get() as i64,
+        let_past: row.let_past.get(),
+        upgrades: row.upgrades.get(),
+        inside: row.inside.iter().map(|token| token.get() as i64).filter(|token| *token != 0).collect(),
+        label: (!label.is_empty()).then(|| label.to_text()),
+    })
+}
+
+/// All rows that are in use, and which of them are of which slot.
+#[derive(Debug, Default)]
+struct Rows {
+    rows: HashMap<u64, Row>,
+    by_slot: HashMap<u32, Vec<u64>>,
+    /// How often they were read.
+    looks: usize,
+}
+
+/// The most that the rows of a page are read, whatever contradicts itself in it.
+const MOST_LOOKS: usize = 16;
+
+impl Rows {
+    fn read(page: &NamedPage) -> Self {
+        let mut all = Self::default();
+        let end = (page.claims_end.get() as usize).min(CLAIMS);
+        for (at, row) in page.claims[..end].iter().enumerate() {
+            // Most are free: one look is enough for them.
+            if row.state.get() == 0 {
+                continue;
+            }
+            let copy = (0..LOOKS).find_map(|_| row.sequence.read(|| copy_row(row)));
+            let Some(copy) = copy.flatten() else { continue };
+            for (slot, _) in &copy.parts {
+                if *slot != NO_SLOT {
+                    all.by_slot.entry(*slot).or_default().push(at as u64);
+                }
+            }
+            all.rows.insert(at as u64, copy);
+        }
+        all
+    }
+
+    /// Reads them again; false when that was done often enough.
+    fn read_again(&mut self, page: &NamedPage) -> bool {
+        let looks = self.looks + 1;
+        if looks >= MOST_LOOKS {
+            return false;
+        }
+        *self = Self { looks, ..Self::read(page) };
+        true
+    }
+
+    /// The row of somebody whom a state names, if it is still his.
+    fn of(&self, first: &First) -> Option<&Row> {
+        self.rows.get(&first.claim).filter(|row| {
+            row.is_hold == first.is_hold && first.number == if row.is_hold { row.token } else { row.arrival }
+        })
+    }
+
+    /// The holders or the waiters of a slot, each with what it asks for.
+    fn in_slot(&self, slot: u32, is_hold: bool) -> impl Iterator<Item = (u64, &Row, u64)> {
+        let places = self.by_slot.get(&slot).into_iter().flatten();
+        places.filter_map(move |at| {
+            let row = self.rows.get(at).filter(|row| row.is_hold == is_hold)?;
+            let (_, weight) = row.parts.iter().find(|(part, _)| *part == slot)?;
+            Some((*at, row, *weight))
+        })
+    }
+}
+
+/// The send lock is waited for inside of holds of named locks: by thread and layer, the tokens of these.
+pub type Outside = Vec<(u64, Option<String>, Vec<i64>)>;
+
+/// The named locks of a page, and who waits for the send lock inside of them.
+pub fn locks(page: &NamedPage, pid: u32, wanted: Wanted, moment: Moment) -> (Vec<LockView>, Outside) {
+    let mut rows = Rows::read(page);
+    let end = (page.slots_end.get() as usize).min(SLOTS);
+    let mut events = events_by_slot(page);
+    let mut found = Vec::new();
+    for (number, slot) in page.locks[..end].iter().enumerate() {
+        let number = number as u32;
+        if let Some(mut lock) = lock(page, slot, number, &mut rows, wanted, moment) {
+            lock.holders.iter_mut().for_each(|holder| holder.pid = Some(pid));
+            lock.waiters.iter_mut().for_each(|waiter| waiter.pid = Some(pid));
+            let records = events.remove(&event_row(number)).unwrap_or_default();
+            let of_it = records.into_iter().filter(|record| is_about(record, &lock));
+            let mut last: Vec<EventView> =
+                of_it.take(MOST_EVENTS).map(|record| event(&record, moment)).collect();
+            last.reverse();
+            lock.events = last;
+            found.push(lock);
+        }
+    }
+    let outside = rows.rows.values().filter(|row| !row.is_hold && row.parts.is_empty());
+    let outside = outside.map(|row| (row.thread_id, row.label.clone(), row.inside.clone())).collect();
+    (found, outside)
+}
+
+fn lock(
+    page: &NamedPage,
+    slot: &LockSlot,
+    number: u32,
+    rows: &mut Rows,
+    wanted: Wanted,
+    moment: Moment,
+) -> Option<LockView> {
+    let mut torn = None;
+    for _ in 0..LOOKS {
+        let whole = slot.identity.read(|| {
+            let kind = slot.kind.get();
+            if kind == 0 {
+                return Some(None);
+            }
+            let state = slot.newest.read(|place| State::copy(&slot.states[place]))?;
+            let is_free = state.holders == 0 && state.waiters == 0;
+            Some((wanted.all || !is_free).then(|| (kind, state, name_of(slot))))
+        });
+        let Some(whole) = whole.flatten() else { continue };
+        let (kind, state, name) = whole?;
+        let mut view = LockView {
+            name: name.as_ref().map(|(name, _)| name.clone()),
+            name_cut: name.is_some_and(|(_, is_cut)| is_cut),
+            kind: if kind == 2 { "semaphore" } else { "lock" },
+            scope: "process",
+            slot: Some(number),
+            permits: (kind == 2).then_some(state.capacity),
+            used: if kind == 2 { state.used } else { state.holders },
+            holder_count: state.holders,
+            waiter_count: state.waiters,
+            last_token: state.last_token,
+            ..LockView::default()
+        };
+        let is_whole = people(&mut view, number, &state, rows, moment);
+        view.state = if state.holders > 0 {
+            "held"
+        } else if state.waiters > 0 {
+            "waiting"
+        } else {
+            "free"
+        };
+        view.mode = match (kind, state.used) {
+            (2, _) | (_, 0) => None,
+            (_, ALL) => Some("exclusive"),
+            _ => Some("shared"),
+        };
+        if is_whole {
+            figures(&mut view, slot, wanted);
+            return Some(view);
+        }
+        view.torn = true;
+        torn = Some(view);
+        if !rows.read_again(page) {
+            break;
+        }
+    }
+    let mut view = torn?;
+    figures(&mut view, slot, wanted);
+    Some(view)
+}
+
+fn name_of(slot: &LockSlot) -> Option<(String, bool)> {
+    (slot.has_name.get() != 0).then(|| slot.name.get())
+}
+
+/// Puts in who holds and who waits; whether that agrees with what the state says.
+fn people(view: &mut LockView, slot: u32, state: &State, rows: &Rows, moment: Moment) -> bool {
+    let is_lock = view.kind == "lock";
+    let mode = |weight: u64| if is_lock && weight == 0 { "exclusive" } else { "shared" };
+    let units = |weight: u64| if weight == 0 { ALL } else { weight };
+    let weight_of = |weight: u64| if is_lock { 1 } else { weight };
+
+    let mut holders: Vec<HolderView> = state
+        .firsts(true)
+        .map(|first| HolderView {
+            thread_id: first.thread_id,
+            thread_row: first.thread_row,
+            label: rows.of(first).and_then(|row| row.label.clone()),
+            token: first.number,
+            mode: mode(first.weight),
+            weight: weight_of(first.weight),
+            since_at_ms: moment.epoch_of(first.since),
+            ..HolderView::default()
+        })
+        .collect();
+    let mut used: u64 = state.firsts(true).map(|first| units(first.weight)).fold(0, u64::saturating_add);
+    if state.holders > holders.len() as u64 {
+        let mut rest: Vec<_> = rows
+            .in_slot(slot, true)
+            .filter(|(at, row, _)| {
+                !state.firsts(true).any(|first| first.claim == *at || first.number == row.token)
+            })
+            .collect();
+        rest.sort_by_key(|(_, row, _)| row.token);
+        used = rest.iter().map(|(_, _, weight)| units(*weight)).fold(used, u64::saturating_add);
+        holders.extend(rest.into_iter().map(|(_, row, weight)| HolderView {
+            thread_id: row.thread_id,
+            thread_row: row.thread_row,
+            label: row.label.clone(),
+            token: row.token,
+            mode: mode(weight),
+            weight: weight_of(weight),
+            since_at_ms: moment.epoch_of(row.since),
+            ..HolderView::default()
+        }));
+    }
+
+    let waiter = |first: &First, row: Option<&Row>| WaiterView {
+        thread_id: first.thread_id,
+        thread_row: first.thread_row,
+        label: row.and_then(|row| row.label.clone()),
+        // Who upgrades wants all that others have, and so to be exclusive.
+        mode: if row.is_some_and(|row| row.upgrades != 0) { "exclusive" } else { mode(first.weight) },
+        weight: weight_of(first.weight),
+        since_at_ms: moment.epoch_of(first.since),
+        deadline_at_ms: row
+            .map(|row| row.deadline)
+            .filter(|at| *at != Nanos::FOREVER)
+            .map(|at| moment.epoch_of(at)),
+        priority: row.filter(|row| row.upgrades == 0).map_or(0, |row| row.priority),
+        inside_of: row.map(|row| row.inside.clone()).unwrap_or_default(),
+        ..WaiterView::default()
+    };
+    let mut waiters: Vec<WaiterView> =
+        state.firsts(false).map(|first| waiter(first, rows.of(first))).collect();
+    if state.waiters > waiters.len() as u64 {
+        let mut rest: Vec<_> = rows
+            .in_slot(slot, false)
+            .filter(|(at, row, _)| {
+                !state.firsts(false).any(|first| first.claim == *at && first.number == row.arrival)
+            })
+            .collect();
+        rest.sort_by_key(|(_, row, _)| (row.priority.saturating_neg(), row.arrival, row.let_past));
+        waiters.extend(rest.into_iter().map(|(at, row, weight)| {
+            let first = First {
+                is_hold: false,
+                weight,
+                thread_row: row.thread_row,
+                thread_id: row.thread_id,
+                number: row.arrival,
+                since: row.since,
+                claim: at,
+            };
+            waiter(&first, Some(row))
+        }));
+    }
+    let is_whole =
+        holders.len() as u64 == state.holders && waiters.len() as u64 == state.waiters && used == state.used;
+    if !is_whole {
+        // Only what belongs together for certain.
+        holders.truncate(state.firsts(true).count());
+        waiters.truncate(state.firsts(false).count());
+    }
+    for (index, waiter) in waiters.iter_mut().enumerate() {
+        waiter.position = index as u64 + 1;
+    }
+    (view.holders, view.waiters) = (holders, waiters);
+    is_whole
+}
+
+fn figures(view: &mut LockView, slot: &LockSlot, wanted: Wanted) {
+    // Somebody else's numbers may be too large to be added.
+    let both = |field: fn(&ModeStatistics) -> &Field| {
+        slot.modes.iter().map(|mode| field(mode).get()).fold(0, u64::saturating_add)
+    };
+    view.acquisitions = both(|mode| &mode.acquisitions);
+    view.releases = both(|mode| &mode.releases);
+    view.errors = both(|mode| &mode.errors);
+    view.contended = both(|mode| &mode.contended);
+    view.timeouts = both(|mode| &mode.timeouts);
+    view.aborts = both(|mode| &mode.aborts);
+    view.forced = both(|mode| &mode.forced);
+    view.stolen = both(|mode| &mode.steals).saturating_sub(view.forced);
+    view.recoveries = both(|mode| &mode.deaths);
+    view.deadlocks = both(|mode| &mode.deadlocks);
+    let [exclusive, shared] = &slot.modes;
+    view.wait = times([&exclusive.wait, &shared.wait], wanted);
+    view.hold = times([&exclusive.hold, &shared.hold], wanted);
+}
+
+fn times(timings: [&Timing; 2], wanted: Wanted) -> TimesView {
+    let mut durations = Durations::default();
+    timings.iter().for_each(|timing| durations.add(timing));
+    let summary = durations.summary();
+    TimesView {
+        count: durations.count,
+        total_ms: durations.total.as_ms(),
+        p50_ms: summary.p50_ms,
+        p99_ms: summary.p99_ms,
+        max_ms: summary.max_ms,
+        buckets: wanted.all.then(|| durations.cumulative().collect()),
+    }
+}
+
+/// The events by the number of their slot, newest first.
+fn events_by_slot(page: &NamedPage) -> HashMap<u64, Vec<Record<Event>>> {
+    let mut by_slot: HashMap<u64, Vec<Record<Event>>> = HashMap::new();
+    let records: Vec<Record<Event>> = page.events.latest(EVENTS, 0).collect();
+    for record in records.into_iter().rev() {
+        by_slot.entry(record.layer_row).or_default().push(record);
+    }
+    by_slot
+}
+
+/// A slot has had other locks before; an event tells the name.
+fn is_about(record: &Record<Event>, lock: &LockView) -> bool {
+    let name = lock.name.as_deref().unwrap_or_default();
+    record.layer == crate::name::ShortText::cut(name)
+}
+
+fn event(record: &Record<Event>, moment: Moment) -> EventView {
+    let label = (!record.other.is_empty()).then(|| record.other.to_text());
+    EventView {
+        at_ms: moment.epoch_of(record.at),
+        kind: match record.kind {
+            Event::Acquired => "acquired",
+            Event::Forced => "forced",
+            Event::Recovered => "recovered",
+            Event::Waiting => "waiting",
+            Event::TimedOut => "timed_out",
+            Event::Aborted => "aborted",
+            Event::Stolen => "stolen",
+            Event::Deadlock => "deadlock",
+            Event::Order => "order",
+            Event::Failed => "failed",
+            Event::Downgraded => "downgraded",
+            Event::Upgraded => "upgraded",
+        },
+        layer: None,
+        label,
+        thread_id: record.thread_id,
+        token: (record.token != 0).then_some(record.token),
+        span_ms: record.held.map(Nanos::as_ms),
+        other: None,
+    }
+}
