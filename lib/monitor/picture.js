@@ -19,6 +19,7 @@ function pictureOf(snapshot, recorder) {
   const now = snapshot.takenAtMs
   return {
     snapshot,
+    locks: snapshot.locks.filter(isWorthARow),
     growth,
     health: healthOf(snapshot, growth),
     trees: waitTrees(snapshot),
@@ -26,6 +27,11 @@ function pictureOf(snapshot, recorder) {
     timeline: { fromMs: now - TIMELINE_MS, toMs: now },
     recent: recorder.recent,
   }
+}
+
+/** Each process has a send lock; one that nobody has used says nothing. @param {import('./types').LockView} lock */
+function isWorthARow({ kind, state, acquisitions, contended }) {
+  return kind !== 'send' || state !== 'free' || acquisitions + contended > 0
 }
 
 module.exports = { pictureOf, TIMELINE_MS }

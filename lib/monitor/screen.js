@@ -128,7 +128,8 @@ class Screen {
     if (!this.isOpen || this.isBusy) return
     let text = this.before.length === 0 ? `${ESC}2J` : ''
     lines.forEach((line, index) => {
-      if (line !== this.before[index]) text += `${ESC}${index + 1};1H${line}${ESC}K`
+      // Erased before it is written: behind a full line the cursor still stands on its last character.
+      if (line !== this.before[index]) text += `${ESC}${index + 1};1H${ESC}K${line}`
     })
     for (let index = lines.length; index < this.before.length; index += 1) text += `${ESC}${index + 1};1H${ESC}K`
     this.before = [...lines]

@@ -94,6 +94,8 @@ export type Recent = RecentEvent & { pid: number | null; lock: string | null }
 /** One moment, as every face shows it. */
 export interface Picture {
   snapshot: Snapshot
+  /** The snapshot's, without those that say nothing. */
+  locks: LockView[]
   growth: Growth
   health: Health
   trees: WaitNode[]

@@ -18,8 +18,9 @@ const STYLES = {
 
 /** Whether an event's span is a hold's or a wait's. @param {Recent} event */
 function spanText({ kind, spanMs }) {
-  if (spanMs === null) return ''
-  const isWait = kind === 'acquired' || kind === 'timed_out' || kind === 'aborted' || kind === 'waiting'
+  // Who begins to wait has waited for nothing yet.
+  if (spanMs === null || kind === 'waiting') return ''
+  const isWait = kind === 'acquired' || kind === 'timed_out' || kind === 'aborted'
   return ` ${isWait ? 'after' : 'held'} ${duration(spanMs)}`
 }
 

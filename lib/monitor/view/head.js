@@ -14,10 +14,10 @@ const { clock, counted } = require('./words')
  * @param {Picture} picture @param {import('../types').ViewState} state @param {Size} size
  * @returns {Line}
  */
-function header({ snapshot, health }, state, { columns, ascii }) {
+function header({ snapshot, locks, health }, state, { columns, ascii }) {
   const { dot } = glyphs(ascii)
   const leases = snapshot.leases.length > 0 ? ` ${dot} ${counted(snapshot.leases.length, 'lease')}` : ''
-  const counts = `${counted(snapshot.processes.length, 'process', 'processes')} ${dot} ${counted(snapshot.locks.length, 'lock')}${leases}`
+  const counts = `${counted(snapshot.processes.length, 'process', 'processes')} ${dot} ${counted(locks.length, 'lock')}${leases}`
   const worst = snapshot.verdict[0]
   const rule = worst?.rule ?? 'OK'
   const level = worst?.level ?? 'good'

@@ -25,9 +25,9 @@ const STATES = ['lost', 'stale', 'forced', 'waiting', 'held', 'cooldown', 'free'
  * @param {import('../types').ViewState} state
  * @returns {LockView[]}
  */
-function shownLocks({ snapshot }, { filter, sort }) {
+function shownLocks({ snapshot, locks: all }, { filter, sort }) {
   const wanted = filter.toLowerCase()
-  const locks = snapshot.locks.filter((lock) => wanted === '' || matches(lock, wanted))
+  const locks = all.filter((lock) => wanted === '' || matches(lock, wanted))
   const byName = (/** @type {LockView} */ a, /** @type {LockView} */ b) => {
     const [left, right] = [a.name ?? '', b.name ?? '']
     return left < right ? -1 : left > right ? 1 : a.id < b.id ? -1 : 1

@@ -28,13 +28,13 @@ function name(text) {
 }
 
 /** @param {Picture} picture @returns {Record<string, unknown>} The parts that are sent whole. */
-function partsOf({ snapshot, health, growth, trees, recent }) {
+function partsOf({ snapshot, locks, health, growth, trees, recent }) {
   const now = snapshot.takenAtMs
   return {
     verdict: snapshot.verdict.slice(0, 20).map(({ rule, level, lockId, pid, sentence, evidence, next }) => {
       return { key: `${rule} ${lockId} ${pid}`, rule, level, sentence: clean(sentence), evidence: evidence.slice(0, 10).map(clean), next: next === null ? null : clean(next) }
     }),
-    counts: { processes: snapshot.processes.length, locks: snapshot.locks.length, leases: snapshot.leases.length },
+    counts: { processes: snapshot.processes.length, locks: locks.length, leases: snapshot.leases.length },
     health,
     top: growth.locks.slice(0, 8).map((lock) => ({ ...lock, name: name(lock.name), totalMs: Math.round(lock.totalMs), maxMs: Math.round(lock.maxMs) })),
     trees: trees.slice(0, MAX.trees).map((tree) => treeOf(tree, now)),
