@@ -12,7 +12,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 /// Counts what is asked of the heap.
@@ -266,15 +266,31 @@ fn main() {
     compare("read", 1, rounds, own_whole, twins_whole);
     compare("concurrent-read", READERS, rounds, own_whole, twins_whole);
     let key = |turn: u64| registry.key(&ids[turn as usize % PROCESSES]);
+    let named = |turn: u64| &names[turn as usize % PROCESSES];
     compare(
-        "look-up",
+        "status",
         1,
         rounds,
         |turn, _| {
             black_box(registry.status(&key(turn)));
         },
         |turn, _| {
-            black_box(twin.status(&names[turn as usize % PROCESSES]));
+            black_box(twin.status(named(turn)));
+        },
+    );
+    // What is found stays usable when the look-up is over: a place, and of the twin a counted reference.
+    let handles =
+        twin.0.lock().unwrap().clone().into_iter().map(|(id, facts)| (id, Arc::new(Mutex::new(facts))));
+    let handles: Mutex<HashMap<String, Arc<Mutex<Facts>>>> = Mutex::new(handles.collect());
+    compare(
+        "look-up",
+        1,
+        rounds,
+        |turn, _| {
+            black_box(registry.find(&key(turn)));
+        },
+        |turn, _| {
+            black_box(handles.lock().unwrap().get(named(turn)).cloned());
         },
     );
     compare(
