@@ -147,6 +147,13 @@ impl Moment {
         (self.lead_ms + at.as_ms()).floor()
     }
 
+    /// The same in nanoseconds, as exact as the wall clock is known: about a microsecond. Two instants are as far
+    /// apart as they were.
+    pub fn epoch_ns_of(&self, at: Nanos) -> i64 {
+        let lead = (self.lead_ms * PER_MS as f64) as i64;
+        lead.saturating_add_unsigned(at.0)
+    }
+
     /// The monotonic instant of an epoch time; the future becomes now, the distant past the beginning.
     pub fn nanos_of(&self, epoch_ms: f64) -> Nanos {
         let at = Nanos::from_ms((epoch_ms - self.lead_ms).max(0.0));

@@ -11,6 +11,7 @@
 //! * [`keeper_calls`], [`stale_calls`] lock directories that are kept fresh; other people's locks
 //! * [`mailbox`] how a thread is told something; [`timer`] the native clock that calls nobody's loop
 //! * [`send_host_calls`] how the send lock joins those of other processes, and its one thread that hears from them
+//! * [`journal_calls`] the journal, its stats and its readers
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
@@ -27,6 +28,8 @@ mod host_calls;
 mod host_face;
 mod host_hot;
 mod hot;
+#[cfg(feature = "sqlite")]
+mod journal_calls;
 mod keeper_calls;
 mod locks_calls;
 mod locks_face;

@@ -8,6 +8,8 @@ use crate::local::departures::{RowId, Rows};
 use crate::local::locks::Locks;
 use crate::send::lock::{Delivery, Done, SendLock};
 use crate::sync::{Arc, Mutex, Weak};
+#[cfg(feature = "sqlite")]
+use crate::table::layout::JournalPage;
 use crate::table::memory::process_table;
 use crate::table::ring::Record;
 use crate::time::{self, Nanos};
@@ -24,6 +26,9 @@ pub struct Process {
     pub host: HostLocks,
     /// Every send lock that the clock and a leaving thread must reach; the dead ones are dropped on the way.
     locks: Mutex<Vec<Weak<SendLock>>>,
+    /// What onlookers see of the journal.
+    #[cfg(feature = "sqlite")]
+    pub journal: &'static JournalPage,
 }
 
 pub static PROCESS: Lazy<Process> = Lazy::new(|| {
@@ -36,6 +41,8 @@ pub static PROCESS: Lazy<Process> = Lazy::new(|| {
         named: Locks::new(send_token),
         host: HostLocks::new(host_face::tell),
         locks,
+        #[cfg(feature = "sqlite")]
+        journal: &table.journal,
     }
 });
 

@@ -17,6 +17,7 @@ pub mod file;
 pub mod locks;
 mod memory;
 pub mod page;
+mod recording;
 pub mod report;
 pub mod shown;
 mod state;

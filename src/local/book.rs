@@ -15,6 +15,9 @@ use crate::local::lock_order::LockOrder;
 use crate::local::names::{Names, Ref};
 use crate::local::resource::Resource;
 use crate::local::statistics::{Mode, Operation, Record};
+use crate::recorder::event::What;
+use crate::recorder::is_on;
+use crate::sync::Arc;
 use crate::time::Nanos;
 use std::collections::VecDeque;
 
@@ -98,15 +101,16 @@ impl Book {
         claim.since = now;
         let (mode, thread_id) = (Mode::of(claim.weight()), claim.caller.thread_id);
         let record = Record { at: now, what: Operation::Acquired, mode, thread_id, token, span: Nanos(0) };
+        let label = claim.label().filter(|_| is_on()).cloned();
         if let Parts::One(part) = claim.parts {
             let slot = self.claims.insert(claim);
-            self.take(slot, part, record);
+            self.take(slot, part, record, label.as_ref());
             return Grant { slot, token };
         }
         let parts = claim.parts.clone();
         let slot = self.claims.insert(claim);
         for part in parts.as_slice() {
-            self.take(slot, *part, Record { mode: Mode::of(part.weight), ..record });
+            self.take(slot, *part, Record { mode: Mode::of(part.weight), ..record }, label.as_ref());
         }
         Grant { slot, token }
     }
@@ -124,18 +128,20 @@ impl Book {
         *last_token += 1;
         let token = *last_token;
         let thread_id = claim.caller.thread_id;
+        let label = claim.label().filter(|_| is_on()).cloned();
         let slot = claims.insert(Claim { state: State::Held, token, ..claim });
         resource.take(slot, units(part.weight));
         let (what, mode) = (Operation::Acquired, Mode::of(part.weight));
-        resource.statistics.note(Record { at: now, what, mode, thread_id, token, span: Nanos(0) });
+        let record = Record { at: now, what, mode, thread_id, token, span: Nanos(0) };
+        resource.note(record, label.as_ref());
         Some(Grant { slot, token })
     }
 
     #[inline]
-    fn take(&mut self, slot: u32, part: Part, record: Record) {
+    fn take(&mut self, slot: u32, part: Part, record: Record, label: Option<&Arc<str>>) {
         if let Some(resource) = self.names.live(part.resource) {
             resource.take(slot, units(part.weight));
-            resource.statistics.note(record);
+            resource.note(record, label);
         }
     }
 
@@ -155,6 +161,9 @@ impl Book {
         }
         if let Some(claim) = self.claims.get(slot) {
             self.graph.add(slot, claim);
+            if is_on() {
+                self.tell_request(What::Waiting, claim, claim.since);
+            }
         }
         slot
     }
@@ -200,7 +209,7 @@ impl Book {
         {
             let (mode, thread_id, token) = (Mode::of(part.weight), claim.caller.thread_id, claim.token);
             let span = now.since(claim.since);
-            resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
+            resource.note(Record { at: now, what, mode, thread_id, token, span }, claim.label());
             resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
             claims.clear(slot);
             names.settle(part.resource);
@@ -248,7 +257,7 @@ impl Book {
             let Some(resource) = self.names.resource_mut(part.resource) else { continue };
             let mode = Mode::of(part.weight);
             let (thread_id, token) = (claim.caller.thread_id, claim.token);
-            resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
+            resource.note(Record { at: now, what, mode, thread_id, token, span }, claim.label());
         }
     }
 
@@ -306,12 +315,14 @@ impl Book {
         self.graph.remove(slot, claim);
         let (rank, deadline, caller) = (claim.rank(), claim.deadline, claim.caller);
         let (parts, waited) = (claim.parts.clone(), now.since(claim.since));
+        let label = claim.label().filter(|_| is_on()).cloned();
         for part in parts.as_slice() {
             let Some(resource) = self.names.resource_mut(part.resource) else { continue };
             resource.queue.remove(&rank);
             resource.many -= usize::from(parts.is_many());
             let (what, mode, thread_id) = (Operation::Acquired, Mode::of(part.weight), caller.thread_id);
-            self.take(slot, *part, Record { at: now, what, mode, thread_id, token, span: waited });
+            let record = Record { at: now, what, mode, thread_id, token, span: waited };
+            self.take(slot, *part, record, label.as_ref());
         }
         if let Some(claim) = self.claims.get_mut(slot) {
             claim.state = State::Held;

@@ -124,8 +124,8 @@ impl Names {
     #[inline]
     pub fn live(&mut self, at: Ref) -> Option<&mut Resource> {
         let entry = self.entry_mut(at)?;
-        let capacity = entry.capacity;
-        Some(entry.live.get_or_insert_with(|| Box::new(Resource::new(capacity))))
+        let Entry { name, kind, capacity, live, .. } = entry;
+        Some(live.get_or_insert_with(|| Box::new(Resource::new(*kind, name.clone(), *capacity))))
     }
 
     pub fn name(&self, at: Ref) -> Option<&Arc<[u16]>> {

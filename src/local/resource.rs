@@ -4,6 +4,8 @@
 
 use crate::local::claim::{ALL, Rank};
 use crate::local::statistics::Statistics;
+use crate::recorder::texts::Kept;
+use crate::sync::Arc;
 use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,10 +31,14 @@ pub struct Resource {
     pub heat: u32,
     /// Where it stands among the kept ones.
     pub kept: Option<u32>,
+    pub(super) name: Option<Arc<[u16]>>,
+    pub(super) kind: Kind,
+    /// Its name in the recorder.
+    pub(super) recorded: Kept,
 }
 
 impl Resource {
-    pub fn new(capacity: u64) -> Self {
+    pub fn new(kind: Kind, name: Option<Arc<[u16]>>, capacity: u64) -> Self {
         Self {
             capacity,
             used: 0,
@@ -42,6 +48,9 @@ impl Resource {
             statistics: Statistics::default(),
             heat: 0,
             kept: None,
+            name,
+            kind,
+            recorded: Kept::default(),
         }
     }
 
