@@ -88,6 +88,9 @@ later(['hostLocked'], () => require('./lib/host/decorator'))
 const FILES = ['writeFileAtomic', 'writeFileAtomicSync', 'appendFileAtomic', 'appendFileAtomicSync']
 later(FILES, () => require('./lib/files'))
 later(['updateFile', 'updateFileSync'], () => require('./lib/files/update'))
+later(['openJournal'], () => require('./lib/journal/journal'))
+const { CHAINLOCK_JOURNAL } = process.env
+if (CHAINLOCK_JOURNAL) require('./lib/journal/environment').openFromEnvironment(CHAINLOCK_JOURNAL)
 later(['retry'], () => require('./lib/retry'))
 later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLockSync'], () => require('./lib/stale'))
 
@@ -99,6 +102,8 @@ later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLo
   hostLock, withLocks, hostLocked,
   // @ts-ignore
   writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync, updateFile, updateFileSync,
+  // @ts-ignore
+  openJournal,
   // @ts-ignore
   retry, detectStaleLock, detectStaleLockSync, clearStaleLock, clearStaleLockSync,
 })

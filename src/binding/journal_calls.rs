@@ -6,6 +6,7 @@ use crate::binding::process::PROCESS;
 use crate::journal::fault::{CLOSED, Fault};
 use crate::journal::reader::{Query, Reader};
 use crate::journal::{self, Settings};
+use crate::recorder::event::What;
 use crate::sync::{Arc, Mutex};
 use crate::time::Nanos;
 use napi::bindgen_prelude::*;
@@ -33,6 +34,8 @@ pub struct JournalSettings {
     pub max_rows: f64,
     pub max_age_ms: f64,
     pub flush_ms: f64,
+    /// The kinds of events to write, by their places in `journalKinds()`; all without it.
+    pub kinds: Option<Vec<u32>>,
 }
 
 /// How far it is. Times in ms.
@@ -98,10 +101,19 @@ fn later(work: impl FnOnce() -> Answer + Send + 'static) -> AsyncTask<JournalTas
     AsyncTask::new(JournalTask(Some(Box::new(work))))
 }
 
+/// The kinds of events, in the order of their codes.
+#[napi(catch_unwind)]
+pub fn journal_kinds() -> Vec<&'static str> {
+    What::ALL.iter().map(|(_, word)| *word).collect()
+}
+
 /// Opens the process's journal, or shares it. Null when it is open.
 #[napi(catch_unwind)]
 pub fn journal_open(path: String, settings: JournalSettings) -> Option<JournalFault> {
+    let kinds =
+        settings.kinds.map_or(u64::MAX, |kinds| kinds.iter().fold(0, |bits, kind| bits | 1 << (kind & 63)));
     let settings = Settings {
+        kinds,
         max_rows: settings.max_rows as u64,
         max_age: Nanos::from_ms(settings.max_age_ms),
         flush: Nanos::from_ms(settings.flush_ms),

@@ -36,6 +36,8 @@ use writer::Writer;
 pub struct Settings {
     pub max_rows: u64,
     pub max_age: Nanos,
+    /// A bit for each kind of event that is written down.
+    pub kinds: u64,
     /// How long events are gathered before they are written together.
     pub flush: Nanos,
 }
@@ -112,7 +114,7 @@ pub fn open(path: &Path, settings: Settings, page: &'static JournalPage) -> Resu
     }
     let journal = Journal::start(path, settings, recorder::for_process(), Some(page))?;
     *open = Some((Arc::new(journal), 1));
-    recorder::switch_on();
+    recorder::switch_on(settings.kinds);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::time::Moment;
 use rusqlite::{Connection, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 /// From this size on the write-ahead log is taken over into the database.
 const WAL_LARGE: u64 = 4 << 20;
@@ -15,12 +16,14 @@ const WAL_TOO_LARGE: u64 = 64 << 20;
 /// So many rows go in one transaction: others want to write.
 const AT_ONCE: usize = 2_000;
 
-/// Starts the thread; it ends when the sender is gone.
-pub fn start(path: &Path, settings: Settings) -> Option<SyncSender<()>> {
+/// The thread, and how it is told that there is something to do. It ends when the sender is gone.
+pub type Upkeep = (SyncSender<()>, JoinHandle<()>);
+
+pub fn start(path: &Path, settings: Settings) -> Option<Upkeep> {
     let (sender, receiver) = sync_channel(1);
     let path = path.to_owned();
     let thread = std::thread::Builder::new().name("chainlock-upkeep".into());
-    thread.spawn(move || run(&path, settings, &receiver)).ok().map(|_| sender)
+    thread.spawn(move || run(&path, settings, &receiver)).ok().map(|thread| (sender, thread))
 }
 
 fn run(path: &PathBuf, settings: Settings, orders: &Receiver<()>) {

@@ -2,7 +2,7 @@
 
 use crate::journal::fault::Fault;
 use crate::journal::row::{Author, COLUMNS, Row, Words};
-use crate::journal::upkeep::{take_over, trim};
+use crate::journal::upkeep::{Upkeep, take_over, trim};
 use crate::journal::{Settings, Shared};
 use crate::recorder::event::{Event, Of, Record, What};
 use crate::recorder::texts::{Text, Texts};
@@ -12,7 +12,6 @@ use crate::time::{self, Moment, Nanos};
 use rusqlite::{Connection, TransactionBehavior};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 /// Rows of one transaction at most: others want to write, too.
@@ -33,7 +32,7 @@ pub struct Writer {
     settings: Settings,
     recorder: Arc<Recorder>,
     shared: Arc<Shared>,
-    upkeep: Option<SyncSender<()>>,
+    upkeep: Option<Upkeep>,
     author: Author,
     words: Words,
     texts: HashMap<u32, Option<Arc<str>>>,
@@ -52,7 +51,7 @@ impl Writer {
         settings: Settings,
         recorder: Arc<Recorder>,
         shared: Arc<Shared>,
-        upkeep: Option<SyncSender<()>>,
+        upkeep: Option<Upkeep>,
         author: Author,
     ) -> Self {
         let (words, texts, rows) = (Words::default(), HashMap::new(), Vec::new());
@@ -231,13 +230,17 @@ impl Writer {
         if is_due && self.rows_since_upkeep > 0 {
             (self.rows_since_upkeep, self.upkeep_at) = (0, now);
             // It is at it already when it has no room for another order.
-            let _ = self.upkeep.as_ref().map(|upkeep| upkeep.try_send(()));
+            let _ = self.upkeep.as_ref().map(|(orders, _)| orders.try_send(()));
         }
     }
 
     /// The last one leaves a small file, if nobody is in the way.
     fn leave(&mut self) {
-        self.upkeep = None;
+        if let Some((orders, thread)) = self.upkeep.take() {
+            drop(orders);
+            // It says nothing that anybody wants to hear.
+            let _ = thread.join();
+        }
         let tidy = self.connection.busy_timeout(LAST_BUSY).map_err(Fault::from);
         let tidy = tidy.and_then(|()| trim(&self.connection, &self.settings));
         let _ = tidy.and_then(|()| take_over(&self.connection, "TRUNCATE"));

@@ -36,6 +36,7 @@ struct Reader {
     old_until: Option<u64>,
 }
 
+/// A bit for each kind that is written down.
 static ON: StaticU64 = StaticU64::new(0);
 static PROCESS: OnceCell<Arc<Recorder>> = OnceCell::new();
 static LAST_NUMBER: StaticU64 = StaticU64::new(0);
@@ -56,7 +57,8 @@ pub fn note<'a>(event: impl FnOnce() -> Event<'a>) {
 
 #[inline(never)]
 fn note_now(event: &Event<'_>) {
-    if let Some(recorder) = PROCESS.get() {
+    let is_wanted = ON.load(Ordering::Relaxed) >> event.what as u64 & 1 != 0;
+    if let Some(recorder) = PROCESS.get().filter(|_| is_wanted) {
         recorder.note(event);
     }
 }
@@ -76,9 +78,9 @@ pub fn for_process() -> Arc<Recorder> {
     PROCESS.get_or_init(|| Arc::new(Recorder::new(PLACES))).clone()
 }
 
-/// From now on everything is written down.
-pub fn switch_on() {
-    ON.store(1, Ordering::Relaxed);
+/// From now on what is of these kinds is written down (a bit for each).
+pub fn switch_on(kinds: u64) {
+    ON.store(kinds, Ordering::Relaxed);
 }
 
 /// From now on nothing is written down. Those that are at it finish.

@@ -22,7 +22,7 @@ fn deep() -> bool {
 const MOST_DEEP: usize = 8_000_000;
 
 /// Explores `body` and demands at least `push` (or, deep, `deep`) executions.
-fn explore(name: &str, bound: Option<usize>, least: u64, body: impl Fn() + Send + Sync + 'static) {
+pub(super) fn explore(name: &str, bound: Option<usize>, least: u64, body: impl Fn() + Send + Sync + 'static) {
     let executions = StdArc::new(Count::new(0));
     let counter = executions.clone();
     let mut builder = loom::model::Builder::new();
