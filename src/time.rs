@@ -147,11 +147,11 @@ impl Moment {
         (self.lead_ms + at.as_ms()).floor()
     }
 
-    /// The same in nanoseconds, as exact as the wall clock is known: about a microsecond. Two instants are as far
-    /// apart as they were.
+    /// The same in nanoseconds, in whole microseconds: no wall clock is more exact, and as milliseconds with
+    /// fractions they come back as they were.
     pub fn epoch_ns_of(&self, at: Nanos) -> i64 {
-        let lead = (self.lead_ms * PER_MS as f64) as i64;
-        lead.saturating_add_unsigned(at.0)
+        let ns = ((self.lead_ms * PER_MS as f64) as i64).saturating_add_unsigned(at.0);
+        ns - ns.rem_euclid(1_000)
     }
 
     /// The monotonic instant of an epoch time; the future becomes now, the distant past the beginning.

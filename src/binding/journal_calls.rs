@@ -61,7 +61,8 @@ pub struct JournalQuery {
 }
 
 fn query_of(given: JournalQuery) -> Query {
-    let ns = |ms: f64| (ms * 1e6) as i64;
+    // Rows are in whole microseconds (`Moment::epoch_ns_of`).
+    let ns = |ms: f64| ((ms * 1e3).round() as i64).saturating_mul(1_000);
     Query {
         since: given.since.map(ns),
         until: given.until.map(ns),
