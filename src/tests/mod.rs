@@ -55,6 +55,8 @@ mod locks_model;
 mod locks_programs;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod model;
+#[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]
+mod table_outside;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod tidy;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
