@@ -84,15 +84,15 @@ impl ShortText {
 
     /// From words that somebody else may have written: cut and cleaned again, never trusted.
     pub fn from_words(len: u64, words: [u64; WORDS]) -> Self {
-        let mut bytes = Vec::with_capacity(MAX_BYTES);
-        for word in words {
-            bytes.extend_from_slice(&word.to_le_bytes());
+        let mut bytes = [0; MAX_BYTES];
+        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.to_le_bytes());
         }
-        bytes.truncate((len as usize).min(MAX_BYTES));
+        let bytes = &bytes[..(len as usize).min(MAX_BYTES)];
         if bytes.iter().all(is_plain) {
-            return Self::pack(&bytes);
+            return Self::pack(bytes);
         }
-        Self::cut(&String::from_utf8_lossy(&bytes))
+        Self::cut(&String::from_utf8_lossy(bytes))
     }
 
     pub fn is_empty(&self) -> bool {

@@ -8,9 +8,9 @@ use crate::local::departures::{RowId, Rows};
 use crate::local::locks::Locks;
 use crate::send::lock::{Delivery, Done, SendLock};
 use crate::sync::{Arc, Mutex, Weak};
-use crate::table::layout::Table;
 #[cfg(feature = "sqlite")]
 use crate::table::layout::JournalPage;
+use crate::table::layout::Table;
 use crate::table::memory::process_table;
 use crate::table::ring::Record;
 use crate::time::{self, Nanos};

@@ -16,10 +16,10 @@ use crate::local::names::{Names, Ref};
 use crate::local::resource::Resource;
 use crate::local::shown::Shown;
 use crate::local::statistics::{Mode, Operation, Record};
-use crate::table::named::Event;
 use crate::recorder::event::What;
 use crate::recorder::is_on;
 use crate::sync::Arc;
+use crate::table::named::{Event, FIRST};
 use crate::time::Nanos;
 use std::collections::VecDeque;
 
@@ -132,19 +132,17 @@ impl Book {
         *last_token += 1;
         let token = *last_token;
         let thread_id = claim.caller.thread_id;
-        let is_plain = resource.is_free() && claim.extra.is_none();
         let label = claim.label().filter(|_| is_on()).cloned();
+        let is_plain = claim.extra.is_none() && resource.holds.len() < FIRST;
         let slot = claims.insert(Claim { state: State::Held, token, ..claim });
         resource.take(slot, units(part.weight), token);
         let (what, mode) = (Operation::Acquired, Mode::of(part.weight));
         let record = Record { at: now, what, mode, thread_id, token, span: Nanos(0) };
         resource.note(record, label.as_ref());
-        match (&resource.slot, claims.get(slot)) {
-            (Some(shown), Some(claim)) if is_plain => {
-                shown.show_only(resource.capacity, resource.used, slot, part.weight, claim);
-            }
-            (Some(_), _) => self.show_hold(slot, part.resource),
-            (None, _) => {}
+        match &resource.slot {
+            Some(shown) if is_plain => shown.show_hold(slot, part, resource, claims),
+            Some(_) => self.show_hold(slot, part.resource),
+            None => {}
         }
         Some(Grant { slot, token })
     }
@@ -229,11 +227,9 @@ impl Book {
             resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
             let is_usual = !claim.has_row && what == Operation::Released;
             match &resource.slot {
-                Some(shown) if is_usual && resource.used == 0 => {
-                    shown.show_free(resource.capacity, resource.last_token)
-                }
-                Some(_) => self.show_end(slot, part.resource, what, now),
-                None => {}
+                Some(shown) if is_usual => shown.show_end(part.resource, resource, claims),
+                None if is_usual => {}
+                _ => self.show_end(slot, part.resource, what, now),
             }
             let Self { names, claims, .. } = self;
             claims.clear(slot);

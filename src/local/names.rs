@@ -133,11 +133,9 @@ impl Names {
         let Self { entries, shown, .. } = self;
         let entry = entries.get_mut(at.0 as usize)?.as_mut()?;
         let Entry { live, kind, name, capacity, .. } = entry;
-        Some(
-            live.get_or_insert_with(|| {
-                Box::new(Resource::new(*kind, name.clone(), *capacity, shown.take(*kind, name.as_deref())))
-            }),
-        )
+        Some(live.get_or_insert_with(|| {
+            Box::new(Resource::new(*kind, name.clone(), *capacity, shown.take(*kind, name.as_deref())))
+        }))
     }
 
     /// The live resource, of which something changes that is shown when the step ends.

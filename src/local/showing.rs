@@ -9,7 +9,7 @@ use crate::local::departures::Caller;
 use crate::local::names::{Names, Ref};
 use crate::local::statistics::{Mode, Operation, Record};
 use crate::name::ShortText;
-use crate::table::named::{Event, NO_SLOT, event_row};
+use crate::table::named::{Event, FIRST, NO_SLOT, event_row};
 use crate::table::ring;
 use crate::time::Nanos;
 
@@ -48,11 +48,11 @@ impl Book {
         }
     }
 
-    /// A hold was granted at once: it has a row when it is not alone, or has something to tell.
+    /// A hold was granted at once: it has a row when it is none of the first, or has something to tell.
     pub(super) fn show_if_needed(&mut self, at: u32) {
         let Some(claim) = self.claims.get(at) else { return };
-        let is_alone = |at: Ref| self.names.resource(at).is_none_or(|live| live.holds.len() == 1);
-        if claim.extra.is_some() || !claim.parts.as_slice().iter().all(|part| is_alone(part.resource)) {
+        let is_first = |at: Ref| self.names.resource(at).is_none_or(|live| live.holds.len() <= FIRST);
+        if claim.extra.is_some() || !claim.parts.as_slice().iter().all(|part| is_first(part.resource)) {
             self.show_claim(at);
         }
     }

@@ -3,14 +3,14 @@
 //!
 //! What is published are the states between two operations: a step marks what it has changed
 //! ([`crate::local::names::Names::changed`]), and its end shows it (`showing`). Only the pair that nobody
-//! waits for writes at once ([`Slot::show_only`], [`Slot::show_free`]).
+//! waits for writes at once ([`Slot::show_hold`], [`Slot::show_end`]).
 
-use crate::local::claim::{Claim, Claims, State};
+use crate::local::claim::{Claim, Claims, Part, State};
 use crate::local::names::Ref;
 use crate::local::resource::{Kind, Resource};
 use crate::name::ShortText;
 use crate::table::named::{
-    CLAIMS, ClaimRow, FIRST, IS_HOLD, LockSlot, LockState, ModeStatistics, NamedPage, PARTS, Place, SLOTS,
+    ClaimRow, FIRST, FirstPlace, IS_HOLD, LockSlot, LockState, ModeStatistics, NamedPage, PARTS, SLOTS,
 };
 use crate::time::Nanos;
 
@@ -108,9 +108,6 @@ impl Shown {
         row.sequence.write(|| row.state.set(0));
         page.claims_used.set(page.claims_used.get().saturating_sub(1));
     }
-
-    /// Rows that there are; claims behind them are not shown.
-    pub const ROWS: usize = CLAIMS;
 }
 
 fn write_claim(row: &ClaimRow, claim: &Claim, base: u64, parts: impl Iterator<Item = (u32, u64)>) {
@@ -151,7 +148,7 @@ fn show_nobody(state: &LockState, capacity: u64, used: u64, last_token: u64) {
 }
 
 #[inline(always)]
-fn show_place(place: &Place, at: u32, claim: &Claim, weight: u64) {
+fn show_place(place: &FirstPlace, at: u32, claim: &Claim, weight: u64) {
     let is_hold = claim.state == State::Held;
     place.what.set(if is_hold { weight | IS_HOLD } else { weight });
     place.thread_row.set(claim.caller.row.to_word());
@@ -162,21 +159,31 @@ fn show_place(place: &Place, at: u32, claim: &Claim, weight: u64) {
 }
 
 impl Slot {
-    /// One hold, and nobody waits.
+    /// A hold that nobody waited for: one of few, or most likely the only one.
     #[inline(always)]
-    pub fn show_only(&self, capacity: u64, used: u64, at: u32, weight: u64, claim: &Claim) {
-        self.slot.newest.publish(|place| {
-            let state = &self.slot.states[place];
-            show_nobody(state, capacity, used, claim.token);
-            state.holders.set(1);
-            show_place(&state.first[0], at, claim, weight);
-        });
+    pub fn show_hold(&self, at: u32, part: Part, resource: &Resource, claims: &Claims) {
+        match claims.get(at) {
+            Some(claim) if resource.holds.len() == 1 && resource.queue.is_empty() => {
+                self.slot.newest.publish(|place| {
+                    let state = &self.slot.states[place];
+                    show_nobody(state, resource.capacity, resource.used, claim.token);
+                    state.holders.set(1);
+                    show_place(&state.first[0], at, claim, part.weight);
+                });
+            }
+            _ => self.show(part.resource, resource, claims),
+        }
     }
 
-    /// No hold, and nobody waits.
+    /// A hold that nobody waits for has ended.
     #[inline(always)]
-    pub fn show_free(&self, capacity: u64, last_token: u64) {
-        self.slot.newest.publish(|place| show_nobody(&self.slot.states[place], capacity, 0, last_token));
+    pub fn show_end(&self, own: Ref, resource: &Resource, claims: &Claims) {
+        if resource.used > 0 {
+            return self.show(own, resource, claims);
+        }
+        self.slot.newest.publish(|place| {
+            show_nobody(&self.slot.states[place], resource.capacity, 0, resource.last_token);
+        });
     }
 
     /// Whatever there is.

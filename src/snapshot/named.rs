@@ -6,12 +6,12 @@
 //! itself names are shown, and the lock is marked as torn.
 
 use crate::metrics::timing::{Durations, Timing};
+use crate::snapshot::rows::{Row, Rows};
 use crate::snapshot::views::{EventView, HolderView, LockView, TimesView, WaiterView};
 use crate::sync::Field;
 use crate::table::layout::EVENTS;
 use crate::table::named::{
-    CLAIMS, ClaimRow, Event, FIRST, IS_HOLD, LockSlot, LockState, ModeStatistics, NO_SLOT, NamedPage, PARTS,
-    SLOTS, event_row,
+    Event, FIRST, IS_HOLD, LockSlot, LockState, ModeStatistics, NamedPage, SLOTS, event_row,
 };
 use crate::table::ring::Record;
 use crate::time::{Moment, Nanos};
@@ -75,112 +75,14 @@ impl State {
         Self { capacity, used, holders, waiters, last_token, first }
     }
 
+    /// Whether the claim in that place is one of the first.
+    fn names(&self, claim: u64) -> bool {
+        [true, false].into_iter().any(|is_hold| self.firsts(is_hold).any(|first| first.claim == claim))
+    }
+
     fn firsts(&self, is_hold: bool) -> impl Iterator<Item = &First> {
         let count = self.holders.saturating_add(self.waiters).min(FIRST as u64) as usize;
         self.first[..count].iter().filter(move |first| first.is_hold == is_hold)
-    }
-}
-
-/// The row of a claim, copied.
-#[derive(Clone, Debug)]
-struct Row {
-    is_hold: bool,
-    parts: Vec<(u32, u64)>,
-    thread_row: u64,
-    thread_id: u64,
-    token: u64,
-    arrival: u64,
-    since: Nanos,
-    deadline: Nanos,
-    priority: i64,
-    let_past: u64,
-    upgrades: u64,
-    inside: Vec<i64>,
-    label: Option<String>,
-}
-
-fn copy_row(row: &ClaimRow) -> Option<Row> {
-    let state = row.state.get();
-    if state == 0 {
-        return None;
-    }
-    let parts = row.part.iter().take((row.parts.get() as usize).min(PARTS));
-    let label = row.label.get();
-    Some(Row {
-        is_hold: state == 2,
-        parts: parts.map(|part| (part.get() as u32, part.get() >> 32)).collect(),
-        thread_row: row.thread_row.get(),
-        thread_id: row.thread_id.get(),
-        token: row.token.get(),
-        arrival: row.arrival.get(),
-        since: Nanos(row.since.get()),
-        deadline: Nanos(row.deadline.get()),
-        priority: row.priority.get() as i64,
-        let_past: row.let_past.get(),
-        upgrades: row.upgrades.get(),
-        inside: row.inside.iter().map(|token| token.get() as i64).filter(|token| *token != 0).collect(),
-        label: (!label.is_empty()).then(|| label.to_text()),
-    })
-}
-
-/// All rows that are in use, and which of them are of which slot.
-#[derive(Debug, Default)]
-struct Rows {
-    rows: HashMap<u64, Row>,
-    by_slot: HashMap<u32, Vec<u64>>,
-    /// How often they were read.
-    looks: usize,
-}
-
-/// The most that the rows of a page are read, whatever contradicts itself in it.
-const MOST_LOOKS: usize = 16;
-
-impl Rows {
-    fn read(page: &NamedPage) -> Self {
-        let mut all = Self::default();
-        let end = (page.claims_end.get() as usize).min(CLAIMS);
-        for (at, row) in page.claims[..end].iter().enumerate() {
-            // Most are free: one look is enough for them.
-            if row.state.get() == 0 {
-                continue;
-            }
-            let copy = (0..LOOKS).find_map(|_| row.sequence.read(|| copy_row(row)));
-            let Some(copy) = copy.flatten() else { continue };
-            for (slot, _) in &copy.parts {
-                if *slot != NO_SLOT {
-                    all.by_slot.entry(*slot).or_default().push(at as u64);
-                }
-            }
-            all.rows.insert(at as u64, copy);
-        }
-        all
-    }
-
-    /// Reads them again; false when that was done often enough.
-    fn read_again(&mut self, page: &NamedPage) -> bool {
-        let looks = self.looks + 1;
-        if looks >= MOST_LOOKS {
-            return false;
-        }
-        *self = Self { looks, ..Self::read(page) };
-        true
-    }
-
-    /// The row of somebody whom a state names, if it is still his.
-    fn of(&self, first: &First) -> Option<&Row> {
-        self.rows.get(&first.claim).filter(|row| {
-            row.is_hold == first.is_hold && first.number == if row.is_hold { row.token } else { row.arrival }
-        })
-    }
-
-    /// The holders or the waiters of a slot, each with what it asks for.
-    fn in_slot(&self, slot: u32, is_hold: bool) -> impl Iterator<Item = (u64, &Row, u64)> {
-        let places = self.by_slot.get(&slot).into_iter().flatten();
-        places.filter_map(move |at| {
-            let row = self.rows.get(at).filter(|row| row.is_hold == is_hold)?;
-            let (_, weight) = row.parts.iter().find(|(part, _)| *part == slot)?;
-            Some((*at, row, *weight))
-        })
     }
 }
 
@@ -207,8 +109,8 @@ pub fn locks(page: &NamedPage, pid: u32, wanted: Wanted, moment: Moment) -> (Vec
             found.push(lock);
         }
     }
-    let outside = rows.rows.values().filter(|row| !row.is_hold && row.parts.is_empty());
-    let outside = outside.map(|row| (row.thread_id, row.label.clone(), row.inside.clone())).collect();
+    let outside = rows.rows.iter().filter(|row| row.is_outside);
+    let outside = outside.map(|row| (row.thread_id, row.label(), row.inside())).collect();
     (found, outside)
 }
 
@@ -221,7 +123,8 @@ fn lock(
     moment: Moment,
 ) -> Option<LockView> {
     let mut torn = None;
-    for _ in 0..LOOKS {
+    // First with the rows that were read for all.
+    for _ in 0..=LOOKS {
         let whole = slot.identity.read(|| {
             let kind = slot.kind.get();
             if kind == 0 {
@@ -290,7 +193,7 @@ fn people(view: &mut LockView, slot: u32, state: &State, rows: &Rows, moment: Mo
         .map(|first| HolderView {
             thread_id: first.thread_id,
             thread_row: first.thread_row,
-            label: rows.of(first).and_then(|row| row.label.clone()),
+            label: rows.of(first.claim, first.is_hold, first.number).and_then(|row| row.label()),
             token: first.number,
             mode: mode(first.weight),
             weight: weight_of(first.weight),
@@ -300,18 +203,17 @@ fn people(view: &mut LockView, slot: u32, state: &State, rows: &Rows, moment: Mo
         .collect();
     let mut used: u64 = state.firsts(true).map(|first| units(first.weight)).fold(0, u64::saturating_add);
     if state.holders > holders.len() as u64 {
-        let mut rest: Vec<_> = rows
-            .in_slot(slot, true)
-            .filter(|(at, row, _)| {
-                !state.firsts(true).any(|first| first.claim == *at || first.number == row.token)
-            })
-            .collect();
-        rest.sort_by_key(|(_, row, _)| row.token);
-        used = rest.iter().map(|(_, _, weight)| units(*weight)).fold(used, u64::saturating_add);
-        holders.extend(rest.into_iter().map(|(_, row, weight)| HolderView {
+        // Grants are in order: who comes behind the first has a later one, and nobody one after the last.
+        let after = holders.last().map_or(0, |holder| holder.token);
+        let is_behind = |row: &Row| row.token > after && row.token <= state.last_token;
+        let rest = rows.in_slot(slot, true).filter(|(row, _)| is_behind(row) && !state.names(row.at));
+        let mut rest: Vec<_> = rest.collect();
+        rest.sort_by_key(|(row, _)| row.token);
+        used = rest.iter().map(|(_, weight)| units(*weight)).fold(used, u64::saturating_add);
+        holders.extend(rest.into_iter().map(|(row, weight)| HolderView {
             thread_id: row.thread_id,
             thread_row: row.thread_row,
-            label: row.label.clone(),
+            label: row.label(),
             token: row.token,
             mode: mode(weight),
             weight: weight_of(weight),
@@ -323,7 +225,7 @@ fn people(view: &mut LockView, slot: u32, state: &State, rows: &Rows, moment: Mo
     let waiter = |first: &First, row: Option<&Row>| WaiterView {
         thread_id: first.thread_id,
         thread_row: first.thread_row,
-        label: row.and_then(|row| row.label.clone()),
+        label: row.and_then(Row::label),
         // Who upgrades wants all that others have, and so to be exclusive.
         mode: if row.is_some_and(|row| row.upgrades != 0) { "exclusive" } else { mode(first.weight) },
         weight: weight_of(first.weight),
@@ -333,20 +235,17 @@ fn people(view: &mut LockView, slot: u32, state: &State, rows: &Rows, moment: Mo
             .filter(|at| *at != Nanos::FOREVER)
             .map(|at| moment.epoch_of(at)),
         priority: row.filter(|row| row.upgrades == 0).map_or(0, |row| row.priority),
-        inside_of: row.map(|row| row.inside.clone()).unwrap_or_default(),
+        inside_of: row.map(Row::inside).unwrap_or_default(),
         ..WaiterView::default()
     };
-    let mut waiters: Vec<WaiterView> =
-        state.firsts(false).map(|first| waiter(first, rows.of(first))).collect();
+    let mut waiters: Vec<WaiterView> = state
+        .firsts(false)
+        .map(|first| waiter(first, rows.of(first.claim, first.is_hold, first.number)))
+        .collect();
     if state.waiters > waiters.len() as u64 {
-        let mut rest: Vec<_> = rows
-            .in_slot(slot, false)
-            .filter(|(at, row, _)| {
-                !state.firsts(false).any(|first| first.claim == *at && first.number == row.arrival)
-            })
-            .collect();
-        rest.sort_by_key(|(_, row, _)| (row.priority.saturating_neg(), row.arrival, row.let_past));
-        waiters.extend(rest.into_iter().map(|(at, row, weight)| {
+        let mut rest: Vec<_> = rows.in_slot(slot, false).filter(|(row, _)| !state.names(row.at)).collect();
+        rest.sort_by_key(|(row, _)| (row.priority.saturating_neg(), row.arrival, row.let_past));
+        waiters.extend(rest.into_iter().map(|(row, weight)| {
             let first = First {
                 is_hold: false,
                 weight,
@@ -354,7 +253,7 @@ fn people(view: &mut LockView, slot: u32, state: &State, rows: &Rows, moment: Mo
                 thread_id: row.thread_id,
                 number: row.arrival,
                 since: row.since,
-                claim: at,
+                claim: row.at,
             };
             waiter(&first, Some(row))
         }));
@@ -407,12 +306,16 @@ fn times(timings: [&Timing; 2], wanted: Wanted) -> TimesView {
     }
 }
 
-/// The events by the number of their slot, newest first.
+/// The last events of each slot, newest first.
 fn events_by_slot(page: &NamedPage) -> HashMap<u64, Vec<Record<Event>>> {
     let mut by_slot: HashMap<u64, Vec<Record<Event>>> = HashMap::new();
-    let records: Vec<Record<Event>> = page.events.latest(EVENTS, 0).collect();
-    for record in records.into_iter().rev() {
-        by_slot.entry(record.layer_row).or_default().push(record);
+    for stamp in page.events.stamps(EVENTS, 0).rev() {
+        let of_slot = by_slot.entry(page.events.row_of(stamp)).or_default();
+        if of_slot.len() < MOST_EVENTS
+            && let Some(record) = page.events.read(stamp)
+        {
+            of_slot.push(record);
+        }
     }
     by_slot
 }

@@ -1,10 +1,11 @@
 //! All of one table.
 
 use crate::local::departures;
+use crate::name::clean;
 use crate::snapshot::named::{self, Wanted};
 use crate::snapshot::send;
-use crate::snapshot::views::{ProcessView, RowView, TableView};
-use crate::table::layout::{SendPage, Table};
+use crate::snapshot::views::{JournalView, ProcessView, RowView, TableView};
+use crate::table::layout::{JournalPage, SendPage, Table};
 use crate::table::named::{CLAIMS, SLOTS};
 use crate::time::{Moment, Nanos};
 
@@ -61,5 +62,17 @@ pub fn view(table: &Table, pid: u32, send: SendAt<'_>, wanted: Wanted, moment: M
         locks,
         deadlocks: page.deadlocks.get(),
         order_inversions: page.order_inversions.get(),
+        journal: journal(&table.journal, moment.now),
     }
+}
+
+fn journal(page: &JournalPage, now: Nanos) -> Option<JournalView> {
+    let (newest, written) = (Nanos(page.last_event_at.get()), Nanos(page.last_written_at.get()));
+    (page.open.get() == 1).then(|| JournalView {
+        path: clean(&page.path()).into_owned(),
+        pending: page.pending.get(),
+        written: page.written.get(),
+        dropped: page.dropped.get(),
+        lag_ms: if newest > written { now.since(newest).as_ms() } else { 0.0 },
+    })
 }

@@ -35,6 +35,7 @@ pub struct ProcessView {
     pub locks: Vec<LockView>,
     pub deadlocks: u64,
     pub order_inversions: u64,
+    pub journal: Option<JournalView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -215,6 +216,18 @@ pub fn to_json(value: &impl Serialize) -> String {
         }
     }
     ascii
+}
+
+/// How far the process's journal is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalView {
+    pub path: String,
+    pub pending: u64,
+    pub written: u64,
+    pub dropped: u64,
+    /// How long the newest event that was taken has waited to be in the file; 0 when none waits.
+    pub lag_ms: f64,
 }
 
 #[cfg(test)]

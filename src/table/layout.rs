@@ -307,6 +307,7 @@ pub struct Table {
 
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 const _: () = {
+    use crate::table::named::{ClaimRow, LockState};
     use std::mem::{align_of, offset_of, size_of};
     assert!(size_of::<Header>() == 104);
     assert!(size_of::<Row>() == 48);
@@ -315,5 +316,8 @@ const _: () = {
     assert!(offset_of!(Table, rows) == 104);
     assert!(offset_of!(Table, send) == 104 + 48 * ROWS);
     assert!(align_of::<Table>() == 8);
+    assert!(size_of::<LockState>() == 232);
+    assert!(size_of::<ClaimRow>() == 216);
+    assert!(size_of::<Table>() < 24 << 20, "what is never touched costs nothing");
     assert!(size_of::<SendPage>() < 1 << 20, "an independent one lies on the heap");
 };

