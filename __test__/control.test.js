@@ -198,9 +198,9 @@ describe('a release by order', { skip }, () => {
       console.log('ready', JSON.stringify(tokens))
       process.stdin.on('data', () => {
         const held = Object.values(now).map((guard) => guard.check())
-        console.log('state', JSON.stringify([...held, ...readers.map((guard) => guard.check())]))
+        const state = [...held, ...readers.map((guard) => guard.check())]
         now.lock.release()
-        locks.acquire('kept')
+        console.log('state', JSON.stringify(state))
       })
     })
     const tokens = JSON.parse((await said('}')).match(/ready (.*)/)[1])
