@@ -2293,6 +2293,10 @@ export interface SnapshotWaiter {
 
 /** `status`: of an entry of the process registry. */
 export type SnapshotEventKind =
+// ── The journal ──────────────────────────────────────────────────────────────────────────────────────
+
+/** What can happen to a lock; docs/journal.md says what each means. */
+export type JournalEventKind =
   | 'acquired'
   | 'released'
   | 'blocked'
@@ -2452,6 +2456,132 @@ export interface MetricsRegister {
  * collectInto(register)
  */
 export function collectInto(register: MetricsRegister, options?: MetricsOptions): () => void
+  | 'dropped'
+
+/** One event of one lock. Texts are clean: nothing in them drives a terminal. */
+export interface JournalEvent {
+  /** Its number in the file: larger than that of every event written before, by whichever process. */
+  readonly id: number
+  /** When it happened, as an ISO date. */
+  readonly at: string
+  /** The same in milliseconds since 1970, with fractions. */
+  readonly atMs: number
+  /** The process, by its pid in its own pid namespace. */
+  readonly pid: number
+  /** `worker_threads.threadId`; 0 is the main thread. Null where no thread is concerned. */
+  readonly threadId: number | null
+  /** The lock's name; `'send'` for the process's send lock, the path for a host lock. Null for a lock without one. */
+  readonly lock: string | null
+  readonly lockKind: 'send' | 'lock' | 'semaphore' | 'host' | 'registry' | 'journal'
+  readonly kind: JournalEventKind
+  /** The send lock: who asked, or held. */
+  readonly layer: string | null
+  readonly label: string | null
+  readonly mode: 'exclusive' | 'shared' | null
+  /** The fencing token concerned. */
+  readonly token: number | null
+  /** `acquired`: how long it had waited; the end of a hold: how long it was held. */
+  readonly spanMs: number | null
+  /** Who was in the way, or why it happened. */
+  readonly other: string | null
+}
+
+/** Which events to read. An instant is a `Date`, an ISO date, or milliseconds since 1970. */
+export interface JournalQuery {
+  /** The first instant that belongs to the range. */
+  since?: Date | string | number
+  /** The first instant that does not. */
+  until?: Date | string | number
+  /** The lock's name. */
+  lock?: string
+  layer?: string
+  kind?: JournalEventKind
+  /**
+   * Only events with a larger `id`, the first of them first: for reading in pages, from `after: 0` on. Without it,
+   * the newest events of the range are answered.
+   */
+  after?: number
+  /** At most so many. Default 1,000; at most 100,000. */
+  limit?: number
+}
+
+/** How a process writes its journal. */
+export interface JournalOptions {
+  /** The file; it is made if it is not there. Beside it lie `<path>-wal` and `<path>-shm`. */
+  path: string
+  /** Only read, also what other processes write: nothing is changed, and the other options must not be given. */
+  readOnly?: boolean
+  /** The oldest events go when there are more. Looked at about once a second. Default 1,000,000. */
+  maxRows?: number
+  /** Older events go. Default 7 days. */
+  maxAgeMs?: number
+  /** How long events are gathered before they are written together: what a crash can lose. Default 50, at most 100. */
+  flushMs?: number
+  /** Only these kinds of events. Default all. */
+  events?: readonly JournalEventKind[]
+}
+
+/** How far a journal is. */
+export interface JournalStats {
+  /** Events that this process has written since it opened the journal. */
+  readonly written: number
+  /** Events that came faster than they could be written. The file tells of them, too, as `dropped`. */
+  readonly dropped: number
+  /** Events that are not in the file yet. */
+  readonly pending: number
+  /** How old the oldest of these is. */
+  readonly lagMs: number
+  /** Why nothing can be written at the moment, in words; it is tried again and again. */
+  readonly trouble: string | null
+}
+
+/** A journal that is open. */
+export interface Journal {
+  /** The file, as an absolute path. */
+  readonly path: string
+  readonly readOnly: boolean
+  readonly closed: boolean
+  /**
+   * Events from the file, oldest first. What happened a moment ago may not be there yet: {@link Journal.flush}.
+   * @throws {ChainlockError} `ERR_JOURNAL_DAMAGED`, `ERR_JOURNAL_IO`, `ERR_JOURNAL_CLOSED`.
+   */
+  query(options?: JournalQuery): Promise<JournalEvent[]>
+  /**
+   * Events as they are written, by whichever process, at most 250 ms later; from now on, or from `since` on. Ends when
+   * the loop is left, with `signal.reason` when that aborts, with `ERR_JOURNAL_CLOSED` when the journal is closed.
+   */
+  follow(options?: Pick<JournalQuery, 'since' | 'lock' | 'layer' | 'kind'> & { signal?: AbortSignal }): AsyncGenerator<
+    JournalEvent,
+    void,
+    undefined
+  >
+  /** Until everything that happened before this call is in the file. */
+  flush(): Promise<void>
+  /** Null for who only reads. */
+  stats(): JournalStats | null
+  /** SQLite's own look at the whole file: what it finds wrong, in words; nothing for a sound one. Takes seconds. */
+  check(): Promise<string[]>
+  /** Writes what is left, and closes. Each thread that has it open closes it for itself. */
+  close(): Promise<void>
+  /** As {@link Journal.close}; meanwhile the event loop stands still. */
+  [Symbol.dispose](): void
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * Writes every event of every lock of this process into an SQLite file, from a native thread: no lock waits for it.
+ * Several processes may write one file. A process writes one journal; opening the same path again, also in another
+ * thread, is the same one. `CHAINLOCK_JOURNAL=path` opens it when the package is loaded. docs/journal.md
+ *
+ * @throws {ChainlockError} `ERR_JOURNAL_OPEN` when this process writes another one; `ERR_JOURNAL_FOREIGN`,
+ * `ERR_JOURNAL_VERSION`, `ERR_JOURNAL_DAMAGED`, `ERR_JOURNAL_IO` when the file cannot be used; it is then as it was.
+ * @example
+ * await using journal = openJournal({ path: 'locks.journal' })
+ * await locks.withLock('deploy', deploy)
+ * await journal.flush()
+ * const events = await journal.query({ lock: 'deploy', since: Date.now() - 60_000 })
+ */
+export function openJournal(options: JournalOptions): Journal
 
 // ── Errors ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -2482,6 +2612,12 @@ export type ChainlockErrorCode =
   | 'ERR_REGISTRY_DUPLICATE_ID'
   | 'ERR_REGISTRY_FINISHED'
   | 'ERR_REGISTRY_STATUS'
+  | 'ERR_JOURNAL_OPEN'
+  | 'ERR_JOURNAL_CLOSED'
+  | 'ERR_JOURNAL_FOREIGN'
+  | 'ERR_JOURNAL_VERSION'
+  | 'ERR_JOURNAL_DAMAGED'
+  | 'ERR_JOURNAL_IO'
   | 'ERR_LOCK_NATIVE_MISSING'
   | 'ERR_LOCK_VERSION_MISMATCH'
   | 'ERR_LOCK_INTERNAL'

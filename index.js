@@ -89,6 +89,9 @@ const FILES = ['writeFileAtomic', 'writeFileAtomicSync', 'appendFileAtomic', 'ap
 later(FILES, () => require('./lib/files'))
 later(['updateFile', 'updateFileSync'], () => require('./lib/files/update'))
 later(['registry'], () => require('./lib/registry'))
+later(['openJournal'], () => require('./lib/journal/journal'))
+const { CHAINLOCK_JOURNAL } = process.env
+if (CHAINLOCK_JOURNAL) require('./lib/journal/environment').openFromEnvironment(CHAINLOCK_JOURNAL)
 later(['retry'], () => require('./lib/retry'))
 later(['detectStaleLock', 'detectStaleLockSync', 'clearStaleLock', 'clearStaleLockSync'], () => require('./lib/stale'))
 later(['snapshot'], () => require('./lib/snapshot'))
@@ -104,6 +107,8 @@ later(['metrics', 'metricsHandler', 'collectInto'], () => require('./lib/prometh
   writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync, updateFile, updateFileSync,
   // @ts-ignore
   registry,
+  // @ts-ignore
+  openJournal,
   // @ts-ignore
   retry, detectStaleLock, detectStaleLockSync, clearStaleLock, clearStaleLockSync,
   // @ts-ignore

@@ -80,6 +80,7 @@ const PARTS = {
   readers,
   memory,
   files: (effort) => inOwnProcess('files', 'files', effort),
+  registry: (effort) => inOwnProcess('registry', 'processes', effort),
   web: async (effort) => {
     const execPath = nodeWithLocks()
     if (execPath === undefined) return { figures: [], facts: [], missing: HOW_TO_GET_ONE }

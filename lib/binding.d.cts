@@ -150,6 +150,75 @@ export declare function isShared(): boolean
 /** Shares the process's send lock with all processes of the user that name it so; what is wrong when it cannot be. */
 export declare function joinHost(name: string): HostFault | null
 
+/** What SQLite finds wrong in the whole file, as a JSON array of lines. */
+export declare function journalCheck(reader: ExternalObject<unknown>): Promise<string | JournalFault>
+
+/** Gives up one opening; the last one closes. Waits at most so long for what is to be written. */
+export declare function journalClose(patienceMs: number): Promise<JournalFault | null>
+
+export declare function journalCloseSync(patienceMs: number): JournalFault | null
+
+/** What was wrong. */
+export interface JournalFault {
+  code: string
+  message: string
+}
+
+/** Until everything that happened before the call is in the file. */
+export declare function journalFlush(): Promise<JournalFault | null>
+
+/** The same at once, but not longer than so; nothing when there is no journal. */
+export declare function journalFlushSync(patienceMs: number): JournalFault | null
+
+/** The kinds of events, in the order of their codes. */
+export declare function journalKinds(): Array<string>
+
+/** The number of the newest event, as a text. */
+export declare function journalNewest(reader: ExternalObject<unknown>): Promise<string | JournalFault>
+
+/** The next events; null when nothing was written since nothing was found. */
+export declare function journalNews(reader: ExternalObject<unknown>, query: JournalQuery): Promise<string | JournalFault | null>
+
+/** Opens the process's journal, or shares it. Null when it is open. */
+export declare function journalOpen(path: string, settings: JournalSettings): JournalFault | null
+
+/** What to read. Times in ms since 1970. */
+export interface JournalQuery {
+  since?: number
+  until?: number
+  lock?: string
+  layer?: string
+  kind?: string
+  after?: number
+  limit: number
+}
+
+/** The events, as a JSON array. */
+export declare function journalRead(reader: ExternalObject<unknown>, query: JournalQuery): Promise<string | JournalFault>
+
+/** Opens a journal to read: the reader, or why not. */
+export declare function journalReader(path: string): ExternalObject<unknown> | JournalFault
+
+/** How to keep it, checked by the caller. */
+export interface JournalSettings {
+  maxRows: number
+  maxAgeMs: number
+  flushMs: number
+  /** The kinds of events to write, by their places in `journalKinds()`; all without it. */
+  kinds?: Array<number>
+}
+
+export declare function journalStats(): JournalStats | null
+
+/** How far it is. Times in ms. */
+export interface JournalStats {
+  written: number
+  dropped: number
+  pending: number
+  lagMs: number
+  trouble?: JournalFault
+}
+
 /** Whether the open mailbox keeps this thread's event loop alive. */
 export declare function keepAlive(number: number, wanted: boolean): void
 

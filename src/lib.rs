@@ -8,10 +8,12 @@
 //! | `sys` | doors to the operating system, a file per platform | nothing |
 //! | `sync` `time` `name` `metrics` `private_folder` | the doors to atomics and clocks, clean texts, histograms, the user's folder | `sys` |
 //! | `raw` | state machines on words, proved by loom | `sync` |
+//! | `recorder` | what happens to every lock, on its way to the journal | `sync`, base |
 //! | `table` | the lock table: layout, memory, ring of records | `raw`, `sys` |
 //! | `local` | the named locks, the send lock's waiting line, the threads and their leaving | `table` |
 //! | `send` | the send lock: pure rules, the book, the lock, reports | `local` |
 //! | `host` | host locks: the kernel's lock on a file, who waits for it, what the file tells | `table`, `sys` |
+//! | `journal` | the events of all locks in an SQLite file | `recorder`, `table`, base |
 //! | `atomic_file` | files that are whole at every crash: replacing, extending | `sys`, base |
 //! | `control` | the socket by which an operator reaches the process: frames, limits, the serving loop | `sys`, base |
 //! | `registry` | the processes that a program has started: states that are swapped in whole | `sys`, base |
@@ -36,6 +38,8 @@ pub mod sys;
 
 pub mod raw;
 
+pub mod recorder;
+
 pub mod table;
 
 pub mod local;
@@ -46,6 +50,8 @@ pub mod atomic_file;
 pub mod control;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 pub mod host;
+#[cfg(feature = "sqlite")]
+pub mod journal;
 pub mod mtime_keeper;
 pub mod registry;
 pub mod snapshot;

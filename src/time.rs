@@ -153,6 +153,13 @@ impl Moment {
         (self.lead_ms + at.as_ms()).floor()
     }
 
+    /// The same in nanoseconds, in whole microseconds: no wall clock is more exact, and as milliseconds with
+    /// fractions they come back as they were.
+    pub fn epoch_ns_of(&self, at: Nanos) -> i64 {
+        let ns = ((self.lead_ms * PER_MS as f64) as i64).saturating_add_unsigned(at.0);
+        ns - ns.rem_euclid(1_000)
+    }
+
     /// The monotonic instant of an epoch time; the future becomes now, the distant past the beginning.
     pub fn nanos_of(&self, epoch_ms: f64) -> Nanos {
         let at = Nanos::from_ms((epoch_ms - self.lead_ms).max(0.0));

@@ -6,7 +6,7 @@ const { root } = require('./package')
 
 /** What would change the program under test. */
 function cleanEnv(extra) {
-  const { NODE_OPTIONS, NODE_TEST_CONTEXT, CHAINLOCK_LOG, ...env } = process.env
+  const { NODE_OPTIONS, NODE_TEST_CONTEXT, CHAINLOCK_LOG, CHAINLOCK_JOURNAL, ...env } = process.env
   return { ...env, ...extra }
 }
 

@@ -31,7 +31,8 @@ function journalPath({ values, env }) {
  * @returns {Promise<T>}
  */
 async function withJournal(path, use) {
-  const { openJournal } = require('../..')
+  // Not by the package's entry, which would write the journal that CHAINLOCK_JOURNAL names.
+  const { openJournal } = require('../journal/journal')
   let journal
   try {
     journal = openJournal({ path, readOnly: true })

@@ -18,8 +18,8 @@ const { CommandError, EXIT } = require('./exit')
  */
 function findTarget(snapshot, wanted, { pid, expect }) {
   const lock = oneLock(snapshot, wanted, pid, expect)
+  if (lock.kind === 'host') throw hostLock(lock)
   const holder = oneHolder(lock, pid, expect)
-  if (lock.kind === 'host') throw hostLock(lock, holder)
   if (holder.pid === null || holder.token === null) {
     throw new CommandError(EXIT.refused, `nothing is known of who holds ${lockName(lock)} but that somebody does`)
   }
@@ -88,12 +88,12 @@ function oneHolder(lock, pid, expect) {
   throw new CommandError(EXIT.usage, [message, ...lines].join('\n  '))
 }
 
-/** @param {Lock} lock @param {Holder} holder */
-function hostLock(lock, holder) {
-  const { pid } = holder
+/** @param {Lock} lock */
+function hostLock(lock) {
+  const holders = lock.holders.map((holder) => `${who(holder)} for ${duration(holder.heldMs)}`).join('; ')
   const message =
-    `${lockName(lock)} is a host lock: the kernel frees it when its process ends, and not before; ` +
-    `it is held by ${who(holder)} for ${duration(holder.heldMs)}`
+    `${lockName(lock)} is a host lock: the kernel frees it when its process ends, and not before; it is held by ${holders}`
+  const [{ pid }] = lock.holders
   return new CommandError(EXIT.refused, message, pid === null ? undefined : `kill ${pid}`)
 }
 

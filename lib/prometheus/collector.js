@@ -50,9 +50,10 @@ class Collector {
    * @returns {Samples}
    */
   collect(snapshot) {
-    const starts = new Map(snapshot.processes.map(({ pid, startTimeMs }) => [pid, startTimeMs]))
     const gauges = new Gauges()
-    for (const lock of snapshot.locks) this.#countLock(lock, starts, gauges)
+    // The busiest first, as long as there are labels to give.
+    const locks = [...snapshot.locks].sort((a, b) => b.acquisitions - a.acquisitions)
+    for (const lock of locks) this.#countLock(lock, gauges)
     for (const process of snapshot.processes) this.#countProcess(process, gauges)
     const unseen = new Set(snapshot.unseen.map(({ pid }) => pid))
     const all = [this.#locks, this.#layerCounts, this.#sendReasons, this.#processes, this.#suppressed]
@@ -60,16 +61,15 @@ class Collector {
     return this.#samples(snapshot, gauges)
   }
 
-  /** @param {SnapshotLock} lock @param {Map<number, number | null>} starts @param {Gauges} gauges */
-  #countLock(lock, starts, gauges) {
-    // A process id comes back, with another start time.
-    const id = lock.pid === null ? lock.id : `${starts.get(lock.pid)}:${lock.id}`
-    const isOther = this.#classes.overflows(lock.class)
-    const labels = { lock: this.#classes.of(lock.class), kind: lock.kind, scope: lock.scope }
+  /** @param {SnapshotLock} lock @param {Gauges} gauges */
+  #countLock(lock, gauges) {
+    const name = classIn(lock)
+    const isOther = this.#classes.overflows(name)
+    const labels = { lock: this.#classes.of(name), kind: lock.kind, scope: lock.scope }
     const key = JSON.stringify(labels)
-    const isNew = this.#locks.add(id, key, numbersOf(lock), lock.pid)
+    const isNew = this.#locks.add(lock.id, key, numbersOf(lock), lock.pid)
     if (isNew && isOther) this.#overflow += 1
-    if (lock.send) this.#countSend(lock.send, id, labels, lock.pid)
+    if (lock.send) this.#countSend(lock.send, lock.id, labels, lock.pid)
     for (const [mode, holders, waiters] of byMode(lock)) {
       gauges.add('chainlock_lock_held', { ...labels, mode }, holders)
       gauges.add('chainlock_lock_waiters', { ...labels, mode }, waiters)
@@ -93,9 +93,9 @@ class Collector {
   }
 
   /** @param {Snapshot['processes'][number]} process @param {Gauges} gauges */
-  #countProcess({ pid, startTimeMs, version, deadlocks, orderInversions, journal, table, threads }, gauges) {
+  #countProcess({ pid, version, deadlocks, orderInversions, journal, table, threads }, gauges) {
     const counts = Float64Array.of(deadlocks, orderInversions, journal?.dropped ?? 0)
-    this.#processes.add(`${startTimeMs}:${pid}`, '', counts, pid)
+    this.#processes.add(String(pid), '', counts, pid)
     gauges.add('chainlock_table_slots', { state: 'used' }, table.used)
     gauges.add('chainlock_table_slots', { state: 'free' }, table.slots - table.used)
     gauges.add('chainlock_table_slots', { state: 'unshown' }, table.unshown)
@@ -209,13 +209,16 @@ function listOf(samples, name) {
   return list
 }
 
+/** A host lock may be called by its path; which folder that is is nobody's business. @param {SnapshotLock} lock */
+function classIn(lock) {
+  return lock.kind === 'host' ? lock.class.replace(/^.*[/\\]/, '') : lock.class
+}
+
 /** @param {SnapshotLock} lock */
 function numbersOf(lock) {
   const numbers = new Float64Array(LOCK_NUMBERS)
   const { send } = lock
-  const refused = send
-    ? send.blockedHeld + send.blockedCooldown + send.duplicatesSuppressed + send.refusedUnknownLayer + send.queueFull
-    : 0
+  const refused = send ? send.duplicatesSuppressed + send.refusedUnknownLayer + send.queueFull : 0
   numbers.set([lock.acquisitions, lock.timeouts, lock.aborts, refused, lock.deadlocks, lock.forced, lock.recoveries])
   layOut(lock.wait, numbers, WAIT)
   layOut(lock.hold, numbers, HOLD)

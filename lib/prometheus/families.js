@@ -23,7 +23,7 @@ const FAMILIES = [
   family('lock_acquisitions_total', 'counter', [...LOCK, 'outcome', 'layer'], 'How requests ended; layer only for send locks.'),
   family('lock_held', 'gauge', [...LOCK, 'mode'], 'Holds at this moment.'),
   family('lock_waiters', 'gauge', [...LOCK, 'mode'], 'Requests that wait at this moment.'),
-  family('send_duplicates_suppressed_total', 'counter', [], 'Requests refused because their message was sent already.'),
+  family('send_duplicates_suppressed_total', 'counter', [], 'Requests refused because the lock was held, in its cooldown, or the message sent.'),
   family('forced_releases_total', 'counter', [...LOCK, 'reason'], 'Holds taken away from a living holder.'),
   family('stale_recoveries_total', 'counter', [...LOCK, 'cause'], 'Holds taken back from a holder that ended.'),
   family('deadlocks_total', 'counter', [], 'Deadlocks found.'),

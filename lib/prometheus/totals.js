@@ -28,7 +28,8 @@ class Totals {
     let total = this.#totals.get(key)
     if (!total) this.#totals.set(key, (total = new Float64Array(numbers.length)))
     const hasFallen = before !== undefined && numbers.some((number, at) => number < before.numbers[at])
-    // A count that fell began anew; but what processes count together falls when one of them ends.
+    // A count that fell began anew, also with a new process of the same id: start times are no help, because they move
+    // with the clock on the wall. But what processes count together falls when one of them ends.
     if (!hasFallen || pid !== null) {
       for (let at = 0; at < numbers.length; at++) {
         total[at] += before && !hasFallen ? numbers[at] - before.numbers[at] : numbers[at]

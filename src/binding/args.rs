@@ -60,6 +60,21 @@ impl Args {
         ShortText::name(std::str::from_utf8(&bytes[..length]).ok()?)
     }
 
+    /// A short text as it is, in little-endian words with zeroes behind it, and its length in bytes; `None` for what
+    /// is empty, too long or no string.
+    #[inline]
+    pub fn words(&self, at: usize, room: &mut [u64; MAX_BYTES / 8 + 1]) -> Option<u64> {
+        let mut length = 0;
+        let bytes = room.as_mut_ptr().cast();
+        // SAFETY: the value is of this call; the room has as many bytes as is said.
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(self.env, self.value(at)?, bytes, MAX_BYTES + 8, &raw mut length)
+        };
+        // Words on a machine that has them the other way round.
+        *room = room.map(u64::from_le);
+        (status == sys::Status::napi_ok && (1..=MAX_BYTES).contains(&length)).then_some(length as u64)
+    }
+
     /// A small whole number; what is none is one that nothing has.
     #[inline]
     pub fn index(&self, at: usize) -> usize {

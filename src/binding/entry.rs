@@ -12,6 +12,8 @@ use std::ptr;
 #[derive(Debug)]
 pub enum Answer {
     Number(f64),
+    /// Made faster than any other number.
+    Small(i32),
     Bool(bool),
 }
 
@@ -55,6 +57,10 @@ unsafe extern "C" fn guarded<C: Call>(env: sys::napi_env, info: sys::napi_callba
         Ok(Answer::Number(number)) => {
             // SAFETY: `env` is valid and `result` is writable.
             unsafe { sys::napi_create_double(env, number, &raw mut result) };
+        }
+        Ok(Answer::Small(number)) => {
+            // SAFETY: as above.
+            unsafe { sys::napi_create_int32(env, number, &raw mut result) };
         }
         Ok(Answer::Bool(yes)) => {
             // SAFETY: as above.

@@ -16,6 +16,7 @@
 //! * [`send_host_calls`] how the send lock joins those of other processes, and its one thread that hears from them
 //! * [`control`] what an operator may order from outside, and the thread that hears it
 //! * [`registry_face`], [`registry_calls`] the registry of processes
+//! * [`journal_calls`] the journal, its stats and its readers
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
@@ -33,6 +34,8 @@ mod host_calls;
 mod host_face;
 mod host_hot;
 mod hot;
+#[cfg(feature = "sqlite")]
+mod journal_calls;
 mod keeper_calls;
 mod locks_calls;
 mod locks_face;

@@ -9,6 +9,8 @@ use crate::local::locks::Locks;
 use crate::send::lock::{Delivery, Done, SendLock};
 use crate::sync::{Arc, Mutex, Weak};
 use crate::table::layout::Table;
+#[cfg(feature = "sqlite")]
+use crate::table::layout::JournalPage;
 use crate::table::memory::process_table;
 use crate::table::ring::Record;
 use crate::time::{self, Nanos};
@@ -27,6 +29,9 @@ pub struct Process {
     pub host: HostLocks,
     /// Every send lock that the clock and a leaving thread must reach; the dead ones are dropped on the way.
     locks: Mutex<Vec<Weak<SendLock>>>,
+    /// What onlookers see of the journal.
+    #[cfg(feature = "sqlite")]
+    pub journal: &'static JournalPage,
 }
 
 pub static PROCESS: Lazy<Process> = Lazy::new(|| {
@@ -40,6 +45,8 @@ pub static PROCESS: Lazy<Process> = Lazy::new(|| {
         named: Locks::in_table(send_token, &table.named),
         host: HostLocks::new(host_face::tell),
         locks,
+        #[cfg(feature = "sqlite")]
+        journal: &table.journal,
     }
 });
 

@@ -14,7 +14,7 @@ use crate::time::{self, Nanos};
 use napi::bindgen_prelude::*;
 use napi::sys;
 use napi_derive::napi;
-use std::cell::{Cell, RefCell, UnsafeCell};
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -48,8 +48,10 @@ struct Uv {
 
 /// A function of the program, as a pointer of the type `F`, which has to be that of the function.
 fn function<F: Copy>(name: &CStr) -> Option<F> {
-    const { assert!(size_of::<F>() == size_of::<*const c_void>()) };
     let address = of_program(name);
+    if size_of::<F>() != size_of::<*const c_void>() {
+        return None;
+    }
     // SAFETY: the address of the function of that name; `Uv` gives each name the type that libuv's header gives it.
     (!address.is_null()).then(|| unsafe { std::mem::transmute_copy::<*const c_void, F>(&address) })
 }
@@ -97,11 +99,11 @@ pub struct Pulse {
 
 /// The memory of one handle, which libuv links into lists of its own.
 #[derive(Debug)]
-struct Room(Box<[UnsafeCell<u64>]>);
+struct Room(Box<[Cell<u64>]>);
 
 impl Room {
     fn new(bytes: usize) -> Self {
-        Self((0..bytes.div_ceil(size_of::<u64>())).map(|_| UnsafeCell::new(0)).collect())
+        Self((0..bytes.div_ceil(size_of::<u64>())).map(|_| Cell::new(0)).collect())
     }
 
     fn handle(&self) -> Handle {

@@ -11,6 +11,7 @@ use crate::binding::registry_face::{
     NUMBERS, RegistryFace, TEXTS, What, numbers_of, push_texts, telling, text_of,
 };
 use crate::binding::thread::{self, AnyFace, SCRATCH};
+use crate::name::MAX_BYTES;
 use crate::registry::entry::{Entry, Patch};
 use crate::registry::index::Key;
 use crate::registry::layout::ID;
@@ -32,10 +33,18 @@ impl Call for StatusOf {
     const ARGS: usize = 1;
     #[inline]
     fn run(_face: &RegistryFace, args: &Args) -> Answer {
-        let Some(id) = args.name(0) else { return Answer::Number(-1.0) };
         let registry = registry();
+        let mut room = [0; MAX_BYTES / 8 + 1];
+        if let Some(len) = args.words(0, &mut room) {
+            let words = &room[..len.div_ceil(8) as usize];
+            if let Some(status) = registry.status(&Key::new((len, words), registry.header.seed.get())) {
+                return Answer::Small(status as i32);
+            }
+        }
+        // Only a text that has to be cleaned first can still be the id of anything.
+        let Some(id) = args.name(0) else { return Answer::Small(-1) };
         let status = registry.status(&Key::new(id.parts(), registry.header.seed.get()));
-        Answer::Number(status.map_or(0.0, |status| status as u64 as f64))
+        Answer::Small(status.map_or(0, |status| status as i32))
     }
 }
 

@@ -8,6 +8,8 @@ use crate::host::state::State;
 use crate::host::threads::{Tell, Threads};
 use crate::host::turns::{Answer, Ask, HostLock, Taken, Waiter};
 use crate::local::departures::Caller;
+use crate::recorder::event::What;
+use crate::recorder::is_on;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::time::{self, Nanos};
 use std::collections::{BTreeSet, HashMap};
@@ -106,6 +108,9 @@ impl HostLocks {
         }
         let waiter = self.enter(lock, ask, deadline, now, false);
         let wants_thread = lock.with(|state| {
+            if is_on() {
+                state.tell_waiter(What::Waiting, &waiter);
+            }
             state.queue.push_back(waiter);
             state.wants_thread()
         });
@@ -203,9 +208,13 @@ impl HostLocks {
 
     /// Takes a waiter out of the line; false when its answer is on its way.
     pub fn cancel(&self, ticket: u64) -> bool {
+        self.end_wait(ticket, What::Aborted)
+    }
+
+    fn end_wait(&self, ticket: u64, what: What) -> bool {
         let wait = self.registry.lock().waits.get(&ticket).map(|wait| (wait.lock.clone(), wait.is_elsewhere));
         let Some((lock, is_elsewhere)) = wait else { return false };
-        if !is_elsewhere && !remove(&lock, ticket) {
+        if !is_elsewhere && !remove(&lock, ticket, what) {
             return false;
         }
         self.rouse(&lock);
@@ -257,7 +266,7 @@ impl HostLocks {
     fn time_out(&self, ticket: u64, now: Nanos) -> Option<(Waiter, Ended)> {
         let waiter = self.registry.lock().waits.get(&ticket)?.waiter;
         let waited = now.since(waiter.since);
-        self.cancel(ticket).then_some((waiter, Ended::TimedOut { waited }))
+        self.end_wait(ticket, What::TimedOut).then_some((waiter, Ended::TimedOut { waited }))
     }
 
     /// A circle that stands on two looks is one. The last one that began to wait gives way.
@@ -270,7 +279,10 @@ impl HostLocks {
         let label = (!label.is_empty()).then(|| label.to_text());
         let found = deadlock::find(&wait.lock.place.path(), &mine, since.system(), label);
         let stands = found.is_some() && found == wait.suspicion;
-        if stands && found.as_ref().is_some_and(Cycle::is_ours_to_end) && self.cancel(ticket) {
+        if stands
+            && found.as_ref().is_some_and(Cycle::is_ours_to_end)
+            && self.end_wait(ticket, What::Deadlock)
+        {
             return found.map(|cycle| (wait.waiter, Ended::Deadlocked(cycle.aged(now))));
         }
         let mut registry = self.registry.lock();
@@ -308,10 +320,11 @@ impl HostLocks {
     }
 }
 
-fn remove(lock: &HostLock, ticket: u64) -> bool {
+fn remove(lock: &HostLock, ticket: u64, what: What) -> bool {
     lock.with(|state| {
-        let before = state.queue.len();
-        state.queue.retain(|waiter| waiter.ticket != ticket);
-        state.queue.len() != before
+        let found = state.queue.iter().position(|waiter| waiter.ticket == ticket);
+        let Some(waiter) = found.and_then(|at| state.queue.remove(at)) else { return false };
+        state.tell_waiter(what, &waiter);
+        true
     })
 }

@@ -18,6 +18,7 @@ pub mod locks;
 mod memory;
 pub mod outside;
 pub mod page;
+mod recording;
 pub mod report;
 pub mod shown;
 mod state;

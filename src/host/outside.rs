@@ -9,7 +9,7 @@ use crate::host::page::{HELD, Holder, MAGIC, Page, Record, VERSION};
 use crate::name::clean;
 use crate::sync::{Field, Ordering};
 use crate::sys::file_lock::{KernelMode, WAITING_BYTES};
-use crate::sys::peek::{Kind, Lock, Locks, Mounts, Refused, Seen, open, text_of_locks};
+use crate::sys::peek::{Key, Kind, Lock, Locks, Mounts, Refused, Seen, is_mapped_by, open, text_of_locks};
 use crate::sys::process::{self, Life};
 use crate::time::{Moment, Nanos};
 use serde::Serialize;
@@ -93,25 +93,21 @@ impl Kernel {
     }
 }
 
-/// Looks at the lock file of that path. List and page are read one after the other: what does not fit together is
-/// believed when it is so twice.
+/// Looks at the lock file of that path. List and page are read one after the other; where they do not fit together,
+/// both are read again.
 pub fn look(path: &Path, named: bool, kernel: &mut Kernel, moment: Moment) -> View {
-    let mut before: Option<Odd> = None;
-    for _ in 0..READINGS {
-        let (view, odd) = look_once(path, named, kernel, moment);
-        if odd.is_empty() || before.as_ref() == Some(&odd) {
-            return view;
+    let (mut view, mut fits) = look_once(path, named, kernel, moment);
+    for _ in 1..READINGS {
+        if fits {
+            break;
         }
-        before = Some(odd);
         kernel.read_again();
+        (view, fits) = look_once(path, named, kernel, moment);
     }
-    look_once(path, named, kernel, moment).0
+    view
 }
 
-/// Who is in the kernel's list and not in the page, and the other way round.
-type Odd = Vec<(Option<u32>, bool)>;
-
-fn look_once(path: &Path, named: bool, kernel: &mut Kernel, moment: Moment) -> (View, Odd) {
+fn look_once(path: &Path, named: bool, kernel: &mut Kernel, moment: Moment) -> (View, bool) {
     let mut view = View {
         path: clean(&path.display().to_string()).into_owned(),
         name: None,
@@ -132,13 +128,13 @@ fn look_once(path: &Path, named: bool, kernel: &mut Kernel, moment: Moment) -> (
         Ok(found) => found,
         Err(reason) => {
             view.skipped = Some(reason);
-            return (view, Odd::new());
+            return (view, true);
         }
     };
     let key = seen.key(&mut kernel.mounts);
     let locks = kernel.locks.as_ref().map(|locks| locks.of(&key));
-    let odd = tell(&mut view, &pages, locks, moment);
-    (view, odd)
+    let fits = tell(&mut view, &pages, locks, &key, moment);
+    (view, fits)
 }
 
 /// Two readings of the page that were, if somebody let us, the same.
@@ -192,10 +188,10 @@ impl Bytes {
     }
 }
 
-fn tell(view: &mut View, pages: &[Bytes; 2], listed: Option<&[Lock]>, moment: Moment) -> Odd {
+/// Fills the view; false when somebody is shown as a holder who is none by the kernel's list.
+fn tell(view: &mut View, pages: &[Bytes; 2], listed: Option<&[Lock]>, key: &Key, moment: Moment) -> bool {
     let fields = [pages[0].fields(), pages[1].fields()];
-    let (Some(before), Some(after)) = (page_in(&fields[0]), page_in(&fields[1])) else { return Odd::new() };
-    let mut odd = Odd::new();
+    let (Some(before), Some(after)) = (page_in(&fields[0]), page_in(&fields[1])) else { return true };
     // Relaxed: a copy of our own.
     view.token = after.token.load(Ordering::Relaxed);
     for ((mode, one), (_, other)) in records(before).zip(records(after)) {
@@ -208,32 +204,31 @@ fn tell(view: &mut View, pages: &[Bytes; 2], listed: Option<&[Lock]>, moment: Mo
     }
     let locks = listed.unwrap_or_default();
     let flocks = || locks.iter().filter(|lock| lock.kind == Kind::Flock);
+    let told = view.holders.len();
     if listed.is_some() {
         // The kernel would know every holder that lives among the processes that we see.
-        view.holders.retain(|holder| {
-            let is_known = flocks().any(|lock| !lock.waits && lock.pid == Some(holder.pid));
-            let is_one = holder.alive != Some(true) || is_known;
-            if !is_one {
-                odd.push((Some(holder.pid), false));
-            }
-            is_one
-        });
+        let is_known = |pid| flocks().any(|lock| !lock.waits && lock.pid == Some(pid));
+        view.holders.retain(|holder| holder.alive != Some(true) || is_known(holder.pid));
     }
+    let fits = view.holders.len() == told;
     let marked: Vec<u32> = waiting(locks).take(MOST_WAITERS).collect();
     let asks = |pid: u32| flocks().find(|lock| lock.waits && lock.pid == Some(pid));
     let waiter = |pid: &u32| WaiterView { pid: *pid, mode: asks(*pid).map(|lock| word(lock.mode)) };
     view.waiters = marked.iter().map(waiter).collect();
-    let is_ours = |lock: &&Lock| match lock.pid {
-        Some(pid) if lock.waits => marked.contains(&pid),
-        Some(pid) => view.holders.iter().any(|holder| holder.pid == pid),
-        None => false,
+    let is_held_by = |pid: u32| view.holders.iter().any(|holder| holder.pid == pid);
+    // Who has the page mapped is one of us, about to take the lock or to give it back.
+    let is_stranger = |lock: &&Lock| match lock.pid {
+        Some(pid) if lock.waits => !marked.contains(&pid) && !is_mapped_by(pid, key),
+        Some(pid) => !is_held_by(pid) && !is_mapped_by(pid, key),
+        None => true,
     };
-    view.foreign = flocks().filter(|lock| !is_ours(lock)).map(foreign_view).collect();
-    odd.extend(view.foreign.iter().map(|one| (one.pid, true)));
-    let by_kernel = flocks().find(|lock| !lock.waits).map(|lock| word(lock.mode));
+    let strangers: Vec<&Lock> = flocks().filter(is_stranger).collect();
+    let of_ours = flocks().filter(|lock| !lock.waits && lock.pid.is_some_and(is_held_by));
+    let by_kernel = of_ours.chain(strangers.iter().copied().filter(|lock| !lock.waits)).next();
     let by_page = || view.holders.iter().find(|holder| holder.alive != Some(false)).map(|holder| holder.mode);
-    view.mode = by_kernel.or_else(by_page);
-    odd
+    view.mode = by_kernel.map(|lock| word(lock.mode)).or_else(by_page);
+    view.foreign = strangers.into_iter().map(foreign_view).collect();
+    fits
 }
 
 /// Everybody whom a page shows as a holder, place by place.

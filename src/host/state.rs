@@ -5,15 +5,19 @@ use crate::host::Fault;
 use crate::host::directory::{Place, foreign};
 use crate::host::file::HostFile;
 use crate::host::page::{ABANDONED, Holder, Told};
+use crate::host::recording::Recording;
 use crate::host::shown::{command, died_before, own, show_reader};
 use crate::host::turns::{Ask, Taken, Waiter};
 use crate::host::wants::Wants;
 use crate::local::departures::Caller;
+use crate::name::ShortText;
+use crate::recorder::is_on;
 use crate::sync::{Arc, Ordering};
 use crate::sys::file_lock::{KernelMode, Sleeper};
 use crate::time::{self, Nanos};
 use once_cell::sync::Lazy;
 use std::collections::VecDeque;
+use std::path::Path;
 
 /// Removing a lock file is forbidden, and it is looked for all the same, but not more often than this: the look
 /// costs half as much again as the lock itself.
@@ -46,6 +50,7 @@ pub struct State {
     /// The thread that sleeps in the kernel, and in which mode it asks.
     pub(super) sleeper: Option<(Sleeper, KernelMode)>,
     pub(super) wants: Wants,
+    pub(super) recording: Recording,
 }
 
 /// How holds end.
@@ -63,10 +68,13 @@ pub struct Hold {
     pub id: u32,
     pub caller: Caller,
     pub died: Option<Box<Holder>>,
+    pub token: u64,
+    pub since: Nanos,
+    pub label: ShortText,
 }
 
 impl State {
-    pub(super) fn new(file: HostFile) -> Self {
+    pub(super) fn new(file: HostFile, path: &Path) -> Self {
         Self {
             file: Some(Arc::new(file)),
             mode: KernelMode::Exclusive,
@@ -81,6 +89,7 @@ impl State {
             highest: 0,
             sleeper: None,
             wants: Wants::default(),
+            recording: Recording::of(path),
         }
     }
 
@@ -114,7 +123,7 @@ impl State {
             let file = self.open(place)?;
             // A writer of another process would starve behind readers that follow one another here.
             return Ok((!file.is_damaged() && file.has_tokens_left() && !file.does_another_wait())
-                .then(|| self.grant(&file, ask, now)));
+                .then(|| self.grant(&file, ask, Nanos(0), now)));
         }
         if !self.holds.is_empty() {
             return Ok(None);
@@ -143,7 +152,7 @@ impl State {
             }
             let is_fresh = now.since(self.looked_at) < LOOK_EVERY;
             if is_fresh || !self.is_lost(&file)? {
-                return Ok(Some(self.grant(&file, ask, now)));
+                return Ok(Some(self.grant(&file, ask, Nanos(0), now)));
             }
         }
         Err(place.removed_again())
@@ -178,7 +187,7 @@ impl State {
 
     /// Notes a grant; the process has the kernel's lock.
     #[inline]
-    pub fn grant(&mut self, file: &HostFile, ask: &Ask, since: Nanos) -> Taken {
+    pub fn grant(&mut self, file: &HostFile, ask: &Ask, waited: Nanos, since: Nanos) -> Taken {
         let page = file.page();
         // Relaxed: the kernel's lock orders exclusive holders, and shared ones only need numbers of their own.
         let token = page.token.fetch_add(1, Ordering::Relaxed) + 1;
@@ -198,11 +207,14 @@ impl State {
                 self.reader = show_reader(&page.readers, &told);
             }
         }
+        if is_on() {
+            self.tell_grant(ask, token, died.as_deref(), waited, since);
+        }
         self.mode = ask.mode;
         self.highest = token;
         self.last_hold += 1;
         let (id, has_died) = (self.last_hold, died.is_some());
-        self.holds.push(Hold { id, caller: ask.caller, died });
+        self.holds.push(Hold { id, caller: ask.caller, died, token, since, label: ask.label });
         Taken { hold: id, token, since, died: has_died }
     }
 

@@ -6,6 +6,7 @@ use crate::host::Fault;
 use crate::host::file::HostFile;
 use crate::host::state::State;
 use crate::host::turns::{Ask, HostLock, Taken, Waiter};
+use crate::recorder::event::What;
 use crate::sync::{Arc, Mutex};
 use crate::sys::file_lock::KernelMode;
 use crate::time;
@@ -150,7 +151,8 @@ impl Threads {
             // Who asked for it may have left meanwhile, and another be first.
             while let Some(waiter) = state.pop_waiter(mode) {
                 let ask = Ask { caller: waiter.caller, mode, label: waiter.label };
-                told.push((waiter, state.grant(file, &ask, time::now())));
+                let now = time::now();
+                told.push((waiter, state.grant(file, &ask, now.since(waiter.since), now)));
             }
             if told.is_empty() {
                 state.unlock(file);
@@ -169,7 +171,9 @@ impl Threads {
         let waiters: Vec<Waiter> = lock.with(|state| {
             state.has_thread = false;
             state.withdraw();
-            state.queue.drain(..).collect()
+            let waiters: Vec<Waiter> = state.queue.drain(..).collect();
+            waiters.iter().for_each(|waiter| state.tell_waiter(What::Failed, waiter));
+            waiters
         });
         for waiter in waiters {
             (self.tell)(&waiter, Outcome::Failed(fault.clone()));

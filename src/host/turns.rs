@@ -4,12 +4,15 @@
 use crate::host::Fault;
 use crate::host::directory::Place;
 use crate::host::file::HostFile;
-use crate::host::state::{End, State};
+use crate::host::state::{End, Hold, State};
 use crate::local::departures::Caller;
 use crate::name::ShortText;
+use crate::recorder::event::What;
+use crate::recorder::is_on;
 use crate::sync::{Arc, Mutex};
 use crate::sys::file_lock::KernelMode;
 use crate::time::{self, Nanos};
+use std::collections::VecDeque;
 
 /// How long an asker looks on: about as long as waking two threads takes.
 const PATIENCE: Nanos = Nanos(30_000);
@@ -58,7 +61,7 @@ pub struct Ask {
 
 impl HostLock {
     pub fn new(place: Place, file: HostFile) -> Self {
-        let state = State::new(file);
+        let state = State::new(file, &place.path());
         Self { place, state: Mutex::new(state) }
     }
 
@@ -111,7 +114,10 @@ impl HostLock {
     pub fn release(&self, hold: u32) -> (bool, bool) {
         self.with(|state| {
             let Some(at) = state.holds.iter().position(|held| held.id == hold) else { return (false, false) };
-            state.holds.swap_remove(at);
+            let held = state.holds.swap_remove(at);
+            if is_on() {
+                state.tell_end(&held, &End::Released);
+            }
             state.wants.end_hold(hold);
             state.settle(End::Released);
             (true, state.wants_thread())
@@ -122,8 +128,10 @@ impl HostLock {
     pub fn refuse(&self, hold: u32) -> (bool, bool) {
         self.with(|state| {
             let Some(at) = state.holds.iter().position(|held| held.id == hold) else { return (false, false) };
-            let died = state.holds.swap_remove(at).died;
-            state.settle(End::Refused(died));
+            let held = state.holds.swap_remove(at);
+            let end = End::Refused(None);
+            state.tell_end(&held, &end);
+            state.settle(End::Refused(held.died));
             (true, state.wants_thread())
         })
     }
@@ -151,15 +159,17 @@ impl HostLock {
     /// is told. Answers the tickets that are gone, and whether a thread is needed.
     pub fn depart(&self, is_theirs: impl Fn(&Caller) -> bool) -> (Vec<u64>, bool) {
         self.with(|state| {
-            let gone =
-                state.queue.iter().filter(|waiter| is_theirs(&waiter.caller)).map(|waiter| waiter.ticket);
-            let gone: Vec<u64> = gone.collect();
-            state.queue.retain(|waiter| !is_theirs(&waiter.caller));
-            let before = state.holds.len();
-            for hold in state.holds.extract_if(.., |hold| is_theirs(&hold.caller)) {
+            let (left, stay) = state.queue.drain(..).partition(|waiter| is_theirs(&waiter.caller));
+            state.queue = stay;
+            let left: VecDeque<Waiter> = left;
+            left.iter().for_each(|waiter| state.tell_waiter(What::Aborted, waiter));
+            let gone: Vec<u64> = left.iter().map(|waiter| waiter.ticket).collect();
+            let ended: Vec<Hold> = state.holds.extract_if(.., |hold| is_theirs(&hold.caller)).collect();
+            for hold in &ended {
                 state.wants.end_hold(hold.id);
+                state.tell_end(hold, &End::Abandoned);
             }
-            if state.holds.len() != before {
+            if !ended.is_empty() {
                 state.settle(End::Abandoned);
             }
             (gone, state.wants_thread())

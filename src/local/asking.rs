@@ -8,6 +8,8 @@ use crate::local::lock_order::{self, Level};
 use crate::local::moving::Move;
 use crate::local::statistics::Operation;
 use crate::local::{deadlock, report};
+use crate::recorder::event::What;
+use crate::recorder::is_on;
 use crate::sync::Arc;
 use crate::time::Nanos;
 
@@ -64,6 +66,10 @@ pub(super) fn ask_for(book: &mut Book, caller: Caller, parts: Parts, ask: &Ask<'
         && let Some(report) = lock_order::look_at(book, caller, &parts, ask)
     {
         book.tell_disorder(caller, &parts, ask.label, now);
+        if is_on() {
+            let asked = bare(caller, parts.clone(), extra(ask.label, None, &[]), now);
+            book.tell_request(What::Order, &asked, now);
+        }
         if book.order.level == Level::Error {
             parts.as_slice().iter().for_each(|part| book.names.settle(part.resource));
             return Outcome::Disorder(report);
@@ -77,6 +83,10 @@ pub(super) fn ask_for(book: &mut Book, caller: Caller, parts: Parts, ask: &Ask<'
         }
     } else if !book.would_be_first(parts.as_slice(), ask.priority) || !book.fits(parts.as_slice()) {
         if is_full(book, &parts) {
+            if is_on() {
+                let asked = bare(caller, parts, extra(ask.label, None, &[]), now);
+                book.tell_request(What::Refused, &asked, now);
+            }
             return Outcome::QueueFull;
         }
         let claim = claim_for(book, caller, parts, ask, now);

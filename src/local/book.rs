@@ -17,6 +17,9 @@ use crate::local::resource::Resource;
 use crate::local::shown::Shown;
 use crate::local::statistics::{Mode, Operation, Record};
 use crate::table::named::Event;
+use crate::recorder::event::What;
+use crate::recorder::is_on;
+use crate::sync::Arc;
 use crate::time::Nanos;
 use std::collections::VecDeque;
 
@@ -100,16 +103,17 @@ impl Book {
         claim.since = now;
         let (mode, thread_id) = (Mode::of(claim.weight()), claim.caller.thread_id);
         let record = Record { at: now, what: Operation::Acquired, mode, thread_id, token, span: Nanos(0) };
+        let label = claim.label().filter(|_| is_on()).cloned();
         if let Parts::One(part) = claim.parts {
             let slot = self.claims.insert(claim);
-            self.take(slot, part, record);
+            self.take(slot, part, record, label.as_ref());
             self.show_if_needed(slot);
             return Grant { slot, token };
         }
         let parts = claim.parts.clone();
         let slot = self.claims.insert(claim);
         for part in parts.as_slice() {
-            self.take(slot, *part, Record { mode: Mode::of(part.weight), ..record });
+            self.take(slot, *part, Record { mode: Mode::of(part.weight), ..record }, label.as_ref());
         }
         self.show_if_needed(slot);
         Grant { slot, token }
@@ -129,10 +133,12 @@ impl Book {
         let token = *last_token;
         let thread_id = claim.caller.thread_id;
         let is_plain = resource.is_free() && claim.extra.is_none();
+        let label = claim.label().filter(|_| is_on()).cloned();
         let slot = claims.insert(Claim { state: State::Held, token, ..claim });
         resource.take(slot, units(part.weight), token);
         let (what, mode) = (Operation::Acquired, Mode::of(part.weight));
-        resource.statistics.note(Record { at: now, what, mode, thread_id, token, span: Nanos(0) });
+        let record = Record { at: now, what, mode, thread_id, token, span: Nanos(0) };
+        resource.note(record, label.as_ref());
         match (&resource.slot, claims.get(slot)) {
             (Some(shown), Some(claim)) if is_plain => {
                 shown.show_only(resource.capacity, resource.used, slot, part.weight, claim);
@@ -144,10 +150,10 @@ impl Book {
     }
 
     #[inline]
-    fn take(&mut self, slot: u32, part: Part, record: Record) {
+    fn take(&mut self, slot: u32, part: Part, record: Record, label: Option<&Arc<str>>) {
         if let Some(resource) = self.names.live(part.resource) {
             resource.take(slot, units(part.weight), record.token);
-            resource.statistics.note(record);
+            resource.note(record, label);
         }
         self.names.changed(part.resource);
     }
@@ -170,6 +176,9 @@ impl Book {
         if let Some(claim) = self.claims.get(slot) {
             self.graph.add(slot, claim);
             self.tell_event(claim, Event::Waiting, Nanos(0), claim.since);
+            if is_on() {
+                self.tell_request(What::Waiting, claim, claim.since);
+            }
         }
         self.show_claim(slot);
         slot
@@ -216,7 +225,7 @@ impl Book {
         {
             let (mode, thread_id, token) = (Mode::of(part.weight), claim.caller.thread_id, claim.token);
             let span = now.since(claim.since);
-            resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
+            resource.note(Record { at: now, what, mode, thread_id, token, span }, claim.label());
             resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
             let is_usual = !claim.has_row && what == Operation::Released;
             match &resource.slot {
@@ -320,12 +329,14 @@ impl Book {
         self.graph.remove(slot, claim);
         let (rank, deadline, caller) = (claim.rank(), claim.deadline, claim.caller);
         let (parts, waited) = (claim.parts.clone(), now.since(claim.since));
+        let label = claim.label().filter(|_| is_on()).cloned();
         for part in parts.as_slice() {
             let Some(resource) = self.names.resource_mut(part.resource) else { continue };
             resource.queue.remove(&rank);
             resource.many -= usize::from(parts.is_many());
             let (what, mode, thread_id) = (Operation::Acquired, Mode::of(part.weight), caller.thread_id);
-            self.take(slot, *part, Record { at: now, what, mode, thread_id, token, span: waited });
+            let record = Record { at: now, what, mode, thread_id, token, span: waited };
+            self.take(slot, *part, record, label.as_ref());
         }
         if let Some(claim) = self.claims.get_mut(slot) {
             claim.state = State::Held;

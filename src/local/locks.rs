@@ -20,6 +20,8 @@ use crate::local::resource::Kind;
 use crate::local::settings::{Change, Settings};
 use crate::local::shown::Shown;
 use crate::local::statistics::Operation;
+use crate::recorder::event::What;
+use crate::recorder::is_on;
 use crate::sync::{Arc, Mutex};
 use crate::table::named::NamedPage;
 use crate::time::Nanos;
@@ -102,7 +104,11 @@ impl Locks {
         book.latest = now;
         let resource = book.names.resolve(target)?;
         let part = Part { resource, weight };
-        book.try_hold(part, bare(caller, Parts::One(part), extra(label, None, &[]), now), now)
+        let grant = book.try_hold(part, bare(caller, Parts::One(part), extra(label, None, &[]), now), now);
+        if grant.is_none() && is_on() {
+            book.tell_part(What::Blocked, part, caller.thread_id, label, now);
+        }
+        grant
     }
 
     /// Asks and, if need be, waits.

@@ -22,6 +22,7 @@ pub mod locks;
 pub mod moving;
 pub mod names;
 pub mod queue;
+mod recording;
 pub mod report;
 pub mod resource;
 pub mod settings;

@@ -62,6 +62,7 @@ impl Book {
     pub fn change_mode(&mut self, slot: u32, weight: u64, what: Operation, now: Nanos) {
         let Some(claim) = self.claims.get(slot) else { return };
         let (thread_id, token, span) = (claim.caller.thread_id, claim.token, now.since(claim.since));
+        let label = claim.label().cloned();
         let mut parts = claim.parts.clone();
         let each: &mut [Part] = match &mut parts {
             Parts::One(part) => std::slice::from_mut(part),
@@ -70,7 +71,7 @@ impl Book {
         for part in each {
             let Some(resource) = self.names.changed(part.resource) else { continue };
             let mode = Mode::of(part.weight);
-            resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
+            resource.note(Record { at: now, what, mode, thread_id, token, span }, label.as_ref());
             resource.statistics.begin_other_mode(Mode::of(weight));
             resource.used = resource.used - units(part.weight) + units(weight);
             part.weight = weight;

@@ -135,7 +135,7 @@ impl Names {
         let Entry { live, kind, name, capacity, .. } = entry;
         Some(
             live.get_or_insert_with(|| {
-                Box::new(Resource::new(*capacity, shown.take(*kind, name.as_deref())))
+                Box::new(Resource::new(*kind, name.clone(), *capacity, shown.take(*kind, name.as_deref())))
             }),
         )
     }

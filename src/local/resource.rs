@@ -5,6 +5,8 @@
 use crate::local::claim::{ALL, Rank};
 use crate::local::shown::Slot;
 use crate::local::statistics::Statistics;
+use crate::recorder::texts::Kept;
+use crate::sync::Arc;
 use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,10 +38,14 @@ pub struct Resource {
     pub heat: u32,
     /// Where it stands among the kept ones.
     pub kept: Option<u32>,
+    pub(super) name: Option<Arc<[u16]>>,
+    pub(super) kind: Kind,
+    /// Its name in the recorder.
+    pub(super) recorded: Kept,
 }
 
 impl Resource {
-    pub fn new(capacity: u64, slot: Option<Slot>) -> Self {
+    pub fn new(kind: Kind, name: Option<Arc<[u16]>>, capacity: u64, slot: Option<Slot>) -> Self {
         let statistics = slot.as_ref().map(|slot| Statistics::in_table(slot.figures()));
         Self {
             capacity,
@@ -53,6 +59,9 @@ impl Resource {
             is_changed: false,
             heat: 0,
             kept: None,
+            name,
+            kind,
+            recorded: Kept::default(),
         }
     }
 

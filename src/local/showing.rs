@@ -120,7 +120,7 @@ impl Book {
             let Some(resource) = self.names.resource_mut(part.resource) else { continue };
             let mode = Mode::of(part.weight);
             let (thread_id, token) = (claim.caller.thread_id, claim.token);
-            resource.statistics.note(Record { at: now, what, mode, thread_id, token, span });
+            resource.note(Record { at: now, what, mode, thread_id, token, span }, claim.label());
         }
         if let Some(event) = event_of(what) {
             self.tell_event(claim, event, span, now);

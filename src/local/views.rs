@@ -257,7 +257,7 @@ fn operation_item(record: &Record, moment: Moment) -> String {
 
 fn status_item(book: &Book, at: Ref, entry: &Entry, moment: Moment) -> String {
     let now = moment.now;
-    let none = Resource::new(entry.capacity, None);
+    let none = Resource::new(entry.kind, None, entry.capacity, None);
     let live = entry.live().unwrap_or(&none);
     let holders = live.holds.iter().filter_map(|&slot| book.claims.get(slot));
     let waiters = live.queue.values().enumerate();

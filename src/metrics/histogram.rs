@@ -115,6 +115,7 @@ impl Histogram {
         let mut found = [f64::INFINITY; N];
         let (mut seen, mut next) = (0u64, 0);
         for (index, bucket) in self.buckets.iter().enumerate() {
+            // What is read may be another process's, or garbage.
             seen = bucket.get().saturating_add(seen);
             while next < N && seen >= ranks[next] {
                 found[next] = (upper_edge(index) + 1) as f64 / 1_000.0;

@@ -18,7 +18,8 @@ pub struct Key<'t> {
 const HALF: u32 = 32;
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Both halves of a product: every bit of the result hangs on every bit given (as wyhash does it).
+/// Both halves of a product: every bit of the result hangs on every bit given (as wyhash does it, which takes two
+/// words at a time, too).
 #[inline]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
@@ -29,8 +30,11 @@ impl<'t> Key<'t> {
     /// Of a text's length and words.
     #[inline]
     pub fn new((len, words): (u64, &'t [u64]), seed: u64) -> Self {
-        let seeded = words.iter().fold(seed ^ len, |hash, word| fold(hash ^ word, seed ^ FACTOR));
-        Self { len, words, hash: fold(seeded, FACTOR) }
+        let mut hash = seed ^ len;
+        for pair in words.chunks(2) {
+            hash = fold(hash ^ pair[0], FACTOR ^ pair.get(1).copied().unwrap_or(0));
+        }
+        Self { len, words, hash }
     }
 
     #[inline]

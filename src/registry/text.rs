@@ -96,7 +96,9 @@ impl<const WORDS: usize> Text<WORDS> {
     #[inline]
     pub fn push_to(&self, bytes: &mut Vec<u8>) {
         let end = bytes.len() + self.len as usize;
-        bytes.extend(self.parts().1.iter().flat_map(|word| word.to_le_bytes()));
+        for word in self.parts().1 {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
         bytes.truncate(end);
     }
 

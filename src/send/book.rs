@@ -5,10 +5,12 @@ use crate::local::departures::{ProcessId, RowId};
 use crate::local::queue::{Ticket, WaitQueue};
 use crate::name::ShortText;
 use crate::raw::hold_word::{HoldState, MAX_TOKEN};
+use crate::recorder::is_on;
 use crate::send::config::Settings;
 use crate::send::dedup::{MessageKey, Sent};
 use crate::send::layers::{Layer, Layers};
 use crate::send::lock::{Caller, Delivery, HolderView, Refused, Told};
+use crate::send::recording::Recording;
 use crate::send::rules::{self, Due, Expiry, Refusal, Request, State, Verdict};
 use crate::table::layout::SendPage;
 use crate::table::ring::{Kind, NO_ROW, Record};
@@ -84,6 +86,7 @@ pub struct Book {
     pub outbox: Vec<Delivery>,
     /// The latest moment at which anything was done; the lock's time does not run backwards.
     pub latest: Nanos,
+    pub recording: Recording,
 }
 
 /// What a step leaves to be done after the mutex is open again.
@@ -110,6 +113,7 @@ impl Book {
             processes: Vec::new(),
             outbox: Vec::new(),
             latest: Nanos::NEVER,
+            recording: Recording::default(),
         }
     }
 
@@ -217,6 +221,9 @@ impl Book {
             }
         };
         count.add(1);
+        if refusal == Refusal::UnknownLayer && is_on() {
+            self.recording.tell_refused(layer, caller, now);
+        }
         let holder = self.holder_view(now);
         if let Some(kind) = kind {
             page.layers.0[layer.row].blocked.add(1);
@@ -363,6 +370,9 @@ impl Book {
     #[inline(always)]
     fn note(&self, page: &SendPage, record: &Record, effects: &mut Effects) {
         page.events.push(record);
+        if is_on() {
+            self.recording.tell(record);
+        }
         let in_history = !matches!(record.kind, Kind::BlockedCooldown | Kind::Overdue);
         if in_history && self.settings.history_limit > 0 {
             page.history.push(record);

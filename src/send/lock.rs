@@ -8,12 +8,15 @@ pub use crate::local::departures::Caller;
 use crate::local::departures::RowId;
 use crate::name::ShortText;
 use crate::raw::hold_word::HoldState;
+use crate::recorder::event::What;
+use crate::recorder::is_on;
 pub use crate::send::answers::{Delivery, Done, HolderView, Outcome, Refused, Told, Which};
 use crate::send::book::{Book, Effects, End, Waiter};
 use crate::send::config::{Change, LayersChange, Settings};
 use crate::send::dedup::MessageKey;
 use crate::send::host::{Answer, Home};
 use crate::send::layers::{self, Layer};
+use crate::send::recording::{Recording, SEND};
 use crate::send::rules::Refusal;
 use crate::send::waiting;
 use crate::sync::Mutex;
@@ -38,7 +41,9 @@ enum Page {
 
 impl SendLock {
     pub fn in_table(page: &'static SendPage) -> Self {
-        Self::with_page(Page::InTable(page))
+        let lock = Self::with_page(Page::InTable(page));
+        lock.book.lock().recording = Recording::named(SEND);
+        lock
     }
 
     pub fn independent() -> Self {
@@ -227,6 +232,9 @@ impl SendLock {
     pub(super) fn depart_now(&self, row: RowId, now: Nanos) -> Done<bool> {
         self.change(now, |book, page, effects, now| {
             for (ticket, waiter) in book.queue.drain_where(|waiter| waiter.caller.row == row) {
+                if is_on() {
+                    book.tell_waiter(What::Aborted, &waiter, now);
+                }
                 book.deadlines.remove(&(waiter.deadline, ticket));
             }
             book.show_line(page);

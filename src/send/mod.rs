@@ -19,6 +19,7 @@ pub mod host;
 mod joining;
 pub mod layers;
 pub mod lock;
+mod recording;
 pub mod report;
 pub mod rules;
 mod waiting;

@@ -3,6 +3,8 @@
 use crate::local::departures::RowId;
 use crate::local::queue::Ticket;
 use crate::name::ShortText;
+use crate::recorder::event::What;
+use crate::recorder::is_on;
 use crate::send::book::{Book, Effects, Waiter};
 use crate::send::config::MAX_WAITERS;
 use crate::send::dedup::MessageKey;
@@ -54,7 +56,13 @@ impl SendLock {
             }
             if book.queue.len() >= MAX_WAITERS {
                 page.counters.queue_full.add(1);
+                if is_on() {
+                    book.tell_waiter(What::Refused, &ask, now);
+                }
                 return Outcome::QueueFull;
+            }
+            if is_on() {
+                book.tell_waiter(What::Waiting, &ask, now);
             }
             let ticket = book.queue.push(ask);
             if deadline < Nanos::FOREVER {
@@ -81,6 +89,9 @@ impl SendLock {
             book.deadlines.remove(&(waiter.deadline, ticket));
             book.show_line(page);
             page.counters.wait_aborts.add(1);
+            if is_on() {
+                book.tell_waiter(What::Aborted, &waiter, now);
+            }
             book.settle(page, now, effects);
             true
         })
@@ -97,7 +108,9 @@ pub(super) fn expire_waiters(book: &mut Book, page: &SendPage, now: Nanos, effec
         }
     }
     for (ticket, deadline, caller, position) in late {
-        book.queue.remove(ticket);
+        if let Some(waiter) = book.queue.remove(ticket).filter(|_| is_on()) {
+            book.tell_waiter(What::TimedOut, &waiter, now);
+        }
         book.deadlines.remove(&(deadline, ticket));
         page.counters.wait_timeouts.add(1);
         effects.tell.push(Delivery::to(&caller, Told::TimedOut { ticket, position, holder }));

@@ -2,7 +2,7 @@
 //! All-zero bytes are a valid, empty table, so that fresh memory needs no initialising.
 
 use crate::metrics::histogram::Histogram;
-use crate::name::ShortText;
+use crate::name::{ShortText, clean};
 use crate::raw::hold_word::HoldWord;
 use crate::raw::seqlock::SeqLock;
 use crate::sync::Field;
@@ -238,6 +238,62 @@ impl Default for LayerRows {
     }
 }
 
+/// The journal, as far as an onlooker wants to know: written by the thread that writes the journal.
+#[repr(C)]
+#[derive(Debug)]
+pub struct JournalPage {
+    /// 0 none, 1 open.
+    pub open: Field,
+    pub path_len: Field,
+    pub path: [Field; PATH_WORDS],
+    /// Events that were noted and are not in the file, when the thread last looked.
+    pub pending: Field,
+    pub written: Field,
+    pub dropped: Field,
+    pub last_written_at: Field,
+    pub last_event_at: Field,
+}
+
+/// Words of the journal's path: what is longer is cut.
+pub const PATH_WORDS: usize = 25;
+
+impl Default for JournalPage {
+    fn default() -> Self {
+        Self {
+            open: Field::default(),
+            path_len: Field::default(),
+            path: std::array::from_fn(|_| Field::default()),
+            pending: Field::default(),
+            written: Field::default(),
+            dropped: Field::default(),
+            last_written_at: Field::default(),
+            last_event_at: Field::default(),
+        }
+    }
+}
+
+impl JournalPage {
+    pub fn set_path(&self, path: &str) {
+        let mut end = path.len().min(PATH_WORDS * 8);
+        while !path.is_char_boundary(end) {
+            end -= 1;
+        }
+        for (field, bytes) in self.path.iter().zip(path.as_bytes()[..end].chunks(8)) {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            field.set(u64::from_le_bytes(word));
+        }
+        self.path_len.set(end as u64);
+    }
+
+    /// The path, from words that somebody else may have written.
+    pub fn path(&self) -> String {
+        let bytes: Vec<u8> = self.path.iter().flat_map(|field| field.get().to_le_bytes()).collect();
+        let len = (self.path_len.get() as usize).min(bytes.len());
+        clean(&String::from_utf8_lossy(&bytes[..len])).into_owned()
+    }
+}
+
 /// The whole table.
 #[repr(C)]
 #[derive(Debug)]
@@ -246,6 +302,7 @@ pub struct Table {
     pub rows: [Row; ROWS],
     pub send: SendPage,
     pub named: NamedPage,
+    pub journal: JournalPage,
 }
 
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]

@@ -4,11 +4,14 @@
 use super::host_apart::{Folder, Random, User};
 use super::sized;
 use crate::host::file::{HostFile, PAGE_BYTES};
+use crate::host::outside::{self, Kernel};
 use crate::host::page::{MAGIC, Page, Record, VERSION};
 use crate::host::{deadlock, report};
 use crate::name;
 use crate::sys::file_lock::KernelMode;
+use crate::sys::peek::{Locks, Mounts};
 use crate::sys::process;
+use crate::time::Moment;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::mem::offset_of;
@@ -53,6 +56,10 @@ fn true_page(wants: &[u8]) -> Vec<u8> {
 
 /// Everything that reads a page, once.
 fn read_all(user: &User, path: &Path) {
+    let mut kernel = Kernel { locks: Some(Locks::default()), mounts: Mounts::default() };
+    let seen = outside::look(path, false, &mut kernel, Moment::read());
+    assert!(seen.skipped.is_none() || seen.skipped == Some("not_a_lock"), "{:?}", seen.skipped);
+    assert_shown(&seen);
     let page = HostFile::look(path);
     if let Some(file) = &page {
         for holder in deadlock::holders(file.page()) {

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "loom")]
 mod loom;
+#[cfg(feature = "loom")]
+mod loom_ring;
 
 #[cfg(feature = "shuttle")]
 mod locks_scenario;
@@ -43,6 +45,8 @@ mod host_mixed;
 mod host_pages;
 #[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]
 mod host_storm;
+#[cfg(all(feature = "sqlite", not(any(feature = "loom", feature = "shuttle"))))]
+mod journal;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod locks_audit;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]

@@ -75,7 +75,7 @@ fn a_state_is_read_whole() {
 
 #[test]
 fn two_changes_are_two() {
-    explore("registry, two writers, 2 threads", bound_of_three(), 1_000, || {
+    explore("registry, two writers, 2 threads", bound_of_three(), 200, || {
         let registry = with_one();
         let other = registry.clone();
         let changing = thread::spawn(move || change(&other, 2).unwrap());
@@ -105,7 +105,7 @@ fn an_id_arrives_once() {
 
 #[test]
 fn a_removal_and_a_change_are_told_apart() {
-    explore("registry, removal and change, 2 threads", bound_of_three(), 1_000, || {
+    explore("registry, removal and change, 2 threads", bound_of_three(), 50, || {
         let registry = with_one();
         let other = registry.clone();
         let removing = thread::spawn(move || other.remove(&id()).is_some());

@@ -10,10 +10,8 @@ const { clean, cut, duration, pad } = require('../text')
 /** @typedef {import('../../../index').JournalEvent} JournalEvent */
 
 const USUAL_LIMIT = 1_000
-const KINDS = /** @type {const} */ ([
-  ...['acquired', 'released', 'blocked', 'waiting', 'timed_out', 'aborted', 'overdue', 'forced', 'recovered', 'stolen'],
-  ...['deadlock', 'order', 'downgraded', 'upgraded', 'refused', 'failed', 'lost', 'status'],
-])
+/** What a journal answers at most. */
+const MOST = 100_000
 
 /** The columns of the table; what is left of the line is for the rest. */
 const COLUMNS = /** @type {const} */ ({ time: 18, process: 8, lock: 16, kind: 10, who: 16, span: 7 })
@@ -45,44 +43,43 @@ module.exports = {
     const isTable = isTty && !json
     const show = (/** @type {JournalEvent} */ event) => out(isTable ? rowOf(event, context) : JSON.stringify(event))
     return withJournal(path, async (journal) => {
-      const { limit } = question
-      const found = await journal.query({ ...question, limit: limit + 1 })
-      if (found.length > limit) err(`chainlock: there is more than the newest ${limit}: --limit N shows more`)
+      const found = await journal.query(question)
+      if (found.length === question.limit) err(`chainlock: only the newest ${question.limit} are shown; --limit N shows more`)
       if (isTable) out(context.colour.dim(head(context.columns)))
-      for (const event of found.slice(-limit)) show(event)
+      for (const event of found) show(event)
       if (values.follow) await follow(journal, question, found.at(-1), show)
       return EXIT.ok
     })
   },
 }
 
-/** @param {Record<string, any>} values @param {number} nowMs */
+/**
+ * @param {Record<string, any>} values
+ * @param {number} nowMs
+ * @returns {import('../../../index').JournalQuery & { limit: number }}
+ */
 function questionOf({ since, until, lock, layer, kind, limit }, nowMs) {
   return {
     ...(since !== undefined && { since: moment('--since', since, nowMs) }),
     ...(until !== undefined && { until: moment('--until', until, nowMs) }),
     ...(lock !== undefined && { lock }),
     ...(layer !== undefined && { layer }),
-    ...(kind !== undefined && { kind: /** @type {typeof KINDS[number]} */ (word('--kind', kind, KINDS)) }),
-    limit: limit === undefined ? USUAL_LIMIT : wholeNumber('--limit', limit, { min: 1, max: 1_000_000 }),
+    ...(kind !== undefined && { kind: /** @type {any} */ (word('--kind', kind, require('../../native').native.journalKinds())) }),
+    limit: limit === undefined ? USUAL_LIMIT : wholeNumber('--limit', limit, { min: 1, max: MOST }),
   }
 }
 
 /**
  * @param {import('../../../index').Journal} journal
- * @param {ReturnType<typeof questionOf>} question
+ * @param {import('../../../index').JournalQuery} question
  * @param {JournalEvent | undefined} last
  * @param {(event: JournalEvent) => void} show
  */
-async function follow(journal, { lock, layer, kind, until = Infinity }, last, show) {
-  const isAsked = (/** @type {JournalEvent} */ event) =>
-    (lock === undefined || event.lock === lock) &&
-    (layer === undefined || event.layer === layer) &&
-    (kind === undefined || event.kind === kind)
-  for await (const event of journal.follow(last ? { since: last.atMs } : {})) {
-    if (event.atMs > until) return
-    // Asked for by time, the last one comes once more.
-    if (isAsked(event) && event.id > (last?.id ?? -1)) show(event)
+async function follow(journal, { lock, layer, kind, until }, last, show) {
+  for await (const event of journal.follow({ lock, layer, kind, since: last?.atMs })) {
+    if (until !== undefined && event.atMs >= Number(until)) return
+    // From a time on, the last one comes once more.
+    if (event.id > (last?.id ?? -1)) show(event)
   }
 }
 

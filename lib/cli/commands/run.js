@@ -8,7 +8,7 @@ const { span, word } = require('../args')
 const { CommandError, EXIT, usageError } = require('../exit')
 
 /** @typedef {import('../commands').Context} Context */
-/** @typedef {import('../../../index').HostLock} HostLock */
+/** @typedef {import('../../host/lock').HostLock} HostLock */
 /** @typedef {import('../../../index').HostGuard} HostGuard */
 
 /** After how long somebody at a terminal is told what is waited for. */

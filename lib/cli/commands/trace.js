@@ -8,8 +8,8 @@ const { CommandError, EXIT, usageError } = require('../exit')
 const { JOURNAL_OPTION, SINCE_OPTION, journalPath, moment, withJournal } = require('../journal')
 const { clean } = require('../text')
 
-/** More than that no viewer shows well; the newest are taken. */
-const MOST_EVENTS = 200_000
+/** What a journal answers at most; more no viewer shows well. */
+const MOST_EVENTS = 100_000
 
 /**
  * @typedef {import('../../../index').JournalEvent} JournalEvent

@@ -40,7 +40,8 @@ impl SendLock {
             return Err(Fault::scope(message.into()));
         }
         let (home, watch, theirs) = Home::join(place::open(name)?, name, &book, ProcessId::this(), now)?;
-        *book = theirs;
+        let recording = std::mem::take(&mut book.recording);
+        *book = Book { recording, ..theirs };
         // Under the book's mutex: nobody is inside of an operation, and the next one sees the home.
         let _ = self.home.set(home);
         drop(book);

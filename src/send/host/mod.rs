@@ -251,7 +251,8 @@ impl Visit<'_> {
                 if knows { (std::mem::take(&mut book.sent), inside.logged) } else { (Sent::told(), 0) };
             inside.sequence = 0;
             home.store.logged(from, image.logged)?.into_iter().for_each(|news| sent.follow(news));
-            *book = Book { sent, ..image.book };
+            let recording = std::mem::take(&mut book.recording);
+            *book = Book { sent, recording, ..image.book };
             (inside.sequence, inside.logged, inside.image) = (newest.sequence, image.logged, bytes);
         }
         // Until this visit ends well, the book is no copy of what lies in the file.

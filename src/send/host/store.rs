@@ -26,9 +26,9 @@ pub const LOG: u64 = 3 * crate::send::dedup::REMEMBERED as u64 + 64;
 /// How far back the log is read.
 pub const LOG_KEPT: u64 = LOG - 64;
 const RECORD: usize = 32;
-const SLOTS_AT: u64 = (LOG_AT + LOG * RECORD as u64).next_multiple_of(4096);
+pub const SLOTS_AT: u64 = (LOG_AT + LOG * RECORD as u64).next_multiple_of(4096);
 /// The largest state: the longest line and a message for everybody in it.
-const SLOT_SIZE: u64 = 8 << 20;
+pub const SLOT_SIZE: u64 = 8 << 20;
 /// The bytes by whose locks the members are known to live: beyond everything that is ever written.
 pub const LIVES_AT: u64 = 1 << 40;
 /// The most processes that can share one lock.

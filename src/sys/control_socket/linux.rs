@@ -2,7 +2,7 @@
 
 use super::{Peer, Read};
 use std::fs;
-use std::io::{ErrorKind, Read as _, Result, Write};
+use std::io::{Error, ErrorKind, Read as _, Result, Write};
 use std::mem::{MaybeUninit, size_of};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, RawFd};
@@ -10,6 +10,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// How long the system is left alone that will not wait.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// A listening socket, whose name is removed when the process exits in an orderly way.
 #[derive(Debug)]
@@ -100,6 +103,10 @@ pub fn wait(door: Option<&Door>, lines: &[&Line], most: Option<Duration>) -> (bo
     let most = most.map_or(-1, |most| i32::try_from(most.as_millis() + 1).unwrap_or(i32::MAX));
     // SAFETY: `all` has as many entries as its length says.
     let count = unsafe { libc::poll(all.as_mut_ptr(), all.len() as libc::nfds_t, most) };
+    if count < 0 && Error::last_os_error().kind() != ErrorKind::Interrupted {
+        // Such as for a limit of descriptors that was lowered: then it will not wait the next time either.
+        std::thread::sleep(AGAIN);
+    }
     let is_ready = |entry: &libc::pollfd| count > 0 && entry.revents != 0;
     (is_ready(&all[0]), all[1..].iter().map(is_ready).collect())
 }

@@ -18,6 +18,16 @@ pub fn text_of_locks() -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Whether a process has mapped a part of that file; false where that may not be known.
+pub fn is_mapped_by(pid: u32, key: &Key) -> bool {
+    let Ok(text) = fs::read(format!("/proc/{pid}/maps")) else { return false };
+    let (major, minor) = key.device;
+    let wanted = format!("{major:02x}:{minor:02x} {} ", key.inode);
+    // `7f..-7f.. rw-s 00000000 fe:00 10470201    /path`: what stands before the device is made of fewer words.
+    let is_it = |line: &str| line.splitn(4, ' ').nth(3).is_some_and(|rest| rest.starts_with(&wanted));
+    String::from_utf8_lossy(&text).lines().any(is_it)
+}
+
 /// The mounts of this process, read when they are first asked for.
 #[derive(Debug, Default)]
 pub struct Mounts(Option<String>);
@@ -112,6 +122,13 @@ mod tests {
         let locks = Locks::parse(&text_of_locks().unwrap());
         let found: Vec<_> = locks.of(&seen.key(&mut Mounts::default())).to_vec();
         assert!(found.iter().any(|lock| lock.kind == Kind::Flock && lock.pid == Some(std::process::id())));
+        let key = seen.key(&mut Mounts::default());
+        assert!(!is_mapped_by(std::process::id(), &key));
+        let mut mapped = Directory::open(&folder).unwrap().make_file("mapped").unwrap();
+        mapped.allocate(16_384).unwrap();
+        mapped.map(16_384).unwrap();
+        let key = open(&folder.join("mapped")).unwrap().key(&mut Mounts::default());
+        assert!(is_mapped_by(std::process::id(), &key) && !is_mapped_by(u32::MAX, &key));
         std::os::unix::fs::symlink(folder.join("it"), folder.join("link")).unwrap();
         assert_eq!(open(&folder.join("link")).unwrap_err(), Refused::NotAFile);
         assert_eq!(open(&folder).unwrap_err(), Refused::NotAFile);

@@ -7,12 +7,12 @@ pub use locks::{Kind, Lock, Locks};
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
-pub use linux::{Mounts, Seen, open, text_of_locks};
+pub use linux::{Mounts, Seen, is_mapped_by, open, text_of_locks};
 
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
 mod portable;
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
-pub use portable::{Mounts, Seen, open, text_of_locks};
+pub use portable::{Mounts, Seen, is_mapped_by, open, text_of_locks};
 
 /// By what the kernel's list names a file: the device of its file system, and its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

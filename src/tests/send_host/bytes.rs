@@ -7,8 +7,11 @@ use crate::send::config::Change;
 use crate::send::dedup::MessageKey;
 use crate::send::host::codec::checksum;
 use crate::send::host::image::{self, Era};
+use crate::send::host::outside;
+use crate::send::host::store::{PAGE_AT, SLOT_SIZE, SLOTS_AT};
 use crate::send::rules::Refusal;
-use crate::time::Nanos;
+use crate::sys::peek::Mounts;
+use crate::time::{Moment, Nanos};
 use std::fs;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -173,4 +176,53 @@ fn a_file_that_is_cut_off_or_deleted_is_an_error_not_a_crash() {
     fs::remove_file(scratch.file()).unwrap();
     assert!(one.lock.try_acquire(one.caller(), Some(&layer()), None, Nanos(103)).unavailable);
     assert_eq!(one.lock.fault().unwrap().1.unwrap().code, "ERR_LOCK_FILE_IO");
+}
+
+/// From outside the file is only read: whatever lies in it, that ends, and shows nothing that leads a terminal.
+#[test]
+fn a_garbled_state_makes_no_onlooker_stumble() {
+    let scratch = Scratch::new("onlooker");
+    let (one, two) = (Process::join(&scratch, 1).unwrap(), Process::join(&scratch, 2).unwrap());
+    one.try_acquire(32).unwrap();
+    two.lock.request(two.caller(), Some(&layer()), None, Nanos::FOREVER, Nanos(33));
+    let look = || outside::look(&scratch.file(), None, &mut Mounts::default(), Moment::read());
+    let whole = look();
+    assert_eq!((whole.skipped, whole.state, whole.holder_count, whole.waiter_count), (None, "held", 1, 1));
+    let file = fs::OpenOptions::new().read(true).write(true).open(scratch.file()).unwrap();
+    let mut numbers = (0u64..).map(|number| checksum(&number.to_le_bytes()));
+    let mut next = |below: u64| numbers.next().unwrap_or_default() % below;
+    // Heads, the page's begin and its rings, the state.
+    let parts = [(0, 128), (PAGE_AT, 16_384), (PAGE_AT + 220_000, 4_096), (whole_state_at(&file), 512)];
+    let mut skipped = 0;
+    for _ in 0..1_500 {
+        let changes: Vec<(u64, [u8; 8], [u8; 8])> = (0..1 + next(6))
+            .map(|_| {
+                let (begin, length) = parts[next(parts.len() as u64) as usize];
+                let at = begin + next(length / 8) * 8;
+                let mut before = [0; 8];
+                file.read_exact_at(&mut before, at).unwrap();
+                let word = [next(u64::MAX), next(80), u64::MAX, 0][next(4) as usize];
+                (at, before, word.to_le_bytes())
+            })
+            .collect();
+        changes.iter().for_each(|(at, _, after)| file.write_all_at(after, *at).unwrap());
+        let view = look();
+        skipped += u32::from(view.skipped.is_some());
+        let text = serde_json::to_string(&view).unwrap();
+        assert_eq!(crate::name::clean(&text), text, "nothing that a terminal obeys");
+        changes.iter().rev().for_each(|(at, before, _)| file.write_all_at(before, *at).unwrap());
+    }
+    assert!(skipped > 100 && skipped < 1_400, "{skipped} states were seen to be none");
+    assert_eq!(look().skipped, None);
+}
+
+/// Where the newest state lies.
+fn whole_state_at(file: &fs::File) -> u64 {
+    let word = |at| {
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, at).unwrap();
+        u64::from_le_bytes(bytes)
+    };
+    let newest = word(64).max(word(96));
+    SLOTS_AT + newest % 2 * SLOT_SIZE
 }

@@ -95,11 +95,12 @@ pub fn purity(file: &File) -> Vec<Fault> {
 }
 
 /// Areas by height; what stands on one height stands side by side.
-const HEIGHTS: [(&[&str], bool); 8] = [
+const HEIGHTS: [(&[&str], bool); 9] = [
     // At the very bottom: a door to the system knows nobody here, and time.rs goes through one.
     (&["sys"], false),
     (&["error", "name", "mode", "holder", "time", "sync", "metrics", "private_folder"], true),
     (&["raw"], false),
+    (&["recorder"], false),
     (&["table"], false),
     (&["local"], false),
     (

@@ -1,0 +1,168 @@
+// F10: processes that end in any way while they write a journal. The file is sound; it has a beginning of each
+// process's events, without gaps; what is missing is of the last moment. Several processes write one file at once.
+'use strict'
+
+const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const path = require('node:path')
+const { test } = require('node:test')
+const { chainlock, deep } = require('./helpers/package')
+const { folder } = require('./helpers/folders')
+const { random } = require('./helpers/figures')
+const { startNode, runNode, said } = require('./helpers/processes')
+
+/** Who has not ended by then never will, however busy the machine is. */
+const HANGS_MS = 60_000
+
+/** What a process does: pairs without end, each told in a file of its own before it is made; then the way. */
+function program({ chainlock, data: { journal, log, way } }) {
+  const { appendFileSync } = require('node:fs')
+  chainlock.openJournal({ path: journal })
+  let token = 0
+  const pair = () => {
+    appendFileSync(log, `${++token} ${Date.now()}\n`)
+    chainlock.locks.tryAcquire(`of ${process.pid}`).release()
+    if (token === 200) console.log('busy')
+    if (token === 400 && way) new Function(`(${way})()`)()
+  }
+  const beating = setInterval(() => {
+    for (let count = 0; count < 5; count++) pair()
+    if (token >= 400 && way) clearInterval(beating)
+  }, 1)
+}
+
+const END = {
+  return: () => {},
+  'process.exit': () => process.exit(7),
+  throw: () => { throw new Error('of the user') },
+  rejection: () => void Promise.reject(new Error('of the user')),
+}
+const KILLED = {
+  abort: () => process.abort(),
+  'out of memory': () => {
+    const hoard = []
+    for (;;) hoard.push(new Array(10_000).fill(Math.random()))
+  },
+}
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGKILL']
+
+/** All events of the file, page by page, after SQLite's own look at it. */
+async function read(file) {
+  const journal = chainlock.openJournal({ path: file, readOnly: true })
+  assert.deepEqual(await journal.check(), [], 'integrity_check')
+  const events = []
+  for (;;) {
+    const page = await journal.query({ after: events.at(-1)?.id ?? 0, limit: 100_000 })
+    if (page.length === 0) break
+    events.push(...page)
+  }
+  await journal.close()
+  return events
+}
+
+/** The events of one process are a beginning of what it did; answers how old the oldest missing one was at its end. */
+function judge(events, pid, log, what) {
+  const did = fs.readFileSync(log, 'utf8').trim().split('\n').map((line) => line.split(' ').map(Number))
+  const own = events.filter((event) => event.pid === pid)
+  own.forEach(({ token, kind, lock }, index) => {
+    const expected = [Math.floor(index / 2) + 1, index % 2 === 0 ? 'acquired' : 'released', `of ${pid}`]
+    assert.deepEqual([token, kind, lock], expected, `${what}: event ${index} without a gap`)
+  })
+  const end = did.at(-1)[1]
+  const missing = did.slice(Math.floor(own.length / 2))
+  return { written: own.length, did: did.length * 2, lostMs: missing.length > 0 ? end - missing[0][1] : 0 }
+}
+
+/** Runs one process to its end, or ends it. */
+async function end(t, name) {
+  const home = folder(t)
+  const [journal, log] = [path.join(home, 'journal'), path.join(home, 'log')]
+  const way = { ...END, ...KILLED }[name]
+  const data = { journal, log, way: way && String(way) }
+  const nodeArgs = name === 'out of memory' ? ['--max-old-space-size=20', '--max-semi-space-size=1'] : []
+  const started = startNode(program, data, { nodeArgs })
+  const timer = setTimeout(() => started.child.kill('SIGKILL'), HANGS_MS)
+  if (!way) {
+    await said(started, 'busy')
+    started.child.kill(name)
+  }
+  const result = await started.ended
+  clearTimeout(timer)
+  return { ...judge(await read(journal), started.child.pid, log, name), ...result }
+}
+
+for (const name of Object.keys(END)) {
+  test(`nothing is lost by ${name}`, async (t) => {
+    const { written, did, stderr } = await end(t, name)
+    assert.ok(did >= 800, stderr)
+    assert.equal(written, did)
+  })
+}
+
+for (const name of [...Object.keys(KILLED), ...SIGNALS]) {
+  test(`${name} loses the last moment at most`, async (t) => {
+    let worst = 0
+    for (let round = 0; round < deep(20, 1); round++) {
+      const { written, lostMs } = await end(t, name)
+      assert.ok(written > 0, 'what was long ago is there')
+      worst = Math.max(worst, lostMs)
+    }
+    t.diagnostic(`journal, ${name}: ${worst} ms of events lost at most (bar: 100 ms on a machine with time)`)
+    // The bar is for a machine that lets the writer run; what does not depend on that is that it is a moment.
+    assert.ok(worst < 5_000, `${worst} ms`)
+  })
+}
+
+test('processes that write one file and are killed at random leave it sound, each with a beginning', async (t) => {
+  const home = folder(t)
+  const journal = path.join(home, 'journal')
+  const number = random(0x7a11)
+  const ends = []
+  const AT_ONCE = 3
+  for (let round = 0; round < deep(20, 2); round++) {
+    const children = Array.from({ length: AT_ONCE }, async (_, index) => {
+      const log = path.join(home, `log-${round}-${index}`)
+      const started = startNode(program, { journal, log })
+      await said(started, 'busy')
+      await new Promise((resolve) => setTimeout(resolve, number() * 300))
+      started.child.kill('SIGKILL')
+      await started.ended
+      ends.push([started.child.pid, log])
+    })
+    await Promise.all(children)
+    const events = await read(journal)
+    for (const [pid, log] of ends) assert.ok(judge(events, pid, log, `round ${round}`).written > 0)
+  }
+  t.diagnostic(`journal, kills: ${ends.length}, 0 gaps`)
+})
+
+test('processes that write at once lose nothing', async (t) => {
+  const journal = path.join(folder(t), 'journal')
+  const PAIRS = 20_000
+  const write = async ({ chainlock, data: { journal, pairs } }) => {
+    const open = chainlock.openJournal({ path: journal })
+    for (let count = 1; count <= pairs; count++) {
+      chainlock.locks.tryAcquire('shared name').release()
+      if (count % 2_000 === 0) await open.flush()
+    }
+  }
+  const runs = Array.from({ length: 4 }, () => runNode(write, { journal, pairs: PAIRS }, { limitMs: HANGS_MS * 2 }))
+  for (const { code, stderr } of await Promise.all(runs)) assert.deepEqual([code, stderr], [0, ''])
+  const events = await read(journal)
+  const byPid = grouped(events)
+  assert.equal(byPid.size, 4)
+  for (const [pid, own] of byPid) {
+    assert.equal(own.length, PAIRS * 2, `process ${pid}`)
+    own.forEach(({ token }, index) => assert.equal(token, Math.floor(index / 2) + 1))
+  }
+})
+
+/** The events of each process. */
+function grouped(events) {
+  const groups = new Map()
+  for (const event of events) {
+    if (!groups.has(event.pid)) groups.set(event.pid, [])
+    groups.get(event.pid).push(event)
+  }
+  return groups
+}
