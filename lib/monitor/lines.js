@@ -11,8 +11,8 @@ const { holdersText, stateOf } = require('./view/words')
 
 class Changes {
   constructor() {
-    /** @private @type {Map<string, string> | null} */
-    this.locks = null
+    /** @private @type {Map<string, { key: string, name: string | null, isFree: boolean }>} */
+    this.locks = new Map()
     /** @private @type {Map<string, string>} */
     this.verdicts = new Map()
   }
@@ -44,11 +44,16 @@ class Changes {
       const state = lock.state === 'cooldown' ? 'cooldown' : stateOf(lock, true)
       const holders = holdersText(lock)
       const key = `${state}${holders} ${lock.holders[0]?.token} ${lock.waiterCount}`
-      this.locks.set(lock.id, key)
-      if (before?.get(lock.id) === key || (before?.has(lock.id) !== true && lock.state === 'free')) continue
+      this.locks.set(lock.id, { key, name: lock.name, isFree: lock.state === 'free' })
+      if (before.get(lock.id)?.key === key || (!before.has(lock.id) && lock.state === 'free')) continue
       const waits = lock.waiterCount > 0 ? `, ${lock.waiterCount} waiting up to ${duration(longest(lock))}` : ''
       const text = `${shown(lock.name, '(no name)')} ${state}${holders === '' ? '' : ` by ${holders}`}${waits}`
       changes.push({ at, change: 'lock', lock: lock.name, lockId: lock.id, text })
+    }
+    // A lock that nobody holds or waits for is in no snapshot any more.
+    for (const [lockId, { name, isFree }] of before) {
+      if (isFree || this.locks.has(lockId)) continue
+      changes.push({ at, change: 'lock', lock: name, lockId, text: `${shown(name, '(no name)')} free` })
     }
     return changes
   }

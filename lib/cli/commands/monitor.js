@@ -4,6 +4,7 @@
 
 const { JSON_OPTION, PID_OPTION, wholeNumber } = require('../args')
 const { CommandError, EXIT, usageError } = require('../exit')
+const { JOURNAL_OPTION, journalPath } = require('../journal')
 
 /** @typedef {import('../commands').Context} Context */
 /** @typedef {import('../../monitor/loop').Source} Source */
@@ -23,7 +24,7 @@ async function run(context) {
   if (args.length > 0 && !values.web) throw usageError('a port is for --web: chainlock monitor --web PORT')
   if (values.web && (values.once || json)) throw usageError('--web goes with neither --once nor --json')
   const port = args[0] === undefined ? 0 : wholeNumber('the port', args[0], { min: 1, max: 65_535 })
-  const source = await sourceOf(pid, values.journal)
+  const source = sourceOf(pid, journalPath(context))
   const loop = require('../../monitor/loop')
   const look = { intervalMs, ascii, colour }
   if (values.web) return runPage(source, intervalMs, port, context)
@@ -41,10 +42,10 @@ async function run(context) {
 
 /**
  * @param {number | undefined} pid
- * @param {string | undefined} journalPath
- * @returns {Promise<Source>}
+ * @param {string | null} path Of a journal.
+ * @returns {Source}
  */
-async function sourceOf(pid, journalPath) {
+function sourceOf(pid, path) {
   const { snapshot } = require('../../snapshot')
   const take = () => snapshot(pid === undefined ? {} : { pid })
   if (pid !== undefined) {
@@ -55,7 +56,7 @@ async function sourceOf(pid, journalPath) {
       throw new CommandError(code, `process ${pid} cannot be looked at: ${reason?.advice ?? 'no chainlock is there'}`, 'chainlock status')
     }
   }
-  return journalPath === undefined ? { take } : { take, events: await journalEvents(journalPath, pid) }
+  return path === null ? { take } : { take, events: journalEvents(path, pid) }
 }
 
 /**
@@ -63,13 +64,12 @@ async function sourceOf(pid, journalPath) {
  * @param {string} path
  * @param {number | undefined} pid
  */
-async function journalEvents(path, pid) {
-  const { openJournal } = /** @type {any} */ (require('../../../index'))
-  const journal = await openJournal({ path, readOnly: true })
+function journalEvents(path, pid) {
+  const { openJournal } = require('../../..')
+  const journal = openJournal({ path, readOnly: true })
   /** @type {number | undefined} */
   let after
   return async () => {
-    /** @type {(import('../../monitor/types').JournalEvent & { id: number })[]} */
     const events = await journal.query({ limit: JOURNAL_ROWS, ...(after !== undefined && { after }) })
     after = events.at(-1)?.id ?? after ?? 0
     return pid === undefined ? events : events.filter((event) => event.pid === pid)
@@ -104,7 +104,7 @@ module.exports = {
     interval: { type: 'string', value: 'MS', help: `how often to look (default ${DEFAULT_INTERVAL_MS}, at least ${LEAST_INTERVAL_MS})` },
     once: { type: 'boolean', help: 'print one frame and end' },
     web: { type: 'boolean', help: 'a page at 127.0.0.1 instead, at PORT or a free one' },
-    journal: { type: 'string', value: 'PATH', help: 'begin with what this journal has recorded' },
+    journal: { ...JOURNAL_OPTION, help: 'begin with what this journal recorded (default: CHAINLOCK_JOURNAL)' },
     pid: PID_OPTION,
     json: { ...JSON_OPTION, help: 'a JSON object a change; with --once, the snapshot' },
   },

@@ -13,7 +13,7 @@ const { firstState } = require('../keys')
 /** @typedef {import('../types').WaitNode} WaitNode */
 
 /** What a person looks through on one page; the counts of the rest are told. */
-const MAX = { locks: 200, holders: 3, waiters: 5, events: 5, tracks: 40, spans: 200, recent: 30, trees: 20, name: 64, processes: 50 }
+const MAX = { locks: 200, holders: 3, waiters: 5, events: 5, tracks: 40, spans: 200, recent: 15, trees: 20, name: 64, processes: 50 }
 /** The instant that an age counts from wavers with the clocks; so far apart are two of them. */
 const STEP_MS = 100
 
