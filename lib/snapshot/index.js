@@ -9,7 +9,7 @@ const { invalidArgument } = require('../errors')
 const { assemble } = require('./assemble')
 const { asHost } = require('./locks')
 
-const { lookAt, lookAtHostLocks, processFacts } = /** @type {any} */ (native)
+const { lookAt, lookAtHostLocks, processFacts, registryOf } = /** @type {any} */ (native)
 
 /**
  * @param {unknown} [options]
@@ -21,6 +21,8 @@ function snapshot(options) {
   // Taken before anything is read: whoever waited at this moment, and still does when it is read, waited all along.
   const takenAtMs = Date.now()
   const look = JSON.parse(lookAt(pid, all))
+  // Not unasked: there may be thousands, and the state of the locks does not hang on them.
+  if (all) for (const process of look.processes) process.registry = JSON.parse(registryOf(process.pid))
   const pids = look.processes.map((/** @type {any} */ process) => process.pid)
   const files = hosts ? JSON.parse(lookAtHostLocks(JSON.stringify(pathsIn(look)))) : []
   const facts = JSON.parse(processFacts(JSON.stringify([...new Set([...pids, ...holdersOf(files)])])))
