@@ -249,7 +249,7 @@ describe('at a terminal', { skip: skip || (!hasTmux() && 'needs tmux') }, () => 
     const { said, output } = await hold([{ name }])
     const screen = terminal(t, { env })
     const ask = async () => {
-      screen.run(['release', name, ...SURE])
+      await screen.run(['release', name, ...SURE])
       return screen.shows(/Type the lock's name/)
     }
     assert.match(await ask(), /held by {2}"rebuild"/)
@@ -278,7 +278,7 @@ describe('at a terminal', { skip: skip || (!hasTmux() && 'needs tmux') }, () => 
     assert.equal(piped.code, 4)
     assert.ok(!/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(piped.stderr), JSON.stringify(piped.stderr))
     const screen = terminal(t, { env })
-    screen.run(['release', `${pid}:lock:${name}`, ...SURE, '--yes'])
+    await screen.run(['release', `${pid}:lock:${name}`, ...SURE, '--yes'])
     await screen.shows(/code <0>/)
     await said('lost')
   })

@@ -182,7 +182,7 @@ test('at a terminal it says after a second for whom it waits, and elsewhere noth
   const holder = await hold('a', '--label', 'nightly')
   const piped = start(['a', '--', 'echo', 'in'])
   const screen = terminal(t, { env })
-  screen.run(['run', 'a', '--', 'echo', 'it is mine'])
+  await screen.run(['run', 'a', '--', 'echo', 'it is mine'])
   const text = await screen.shows(/waiting for "a"/)
   assert.match(text, new RegExp(`held by process ${holder.pid} \\(nightly`))
   assert.equal(piped.output.stderr, '')
@@ -191,12 +191,13 @@ test('at a terminal it says after a second for whom it waits, and elsewhere noth
   assert.deepEqual(await piped.ended, { code: 0, signal: null, stdout: 'in\n', stderr: '' })
 
   // Ctrl-C goes to the command by the terminal, and only once.
-  screen.run(['run', 'a', '--', process.execPath, '-e', `
+  await screen.run(['run', 'a', '--', process.execPath, '-e', `
     let heard = 0
     process.on('SIGINT', () => { heard += 1; setTimeout(() => { console.log('heard', heard); process.exit(9) }, 500) })
     setInterval(() => {}, 1_000)
     console.log('in')`])
   await screen.shows(/^in$/m)
   screen.key('C-c')
-  assert.match(await screen.shows(/code <9>/), /heard 1\n/)
+  // The shell may well end its own line for the signal: what counts is what the command says.
+  assert.match(await screen.shows(/heard \d/), /heard 1$/m)
 })

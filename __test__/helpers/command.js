@@ -61,24 +61,28 @@ function terminal(t, { columns = 120, rows = 30, env = {} } = {}) {
     fs.rmSync(home, { recursive: true, force: true })
   })
   const screen = () => tmux('capture-pane', '-p')
+  /** Waits until the screen shows `pattern`. */
+  async function shows(pattern, limitMs = 30_000) {
+    const end = performance.now() + limitMs
+    for (;;) {
+      const text = screen()
+      if (pattern.test(text)) return text
+      if (performance.now() > end) throw new Error(`the screen does not show ${pattern}:\n${text}`)
+      await pause(20)
+    }
+  }
   return {
     screen,
+    shows,
     type: (text) => tmux('send-keys', '-l', text),
     key: (name) => tmux('send-keys', name),
-    /** Starts `chainlock` there; its exit code is said in a line of its own. */
-    run: (args) => {
-      tmux('send-keys', '-l', `clear; ${[process.execPath, program, ...args].map(quoted).join(' ')}; echo "code <$?>"`)
+    /** Starts `chainlock` there, on an empty screen; its exit code is said in a line of its own. */
+    async run(args) {
+      tmux('send-keys', '-l', 'clear')
       tmux('send-keys', 'Enter')
-    },
-    /** Waits until the screen shows `pattern`. */
-    async shows(pattern, limitMs = 30_000) {
-      const end = performance.now() + limitMs
-      for (;;) {
-        const text = screen()
-        if (pattern.test(text)) return text
-        if (performance.now() > end) throw new Error(`the screen does not show ${pattern}:\n${text}`)
-        await pause(20)
-      }
+      await shows(/^\$\s*$/)
+      tmux('send-keys', '-l', `${[process.execPath, program, ...args].map(quoted).join(' ')}; echo "code <$?>"`)
+      tmux('send-keys', 'Enter')
     },
   }
 }

@@ -9,7 +9,7 @@ const { CommandError, EXIT, usageError } = require('../exit')
 
 /** @typedef {import('../commands').Context} Context */
 /** @typedef {import('../../host/lock').HostLock} HostLock */
-/** @typedef {import('../../../index').HostGuard} HostGuard */
+/** @typedef {import('../../host/guard').HostGuard} HostGuard */
 
 /** After how long somebody at a terminal is told what is waited for. */
 const SAY_AFTER_MS = 1_000
