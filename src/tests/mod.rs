@@ -58,6 +58,8 @@ mod model;
 #[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]
 mod table_outside;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod table_pages;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod tidy;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod vectors;
