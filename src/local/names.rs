@@ -211,10 +211,10 @@ impl Names {
         let Self { entries, shown, .. } = self;
         let Some(entry) = entries.get_mut(at.0 as usize).and_then(Option::as_mut) else { return };
         // What a handle without a name has counted is nowhere else.
-        if entry.handles == 0 || entry.name.is_some() {
-            if let Some(live) = entry.live.take() {
-                shown.give_back(live.slot);
-            }
+        if (entry.handles == 0 || entry.name.is_some())
+            && let Some(live) = entry.live.take()
+        {
+            shown.give_back(live.slot);
         }
         if entry.handles > 0 {
             return;

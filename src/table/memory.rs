@@ -95,6 +95,8 @@ pub fn host_page_in(words: &[Field]) -> Option<&HostPage> {
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::FileExt;
 
     #[test]
     fn golden_bytes_and_seals() {
@@ -115,7 +117,21 @@ mod tests {
         let at = std::mem::offset_of!(Table, send)
             + std::mem::offset_of!(crate::table::layout::SendPage, held_since);
         assert_eq!(&bytes[at..at + 8], &[0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]);
-        assert!(fs::write(&path, b"x").is_err(), "nobody writes through the file");
-        assert!(fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(0)).is_err());
+        // Whoever may open it at all may open it for writing; nothing can be written.
+        let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        assert!(file.write_all_at(b"x", 0).is_err(), "written");
+        assert!(fs::write(&path, b"x").is_err(), "written anew");
+        assert!(file.set_len(0).is_err(), "shortened");
+        assert!(file.set_len(1 << 30).is_err(), "lengthened");
+        let (protection, size) = (libc::PROT_READ | libc::PROT_WRITE, 4_096);
+        // SAFETY: a mapping at an address the kernel chooses; it fails, or nobody uses it.
+        let mapped = unsafe {
+            libc::mmap(std::ptr::null_mut(), size, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        };
+        assert_eq!(mapped, libc::MAP_FAILED, "mapped for writing");
+        let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: an open descriptor; the call touches no memory of ours.
+        assert_ne!(unsafe { libc::fallocate(file.as_raw_fd(), hole, 0, 4_096) }, 0, "a hole in it");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
     }
 }

@@ -70,6 +70,8 @@ mod registry_outside;
 #[cfg(all(target_os = "linux", not(any(feature = "loom", feature = "shuttle", feature = "portable"))))]
 mod table_outside;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod table_pages;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod tidy;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod vectors;
