@@ -83,12 +83,17 @@ bar('O6 lock tables read from outside', outside, LINUX ? (deep ? 10_000_000 : 30
 const disordered = total(core, /deadlocks: (\d+) schedules with/g)
 bar('F15 every deadlock told, and each told one is one', disordered, deep ? 7_000_000 : 50_000, 'schedules')
 
+const processKills = total(core, /registry outside: (\d+) kills/g)
+bar('F12 registry, killed at random, seen from outside', processKills, LINUX ? (deep ? 1_000 : 30) : 0, 'kills')
+const spoilt = total(core, /registry: (\d+) entries read from spoilt bytes/g)
+bar('S3 registry of another process', spoilt, 20_000, 'entries')
+
 // Nothing of these looks at the system.
-const elsewhere = ['model', 'tidy', 'differential', 'locks_', 'deadlock']
+const elsewhere = ['model', 'tidy', 'differential', 'locks_', 'deadlock', 'registry']
 const notThere = elsewhere.flatMap((name) => ['--skip', `tests::${name}`])
 await check('cargo test: the portable half of sys', 'cargo', cargoTest('portable', notThere))
 
-const loom = await check('loom', 'cargo', cargoTest('loom', ['tests::loom']))
+const loom = await check('loom', 'cargo', cargoTest('loom', ['tests::loom', 'tests::registry_loom']))
 bar('F1 loom', total(loom, /loom: .*: (\d+) executions/g), deep ? 10_000_000 : 1_000_000, 'executions')
 
 const shuttle = await check('shuttle', 'cargo', cargoTest('shuttle', ['tests::shuttle']))

@@ -91,6 +91,22 @@ const SCRIPTED = [
     suite: 'locks-exits.test.js',
     test: 'keeps the process alive until it is granted, timed out or aborted',
   },
+  {
+    name: 'the registry handles the errors of a child that it follows',
+    file: 'lib/registry/track.js',
+    from: 'child.once(/** @type {any} */ (errorMonitor),',
+    to: "child.once('error',",
+    suite: 'registry.test.js',
+    test: 'a child that ends, one that is killed, and one that never was',
+  },
+  {
+    name: 'who listens to the registry anew hears what was before',
+    file: 'lib/registry/changes.js',
+    from: 'while (fetch().length === MOST);',
+    to: '',
+    suite: 'registry.test.js',
+    test: 'listeners are told every change, in order',
+  },
 ]
 
 /** Bugs in the native code; each costs a build. */
@@ -292,6 +308,22 @@ const NATIVE = [
     to: '!file.is_damaged()',
     suite: 'host-files.test.js',
     test: 'truncated to nothing while it is held: the holder goes on and stays the only one',
+  },
+  {
+    name: 'what a worker has registered outlives it',
+    file: 'src/binding/process.rs',
+    from: 'registry_face::depart(row);',
+    to: '',
+    suite: 'registry-threads.test.js',
+    test: 'what a worker has not finished when it is terminated has failed',
+  },
+  {
+    name: 'a state of the registry is not looked at again',
+    file: 'src/registry/reading.rs',
+    from: 'self.entries[place].current.load(Ordering::Relaxed) == current.0',
+    to: 'current.0 == current.0',
+    suite: 'registry-threads.test.js',
+    test: 'eight workers lose no change, and read whole states',
   },
 ]
 

@@ -12,8 +12,11 @@ const layout = native.registryLayout()
 const scratch = new Float64Array(layout.scratchLength)
 const { face, calls } = native.openRegistryFace(threadId, scratch)
 
+// As keys they become the very strings of the programs that compare with them, so that comparing is quick.
+const words = Object.keys(Object.fromEntries(layout.statuses.map((word) => [word, true])))
+
 /** The statuses by their number; nobody has number 0. */
-const STATUSES = Object.freeze([null, .../** @type {import('../../index').RegistryStatus[]} */ (layout.statuses)])
+const STATUSES = Object.freeze([null, .../** @type {import('../../index').RegistryStatus[]} */ (words)])
 
 const NO_ARGS = Object.freeze(/** @type {string[]} */ ([]))
 

@@ -28,8 +28,9 @@ function track(registry, given, options) {
   const child = childOf(call, given)
   const { id: wanted, ...rest } = copyOptions(call, options, OPTIONS)
   const { spawnfile = '', spawnargs = [], pid } = child
+  /** @type {any} */
   const facts = { name: shortName(spawnfile), ...defined(rest), command: spawnfile, args: spawnargs.slice(1), pid }
-  const { id } = wanted === undefined ? registerAnew(registry, facts) : registry.register({ ...facts, id: wanted })
+  const { id } = wanted === undefined ? registerAnew(registry, facts) : registry.register({ ...facts, id: /** @type {string} */ (wanted) })
   follow(registry, id, child)
   return id
 }
@@ -82,7 +83,7 @@ function follow(registry, id, child) {
   if (child.exitCode !== null || child.signalCode !== null) return end(child.exitCode, child.signalCode)
   child.once('exit', end)
   // Only looked at: who does not handle the error of his child shall still hear of it.
-  child.once(errorMonitor, (error) => {
+  child.once(/** @type {any} */ (errorMonitor), (/** @type {Error} */ error) => {
     if (child.pid === undefined) notStarted(error.message)
   })
 }

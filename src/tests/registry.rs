@@ -104,7 +104,7 @@ pub(super) fn telling(number: u64) -> Patch {
         name: Some(Text::cut(&text)),
         command: Some(Text::cut(&text)),
         args: Some(Text::of_args([&text, "end"])),
-        ..Patch::to(if number % 2 == 0 { Status::Running } else { Status::Stopped })
+        ..Patch::to(if number.is_multiple_of(2) { Status::Running } else { Status::Stopped })
     }
 }
 

@@ -192,7 +192,7 @@ fn list(rounds: usize) {
 fn change_until(registry: &Registry, done: &AtomicBool) {
     let ids: Vec<_> = (0..100).map(|number| Text::whole(&id(number)).unwrap()).collect();
     let mut entry = Entry::default();
-    for turn in 1.. {
+    for turn in 1..u64::MAX {
         if done.load(Relaxed) {
             return;
         }
@@ -213,7 +213,7 @@ fn get_while_changed(
     let writer = thread::spawn(move || change_until(registry, done));
     let twin_writer = thread::spawn(move || {
         let names: Vec<String> = (0..100).map(id).collect();
-        for turn in 1.. {
+        for turn in 1..u64::MAX {
             if done.load(Relaxed) {
                 return;
             }
@@ -299,7 +299,7 @@ fn main() {
         rounds,
         |turn, entry| {
             let at = turn as usize % PROCESSES;
-            if turn % ONE_IN == 0 {
+            if turn.is_multiple_of(ONE_IN) {
                 let patch = Patch { pid: Some(turn + 1), ..Patch::default() };
                 registry.change(&ids[at], &patch, Nanos(turn), entry).unwrap();
             } else {
@@ -308,7 +308,7 @@ fn main() {
         },
         |turn, _| {
             let at = turn as usize % PROCESSES;
-            if turn % ONE_IN == 0 {
+            if turn.is_multiple_of(ONE_IN) {
                 twin.change(&names[at], turn + 1, Nanos(turn));
             } else {
                 black_box(twin.get(&names[at]));

@@ -39,7 +39,7 @@ fn register(registry: &Registry) -> Result<(), Refused> {
 
 /// The state number `number`: its parts say so.
 fn change(registry: &Registry, number: u64) -> Result<(), Refused> {
-    let status = if number % 2 == 0 { Status::Running } else { Status::Stopped };
+    let status = if number.is_multiple_of(2) { Status::Running } else { Status::Stopped };
     let patch = Patch { pid: Some(number), ..Patch::to(status) };
     registry.change(&id(), &patch, Nanos(number), &mut Entry::default())
 }
@@ -52,7 +52,7 @@ fn look(registry: &Registry) {
         Some((0, at, status)) => assert_eq!((at, status), (1, Status::Pending)),
         Some((pid, at, status)) => {
             assert_eq!(at, pid, "half of another state");
-            assert_eq!(status == Status::Running, pid % 2 == 0, "the status of another state");
+            assert_eq!(status == Status::Running, pid.is_multiple_of(2), "the status of another state");
         }
     }
 }

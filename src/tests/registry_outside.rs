@@ -34,10 +34,10 @@ fn writes_until_it_is_killed() {
         for writer in 0..WRITERS {
             let id = enter(&format!("writer {writer}"));
             change(&id, 2);
-            scope.spawn(move || (3..).for_each(|number| change(&id, number)));
+            scope.spawn(move || (3..u64::MAX).for_each(|number| change(&id, number)));
         }
         // Places that come and go.
-        (0..).for_each(|number: u64| {
+        (0..u64::MAX).for_each(|number| {
             let id = enter(&format!("guest {}", number % 7));
             change(&id, number + 2);
             registry.remove(&id).unwrap();
