@@ -79,6 +79,7 @@ const PARTS = {
   crowd,
   readers,
   memory,
+  journal: (effort) => inOwnProcess('journal', 'journal', effort),
   files: (effort) => inOwnProcess('files', 'files', effort),
   web: async (effort) => {
     const execPath = nodeWithLocks()
