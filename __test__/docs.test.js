@@ -49,7 +49,7 @@ const isModule = (code) => /^(import|export) /m.test(code)
 
 /** Runs a program in the checkout, where the package's own name leads to it. */
 async function outputOf(code) {
-  const { NODE_OPTIONS, NODE_TEST_CONTEXT, CHAINLOCK_LOG, ...env } = process.env
+  const { NODE_OPTIONS, NODE_TEST_CONTEXT, CHAINLOCK_LOG, CHAINLOCK_JOURNAL, ...env } = process.env
   const type = isModule(code) ? 'module' : 'commonjs'
   const args = [`--input-type=${type}`, '--eval', code]
   return promisify(execFile)(process.execPath, args, { cwd: root, env, timeout: 120_000 })

@@ -51,7 +51,8 @@ test('every event of a named lock is written, with its label, its token and its 
     'released next exclusive ',
   ])
   const events = await journal.query({ lock: 'deploy' })
-  assert.deepEqual(events.map(({ token }) => token), [held.token, null, null, null, null, held.token, second.token, second.token])
+  const tokens = [held.token, null, null, null, null, held.token, second.token, second.token]
+  assert.deepEqual(events.map(({ token }) => token), tokens)
   assert.ok(events[3].spanMs >= 4, 'how long it waited')
   assert.ok(events[5].spanMs > 0 && events[6].spanMs > 0, 'how long it was held, and had waited')
   for (const { pid, threadId, at, atMs, lockKind } of events) {
@@ -95,7 +96,8 @@ test('the send lock, a semaphore and a host lock', async (t) => {
   const permits = locks.semaphore('slots', 2)
   const permit = await permits.acquire()
   permit.release()
-  assert.deepEqual(await told(journal, { lock: 'slots' }, 'lockKind', 'kind'), ['semaphore acquired', 'semaphore released'])
+  const ofSlots = await told(journal, { lock: 'slots' }, 'lockKind', 'kind')
+  assert.deepEqual(ofSlots, ['semaphore acquired', 'semaphore released'])
 
   const file = path.join(folder(t), 'index.lock')
   const host = hostLock(file)
@@ -104,7 +106,8 @@ test('the send lock, a semaphore and a host lock', async (t) => {
   first.release()
   ;(await second).release()
   assert.deepEqual(await told(journal, { lock: file }, 'lockKind', 'kind', 'label'), [
-    'host acquired indexer', 'host waiting second', 'host released indexer', 'host acquired second', 'host released second',
+    'host acquired indexer', 'host waiting second', 'host released indexer', 'host acquired second',
+    'host released second',
   ])
 })
 
@@ -246,7 +249,8 @@ test('names and labels are clean in the file, and found by what they were', asyn
   assert.match(event.lock, /^\ufffd\]52;c;AAAA\ufffd \ufffd n+$/)
   assert.equal(event.label, 'a\ufffd[2J')
   assert.ok(Buffer.byteLength(event.lock) <= 1_024)
-  const bytes = [journal.path, `${journal.path}-wal`].filter((file) => fs.existsSync(file)).map((file) => fs.readFileSync(file))
+  const files = [journal.path, `${journal.path}-wal`].filter((file) => fs.existsSync(file))
+  const bytes = files.map((file) => fs.readFileSync(file))
   for (const sequence of ['\x1b]52', '\x1b[2J']) assert.equal(Buffer.concat(bytes).includes(sequence), false)
 })
 
@@ -263,7 +267,8 @@ test('onlookers see in the lock table how far the journal is', { skip: process.p
   const descriptors = fs.readdirSync(`/proc/${started.child.pid}/fd`).map((fd) => `/proc/${started.child.pid}/fd/${fd}`)
   const table = descriptors.find((link) => fs.readlinkSync(link).startsWith('/memfd:chainlock-table'))
   const bytes = fs.readFileSync(table)
-  const page = /\| (\d+) \| (\d+) \| `journal` \|/.exec(fs.readFileSync(path.join(root, 'docs/formats/table.md'), 'utf8'))
+  const format = fs.readFileSync(path.join(root, 'docs/formats/table.md'), 'utf8')
+  const page = /\| (\d+) \| (\d+) \| `journal` \|/.exec(format)
   const [at, size] = [Number(page[1]), Number(page[2])]
   const words = Array.from({ length: size / 8 }, (_, index) => bytes.readBigUInt64LE(at + index * 8))
   const [open, length] = words.map(Number)

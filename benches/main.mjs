@@ -79,6 +79,7 @@ const PARTS = {
   crowd,
   readers,
   memory,
+  journal: (effort) => inOwnProcess('journal', 'journal', effort),
   files: (effort) => inOwnProcess('files', 'files', effort),
   registry: (effort) => inOwnProcess('registry', 'processes', effort),
   web: async (effort) => {

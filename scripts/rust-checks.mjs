@@ -93,6 +93,12 @@ const elsewhere = ['model', 'tidy', 'differential', 'locks_', 'deadlock', 'regis
 const notThere = elsewhere.flatMap((name) => ['--skip', `tests::${name}`])
 await check('cargo test: the portable half of sys', 'cargo', cargoTest('portable', notThere))
 
+const journalTests = cargoTest('sqlite', ['tests::journal', '--test-threads=2'])
+const journal = await check('cargo test: the journal', 'cargo', journalTests)
+bar('F12 journal, cut', total(journal, /journal cuts: (\d+)/g), deep ? 50_000 : 3_000, 'cuts')
+bar('F12 journal, flipped bits', total(journal, /journal flips: (\d+)/g), deep ? 100_000 : 300, 'flips')
+for (const [line] of journal.matchAll(/^journal query: .*$/gm)) console.log(line)
+
 const loom = await check('loom', 'cargo', cargoTest('loom', ['tests::loom', 'tests::registry_loom']))
 bar('F1 loom', total(loom, /loom: .*: (\d+) executions/g), deep ? 10_000_000 : 1_000_000, 'executions')
 

@@ -20,7 +20,6 @@ const LAST_PATIENCE_MS = 2_000
 let writing = null
 let isExitSeen = false
 
-/** @implements {import('../../index').Journal} */
 class Journal {
   path
   #readOnly
@@ -124,12 +123,12 @@ class Journal {
 /** @type {typeof import('../../index').openJournal} */
 function openJournal(options) {
   const { path, readOnly, settings } = opening('openJournal', options)
-  if (readOnly) return new Journal(path, true)
+  if (readOnly) return shownAs(new Journal(path, true))
   check(native.journalOpen(path, settings), path)
   if (writing !== null) {
     // This thread has it open: its object stands for this opening, too.
     native.journalCloseSync(0)
-    return writing
+    return shownAs(writing)
   }
   if (!isExitSeen) {
     isExitSeen = true
@@ -137,7 +136,10 @@ function openJournal(options) {
     process.on('exit', () => void native.journalFlushSync(LAST_PATIENCE_MS))
   }
   writing = new Journal(path, false)
-  return writing
+  return shownAs(writing)
 }
+
+/** The compiler does not see the methods under a symbol that may be another one. @param {Journal} journal */
+const shownAs = (journal) => /** @type {import('../../index').Journal} */ (/** @type {unknown} */ (journal))
 
 module.exports = { openJournal }

@@ -87,8 +87,11 @@ pub struct Stats {
     pub trouble: Option<Fault>,
 }
 
-/// The process's journal, and how many have it open.
-static OPEN: Lazy<Mutex<Option<(Arc<Journal>, usize)>>> = Lazy::new(Mutex::default);
+/// A journal, and how many have it open.
+type Shares = (Arc<Journal>, usize);
+
+/// The process's journal.
+static OPEN: Lazy<Mutex<Option<Shares>>> = Lazy::new(Mutex::default);
 
 /// Opens the process's journal, or shares it.
 pub fn open(path: &Path, settings: Settings, page: &'static JournalPage) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use crate::journal::fault::Fault;
 use crate::journal::schema::{open_to_write, wal_of};
 use crate::time::Moment;
 use rusqlite::{Connection, TransactionBehavior, params};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -26,7 +26,7 @@ pub fn start(path: &Path, settings: Settings) -> Option<Upkeep> {
     thread.spawn(move || run(&path, settings, &receiver)).ok().map(|thread| (sender, thread))
 }
 
-fn run(path: &PathBuf, settings: Settings, orders: &Receiver<()>) {
+fn run(path: &Path, settings: Settings, orders: &Receiver<()>) {
     let Ok(connection) = open_to_write(path) else { return };
     while orders.recv().is_ok() {
         // What could not be done now is done the next time.

@@ -26,7 +26,8 @@ impl Resource {
         }
     }
 
-    #[cold]
+    // Not cold: while somebody records, this is part of every pair.
+    #[inline(never)]
     pub fn tell(&self, record: &Record, label: Option<&str>) {
         let has_token = record.token != 0;
         let (what, why) = match record.what {
@@ -53,12 +54,14 @@ impl Resource {
         });
     }
 
+    #[inline(always)]
     fn event(&self, what: What, at: Nanos) -> Event<'_> {
         let name = self.name.as_deref().map_or(Text::None, Text::Wide);
         let of = if self.kind == Kind::Semaphore { Of::Semaphore } else { Of::Lock };
         Event::new(of, what, at, (name, Some(&self.recorded)))
     }
 
+    #[inline(always)]
     fn put<'a>(&'a self, mut event: Event<'a>) {
         let path = self.name.as_deref().and_then(host_path);
         if let Some(path) = path {

@@ -114,6 +114,7 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    #[inline(always)]
     pub fn new(of: Of, what: What, at: Nanos, lock: (Text<'a>, Option<&'a Kept>)) -> Self {
         let layer = (Text::None, None);
         let (mode, thread_id, token, span) = (None, None, 0, None);
@@ -141,7 +142,7 @@ const NO_THREAD: u64 = u32::MAX as u64;
 const NO_MODE: u64 = 0xff;
 
 impl Event<'_> {
-    #[inline]
+    #[inline(always)]
     pub fn pack(&self, texts: &Texts) -> [u64; WORDS] {
         let mode = self.mode.map_or(NO_MODE, |mode| mode as u64);
         let thread = self.thread_id.unwrap_or(NO_THREAD).min(NO_THREAD);

@@ -55,7 +55,7 @@ pub fn note<'a>(event: impl FnOnce() -> Event<'a>) {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 fn note_now(event: &Event<'_>) {
     let is_wanted = ON.load(Ordering::Relaxed) >> event.what as u64 & 1 != 0;
     if let Some(recorder) = PROCESS.get().filter(|_| is_wanted) {
@@ -98,6 +98,7 @@ impl Recorder {
         Self { ring: Ring::new(places), texts: Texts::default(), reader: Mutex::default() }
     }
 
+    #[inline(always)]
     pub fn note(&self, event: &Event<'_>) {
         // The numbers of the texts are looked up only now that the place is reserved (see `texts`).
         if self.ring.push(|| event.pack(&self.texts)) == Pushed::Wake {

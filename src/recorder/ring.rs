@@ -11,6 +11,7 @@
 //! seeing it, and the reader cannot fall asleep over a record.
 
 use crate::sync::{AtomicU64, Field, Ordering};
+use crate::sys::cache::will_write;
 
 /// Places of the process's ring: 4 MB.
 pub const PLACES: usize = if SMALL { 2 } else { 65_536 };
@@ -18,6 +19,9 @@ pub const PLACES: usize = if SMALL { 2 } else { 65_536 };
 const SMALL: bool = cfg!(any(feature = "loom", feature = "shuttle"));
 /// Words of a record beside its stamp: with it a line of the processor's cache.
 pub const WORDS: usize = 7;
+
+/// How many places ahead a line is fetched: the reader has had it since, and fetching it takes as long as some events.
+const AHEAD: u64 = 4;
 
 const ASLEEP: u64 = 1;
 const ONE: u64 = 2;
@@ -59,7 +63,7 @@ impl Ring {
     }
 
     /// Appends the record that `fill` makes, which is asked only when there is room.
-    #[inline]
+    #[inline(always)]
     pub fn push(&self, fill: impl FnOnce() -> [u64; WORDS]) -> Pushed {
         let size = self.places.len() as u64;
         let mut tail = self.tail.0.load(Ordering::Relaxed);
@@ -72,9 +76,9 @@ impl Ring {
                 self.dropped.0.fetch_add(1, Ordering::Relaxed);
                 return Pushed::Dropped;
             }
+            let next = (at + 1) * ONE;
             // AcqRel: pairs with itself and with the AcqRel in `reserved_now`: whoever reserves later sees what was
             // written before.
-            let next = (at + 1) * ONE;
             match self.tail.0.compare_exchange_weak(tail, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break (at, ahead),
                 Err(seen) => tail = seen,
@@ -86,6 +90,7 @@ impl Ring {
         }
         // Release: pairs with the Acquire in `read`.
         place.stamp.store(at + 1, Ordering::Release);
+        will_write(&self.places[((at + AHEAD) % size) as usize].stamp);
         if tail & ASLEEP != 0 || ahead == size / 2 { Pushed::Wake } else { Pushed::Kept }
     }
 
@@ -128,7 +133,7 @@ impl Ring {
 
     /// The reader wants to sleep, having read everything before `number`; false when there is more.
     pub fn fall_asleep(&self, number: u64) -> bool {
-        let (awake, asleep) = (number * ONE, number * ONE | ASLEEP);
+        let (awake, asleep) = (number * ONE, (number * ONE) | ASLEEP);
         match self.tail.0.compare_exchange(awake, asleep, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => true,
             Err(seen) => seen == asleep,

@@ -92,7 +92,7 @@ pub fn written(text: &str) -> String {
 
 impl Texts {
     /// The number of a text; 0 for none.
-    #[inline]
+    #[inline(always)]
     pub fn number(&self, text: Text<'_>, kept: Option<&Kept>) -> u32 {
         if matches!(text, Text::None) {
             return 0;

@@ -39,7 +39,8 @@ impl Recording {
         (short(layer), self.layers.get(row as usize))
     }
 
-    #[cold]
+    // Not cold: while somebody records, this is part of every pair.
+    #[inline(never)]
     pub fn tell(&self, record: &Record) {
         let what = match record.kind {
             Kind::Acquired => What::Acquired,

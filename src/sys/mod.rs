@@ -1,6 +1,7 @@
 //! Doors to the operating system: a file per platform, no policy, no retries, no lock names. What a
 //! platform lacks is `portable.rs`, which is compiled and tested everywhere with feature `portable`.
 
+pub mod cache;
 pub mod clock;
 pub mod control_socket;
 pub mod entry;

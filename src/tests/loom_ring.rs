@@ -9,7 +9,7 @@ use loom::thread;
 
 #[test]
 fn records_are_whole_and_in_order_and_a_full_ring_drops() {
-    explore("recorder ring, two writers", Some(2), 1_000, || {
+    explore("recorder ring, two writers", Some(2), 900, || {
         let ring = Arc::new(Ring::new(2));
         let writers: Vec<_> = [10, 20]
             .map(|first| {
@@ -41,7 +41,7 @@ fn records_are_whole_and_in_order_and_a_full_ring_drops() {
 
 #[test]
 fn the_reader_does_not_sleep_over_a_record() {
-    explore("recorder ring, sleep", None, 10, || {
+    explore("recorder ring, sleep", None, 7, || {
         let ring = Arc::new(Ring::new(2));
         let writer = ring.clone();
         let writing = thread::spawn(move || writer.push(|| [1; WORDS]));
