@@ -20,6 +20,7 @@ const CHECKS = {
   tidy: tidyTests,
   typings: () => run(process.execPath, ['--test', '__test__/types/typings.test.mjs']),
   'generated files are fresh': generatedFiles,
+  'the man page is fresh': () => run(process.execPath, ['scripts/man.mjs', '--check']),
   'npm pack': packSmoke,
 }
 

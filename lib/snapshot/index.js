@@ -7,6 +7,7 @@ const { native } = require('../native')
 const { copyOptions } = require('../options')
 const { invalidArgument } = require('../errors')
 const { assemble } = require('./assemble')
+const { asHost } = require('./locks')
 
 const { lookAt, lookAtHostLocks, processFacts } = /** @type {any} */ (native)
 
@@ -45,7 +46,8 @@ const MOST_PID = 0x7fff_ffff
 /** Lock files at paths of their own are known from the tables. @param {any} look @returns {string[]} */
 function pathsIn(look) {
   const locks = look.processes.flatMap((/** @type {any} */ process) => process.locks ?? [])
-  return [...new Set(/** @type {string[]} */ (locks.map((/** @type {any} */ lock) => lock.path).filter(Boolean)))]
+  const paths = locks.map((/** @type {any} */ lock) => asHost(lock).path).filter(Boolean)
+  return [...new Set(/** @type {string[]} */ (paths))]
 }
 
 /** @param {any[]} files @returns {number[]} */

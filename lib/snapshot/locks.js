@@ -4,6 +4,7 @@
 
 const { classOf } = require('./classes')
 const { isoOf, threadName } = require('./processes')
+const { HOST } = require('../locks/report')
 
 /** @typedef {import('../../index').SnapshotLock} SnapshotLock */
 /** @typedef {import('../../index').SnapshotHolder} SnapshotHolder */
@@ -23,15 +24,21 @@ const NO_TIMES = Object.freeze({ count: 0, totalMs: 0, p50Ms: 0, p99Ms: 0, maxMs
  */
 function locksOf(process, view, nowMs) {
   const found = [...(process.send ? [process.send] : []), ...(process.locks ?? [])]
-  const locks = found.map((lock, index) => lockView(lock, view, nowMs, index))
-  const byKey = new Map(locks.map((lock) => [keyOf(lock.kind, lock.name), lock]))
+  const locks = found.map((lock, index) => lockView(asHost(lock), view, nowMs, index))
+  const byKey = new Map(locks.map((lock, index) => [keyOf(found[index].kind, found[index].name ?? null), lock]))
   for (const event of process.events ?? []) {
-    const lock = byKey.get(keyOf(event.lockKind, event.lock))
+    const lock = byKey.get(keyOf(event.lockKind, event.lock ?? null))
     if (lock) lock.events.push(eventView(event))
   }
   for (const lock of locks) lock.events = lock.events.sort((a, b) => a.atMs - b.atMs).slice(-MOST_EVENTS)
   tellWhatHoldersWaitFor(locks)
   return locks
+}
+
+/** In front of each host lock stands a lock of the process, named by the path of the file. @param {any} lock */
+function asHost(lock) {
+  if (lock.kind !== 'lock' || !lock.name?.startsWith(HOST)) return lock
+  return { ...lock, kind: 'host', path: lock.name.slice(HOST.length), name: null }
 }
 
 /** @param {string} kind @param {string | null} name */
@@ -204,4 +211,4 @@ function tellWhatHoldersWaitFor(locks) {
   }
 }
 
-module.exports = { locksOf, lockView }
+module.exports = { locksOf, lockView, asHost }

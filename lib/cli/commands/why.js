@@ -9,7 +9,7 @@ const { JSON_OPTION, PID_OPTION } = require('../args')
 /** @typedef {import('../../../index').Snapshot} Snapshot */
 
 module.exports = {
-  summary: 'one lock: who holds it, who waits, what happened, what to type next',
+  summary: 'one lock: who holds it, who waits, what happened, what next',
   usage: '<lock> [options]',
   details: ['A lock is named by its name, by the path of its file or by its id in the JSON. The send lock is "send".'],
   options: { json: JSON_OPTION, pid: PID_OPTION },

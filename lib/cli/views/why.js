@@ -23,7 +23,11 @@ const clockTime = (iso) => iso.slice(11, 23)
 function whyLines(lock, { verdict, locks, processes }, look) {
   const { glyphs, colour } = look
   const process = processes.find(({ pid }) => pid === lock.pid)
-  const about = verdict.filter(({ lockId }) => lockId === lock.id)
+  // Whoever reads this has typed that command.
+  const isHere = (/** @type {string | null} */ next) => next?.startsWith('chainlock why') === true
+  const about = verdict
+    .filter(({ lockId }) => lockId === lock.id)
+    .map((one) => (isHere(one.next) ? { ...one, next: null } : one))
   const where = process ? ` of ${process.command ?? 'process'} ${process.pid}` : ''
   const part = (/** @type {string} */ head, /** @type {string[]} */ lines) =>
     lines.map((line, index) => `${colour.dim(pad(index === 0 ? head : '', 10))}${line}`)
@@ -37,12 +41,15 @@ function whyLines(lock, { verdict, locks, processes }, look) {
     ...part('holders', waitingHolders(lock, locks)),
     ...part('times', timeLines(lock)),
     ...part('counts', [countLine(lock)]),
-    ...part('layers', (lock.send?.layers ?? []).map(({ layer, acquisitions, blocked, forced }) =>
+    ...part('layers', (lock.send?.layers ?? []).filter(isUsed).map(({ layer, acquisitions, blocked, forced }) =>
       clean(`${layer}: ${acquisitions} acquired, ${blocked} blocked, ${forced} forced`))),
     ...part('events', lock.events.length === 0 ? ['none that is kept'] : lock.events.map(eventLine)),
     ...(next === null ? [] : part('next', [next])),
   ]
 }
+
+/** @param {import('../../../index').SnapshotLayer} layer */
+const isUsed = ({ acquisitions, blocked, forced }) => acquisitions + blocked + forced > 0
 
 /** @param {Lock} lock */
 function stateOf({ state, mode, permits, used, send }) {
@@ -97,7 +104,7 @@ function countLine({ acquisitions, contended, timeouts, aborts, forced, recoveri
 /** @param {import('../../../index').SnapshotEvent} event */
 function eventLine({ at, kind, layer, label, token, spanMs, other }) {
   const by = layer ?? label
-  const span = spanMs === null ? '' : ` after ${duration(spanMs)}`
+  const span = spanMs === null || kind === 'waiting' ? '' : ` after ${duration(spanMs)}`
   return clean(`${clockTime(at)}  ${pad(kind, 10)}${by ?? ''}${token === null ? '' : ` token ${token}`}${span}${other ? ` (${other})` : ''}`)
 }
 

@@ -70,37 +70,76 @@ function whyStuck(lock, holder) {
   return { level: waited >= TOO_LONG_MS ? 'bad' : 'warn', because: `held for ${duration(held)} while others wait for ${duration(waited)}` }
 }
 
+/**
+ * For each holder that cannot let go, the lock that is most waited for; what else it holds is evidence.
+ * @param {Seen} seen
+ * @param {(holder: Holder, lock: Lock) => boolean} cannot
+ * @param {(holder: Holder) => string} key
+ */
+function worstOfEach(seen, cannot, key) {
+  /** @type {Map<string, { lock: Lock, holder: Holder, others: string[] }>} */
+  const found = new Map()
+  for (const lock of [...seen.locks].sort((a, b) => b.waiterCount - a.waiterCount)) {
+    const holder = lock.holders.find((one) => cannot(one, lock))
+    if (!holder) continue
+    const known = found.get(key(holder))
+    if (known) known.others.push(lockName(lock))
+    else found.set(key(holder), { lock, holder, others: [] })
+  }
+  return [...found.values()]
+}
+
+/** @param {string[]} others */
+function alsoHolds(others) {
+  if (others.length === 0) return []
+  const more = others.length > MOST_OTHERS ? ` and ${others.length - MOST_OTHERS} more` : ''
+  return [`it also holds ${others.slice(0, MOST_OTHERS).join(', ')}${more}`]
+}
+
+const MOST_OTHERS = 5
+
 /** @type {Rule} */
 const stopped = {
   id: 'STOPPED',
-  check: (seen) => seen.locks.flatMap((lock) => {
-    const holder = lock.holders.find((one) => processOf(seen, one)?.state === 'stopped')
-    if (!holder) return []
-    const sentence = `${lockName(lock)} is held by ${who(holder)}, a process that is stopped; ${waiting(lock)}`
-    const evidence = [`held for ${duration(holder.heldMs)}; the process is in state T (SIGSTOP, ctrl-Z, or a debugger)`]
-    const level = lock.waiterCount > 0 || lock.kind === 'send' ? 'bad' : 'warn'
-    return [onLock('STOPPED', level, lock, { sentence, evidence, pid: holder.pid, since: holder.since, next: `kill -CONT ${holder.pid}` })]
-  }),
+  check: (seen) =>
+    worstOfEach(
+      seen,
+      (holder) => processOf(seen, holder)?.state === 'stopped',
+      ({ pid }) => `${pid}`,
+    ).map(({ lock, holder, others }) => {
+      const sentence = `${lockName(lock)} is held by ${who(holder)}, a process that is stopped; ${waiting(lock)}`
+      const state = 'the process is in state T (SIGSTOP, ctrl-Z, or a debugger)'
+      const evidence = [`held for ${duration(holder.heldMs)}; ${state}`, ...alsoHolds(others)]
+      const level = lock.waiterCount > 0 || lock.kind === 'send' ? 'bad' : 'warn'
+      const { pid, since } = holder
+      return onLock('STOPPED', level, lock, { sentence, evidence, pid, since, next: `kill -CONT ${pid}` })
+    }),
 }
 
 /** @type {Rule} */
 const silent = {
   id: 'SILENT',
-  check: (seen) => seen.locks.flatMap((lock) => {
-    if (lock.waiterCount === 0 && lock.kind !== 'send') return []
-    // A stopped process is silent, too, and that is said already.
-    const holder = lock.holders.find((one) => silenceOf(seen, one) > 0 && processOf(seen, one)?.state !== 'stopped')
-    if (!holder) return []
-    const silence = silenceOf(seen, holder)
-    const sentence =
-      `${lockName(lock)} is held by ${who(holder)}, whose event loop has been blocked for ${duration(silence)}; ${waiting(lock)}`
-    const evidence = [
-      `held for ${duration(holder.heldMs)}, token ${holder.token ?? '?'}`,
-      `kill -USR1 ${holder.pid} opens Node's inspector there, which shows what it is doing`,
-    ]
-    const since = new Date(seen.takenAtMs - silence).toISOString()
-    return [onLock('SILENT', 'bad', lock, { sentence, evidence, pid: holder.pid, since })]
-  }),
+  check: (seen) =>
+    worstOfEach(
+      seen,
+      // A stopped process is silent, too, and that is said already.
+      (holder, { waiterCount, kind }) =>
+        (waiterCount > 0 || kind === 'send') &&
+        silenceOf(seen, holder) > 0 &&
+        processOf(seen, holder)?.state !== 'stopped',
+      ({ pid, threadId }) => `${pid}/${threadId}`,
+    ).map(({ lock, holder, others }) => {
+      const silence = silenceOf(seen, holder)
+      const blocked = `whose event loop has been blocked for ${duration(silence)}`
+      const sentence = `${lockName(lock)} is held by ${who(holder)}, ${blocked}; ${waiting(lock)}`
+      const evidence = [
+        `held for ${duration(holder.heldMs)}, token ${holder.token ?? '?'}`,
+        ...alsoHolds(others),
+        `kill -USR1 ${holder.pid} opens Node's inspector there, which shows what it is doing`,
+      ]
+      const since = new Date(seen.takenAtMs - silence).toISOString()
+      return onLock('SILENT', 'bad', lock, { sentence, evidence, pid: holder.pid, since })
+    }),
 }
 
 module.exports = { stuck, stopped, silent }
