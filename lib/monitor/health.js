@@ -31,7 +31,8 @@ function healthOf({ verdict }, growth) {
     cost += COSTS[level]
     issues.push(sentence)
   }
-  const over = growth.overMs >= 59_000 ? 'the last minute' : `the last ${Math.max(1, Math.round(growth.overMs / 1000))} s`
+  const over =
+    growth.overMs >= 59_000 ? 'the last minute' : `the last ${Math.max(1, Math.round(growth.overMs / 1000))} s`
   if (growth.timeouts > 0) {
     cost += Math.min(COSTS.limit, COSTS.timeout * growth.timeouts)
     issues.push(`${growth.timeouts} ${growth.timeouts === 1 ? 'request' : 'requests'} timed out in ${over}`)

@@ -10,13 +10,33 @@ const SORTS = ['urgency', 'wait-total', 'wait-max', 'contended', 'hold', 'name']
 
 /** @type {Record<string, string>} */
 const SEQUENCES = {
-  '[A': 'up', '[B': 'down', '[C': 'right', '[D': 'left', OA: 'up', OB: 'down', '[H': 'home', '[F': 'end',
-  OH: 'home', OF: 'end', '[1~': 'home', '[4~': 'end', '[5~': 'page-up', '[6~': 'page-down',
+  '[A': 'up',
+  '[B': 'down',
+  '[C': 'right',
+  '[D': 'left',
+  OA: 'up',
+  OB: 'down',
+  '[H': 'home',
+  '[F': 'end',
+  OH: 'home',
+  OF: 'end',
+  '[1~': 'home',
+  '[4~': 'end',
+  '[5~': 'page-up',
+  '[6~': 'page-down',
 }
 /** @type {Record<string, string>} */
 const CONTROLS = {
-  '\u0003': 'ctrl-c', '\u0004': 'ctrl-d', '\u000c': 'ctrl-l', '\u001a': 'ctrl-z', '\r': 'enter', '\n': 'enter',
-  '\u007f': 'backspace', '\b': 'backspace', '\t': 'tab', '\u001b': 'escape',
+  '\u0003': 'ctrl-c',
+  '\u0004': 'ctrl-d',
+  '\u000c': 'ctrl-l',
+  '\u001a': 'ctrl-z',
+  '\r': 'enter',
+  '\n': 'enter',
+  '\u007f': 'backspace',
+  '\b': 'backspace',
+  '\t': 'tab',
+  '\u001b': 'escape',
 }
 
 /**
@@ -25,7 +45,7 @@ const CONTROLS = {
  */
 function keysOf(text) {
   const keys = []
-  for (let rest = text; rest !== ''; ) {
+  for (let rest = text; rest !== '';) {
     const sequence = /^\u001b(\[[0-9;?]*[ -/]*[@-~]|O[A-Za-z])/.exec(rest)
     if (sequence) {
       const name = SEQUENCES[/** @type {string} */ (sequence[1])]
@@ -44,7 +64,16 @@ function keysOf(text) {
 
 /** @returns {ViewState} */
 function firstState() {
-  return { mode: 'main', selectedId: null, filter: '', typing: false, sort: 'urgency', paused: false, scroll: 0, note: '' }
+  return {
+    mode: 'main',
+    selectedId: null,
+    filter: '',
+    typing: false,
+    sort: 'urgency',
+    paused: false,
+    scroll: 0,
+    note: '',
+  }
 }
 
 /** @type {Record<string, Mode>} */
@@ -91,7 +120,8 @@ function typed(state, key) {
 
 /** @param {ViewState} state @param {number} step @param {readonly string[]} ids @returns {ViewState} */
 function moved(state, step, ids) {
-  if (state.mode !== 'main') return { ...state, scroll: step === -Infinity ? 0 : Math.max(0, state.scroll + Math.min(step, 1e6)) }
+  if (state.mode !== 'main')
+    return { ...state, scroll: step === -Infinity ? 0 : Math.max(0, state.scroll + Math.min(step, 1e6)) }
   if (ids.length === 0) return state
   const now = state.selectedId === null ? 0 : Math.max(0, ids.indexOf(state.selectedId))
   const next = Math.max(0, Math.min(ids.length - 1, now + step))

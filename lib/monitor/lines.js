@@ -7,7 +7,10 @@ const { shown } = require('./frame')
 const { holdersText, stateOf } = require('./view/words')
 
 /** @typedef {import('./types').Snapshot} Snapshot */
-/** @typedef {{ at: string, change: 'verdict' | 'lock', lock: string | null, lockId: string | null, text: string }} Change */
+/**
+ * @typedef {{ at: string, change: 'verdict' | 'lock', lock: string | null, lockId: string | null, text: string }}
+ * Change
+ */
 
 class Changes {
   constructor() {
@@ -36,7 +39,9 @@ class Changes {
       if (judged.has(key) || text === '') continue
       changes.push({ at, change: 'verdict', lock: null, lockId: null, text: `over: ${text}` })
     }
-    this.verdicts = new Map([...judged].map(([key, one]) => [key, one.level === 'good' ? '' : `${one.rule} ${one.sentence}`]))
+    this.verdicts = new Map(
+      [...judged].map(([key, one]) => [key, one.level === 'good' ? '' : `${one.rule} ${one.sentence}`]),
+    )
     const before = this.locks
     this.locks = new Map()
     for (const lock of locks) {

@@ -16,7 +16,7 @@ const { Screen } = require('./screen')
 
 /**
  * Where snapshots come from. `events` brings journal rows that are new since the last call.
- * @typedef {{ take: () => Snapshot, events?: () => Promise<import('./types').JournalEvent[]> | import('./types').JournalEvent[] }} Source
+ * @typedef {{ take: () => Snapshot, events?: () => Promise<import('./types').JournalEvent[]> }} Source
  *
  * @typedef {{
  *   intervalMs: number,

@@ -5,6 +5,7 @@
 
 /** @typedef {import('./types').Snapshot} Snapshot */
 /** @typedef {import('./types').LockView} LockView */
+/** @typedef {import('./types').HolderView} HolderView */
 /** @typedef {import('./types').RecentEvent} RecentEvent */
 /** @typedef {import('./types').Track} Track */
 /** @typedef {import('./types').SpanKind} SpanKind */
@@ -34,7 +35,8 @@ const ENDS = {
 
 /**
  * The name under which a holder or a waiter appears: its layer, or else its thread.
- * @param {{ layer: string | null, pid: number | null, thread?: string | null, threadId: number | null, command?: string | null }} who
+ * @typedef {Partial<Pick<HolderView, 'thread' | 'command'>>} Where What an event does not tell.
+ * @param {Pick<RecentEvent, 'layer' | 'threadId'> & { pid: number | null } & Where} who
  */
 function trackName(who) {
   if (who.layer !== null) return who.layer
@@ -52,7 +54,10 @@ class Recorder {
     this.tracks = new Map()
     /** @type {{ atMs: number, counters: Map<string, Counters> }[]} */
     this.samples = []
-    /** Which event of a lock was the last one taken: events come again with each snapshot. @type {Map<string, number>} */
+    /**
+     * Which event of a lock was the last one taken: events come again with each snapshot.
+     * @type {Map<string, number>}
+     */
     this.taken = new Map()
     /** Events of all locks, oldest first. @type {(RecentEvent & { pid: number | null, lock: string | null })[]} */
     this.recent = []
@@ -103,7 +108,8 @@ class Recorder {
       const last = lock.events.findLast((event) => ENDS[event.kind] === 'hold')
       const began = now - Math.max(0, lock.send.cooldownMs - lock.send.cooldownLeftMs)
       // A cooldown that counts from the acquisition has begun under the hold, which is drawn over it.
-      if (last) this.add(trackName({ ...last, pid: lock.pid }), lock.pid, 'cooldown', lock, Math.max(began, last.atMs), now)
+      if (last)
+        this.add(trackName({ ...last, pid: lock.pid }), lock.pid, 'cooldown', lock, Math.max(began, last.atMs), now)
     }
   }
 

@@ -6,7 +6,10 @@
 const fs = require('node:fs')
 
 const ESC = '\u001b['
-/** The alternate screen, no cursor, no wrapping at the edge: a character that a terminal draws wider than counted costs no line. */
+/**
+ * The alternate screen, no cursor, no wrapping at the edge: a character that a terminal draws wider than counted costs
+ * no line.
+ */
 const ENTER = `${ESC}?1049h${ESC}?25l${ESC}?7l${ESC}H${ESC}2J`
 const LEAVE = `${ESC}?7h${ESC}?25h${ESC}0m${ESC}?1049l`
 /** The terminal shows what comes between these at once, if it knows how. */
@@ -58,7 +61,11 @@ class Screen {
     this.enter()
   }
 
-  /** @private @param {import('node:events').EventEmitter} emitter @param {string} name @param {(...parts: any[]) => void} listener */
+  /**
+   * @private @param {import('node:events').EventEmitter} emitter
+   * @param {string} name
+   * @param {(...parts: any[]) => void} listener
+   */
   on(emitter, name, listener) {
     emitter.on(name, listener)
     this.listeners.push([emitter, name, listener])

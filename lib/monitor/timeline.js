@@ -5,7 +5,10 @@
 /** @typedef {import('./types').Track} Track */
 /** @typedef {import('./types').CellKind} CellKind */
 
-/** Where two kinds fill a cell alike, the one that others wait for is shown. @type {readonly import('./types').SpanKind[]} */
+/**
+ * Where two kinds fill a cell alike, the one that others wait for is shown.
+ * @type {readonly import('./types').SpanKind[]}
+ */
 const BY_WEIGHT = ['hold', 'wait', 'cooldown']
 
 /**

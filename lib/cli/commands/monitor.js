@@ -53,7 +53,11 @@ function sourceOf(pid, path) {
     const reason = unseen[0]
     if (processes.length === 0) {
       const code = reason?.reason === 'permission' ? EXIT.permission : EXIT.notFound
-      throw new CommandError(code, `process ${pid} cannot be looked at: ${reason?.advice ?? 'no chainlock is there'}`, 'chainlock status')
+      throw new CommandError(
+        code,
+        `process ${pid} cannot be looked at: ${reason?.advice ?? 'no chainlock is there'}`,
+        'chainlock status',
+      )
     }
   }
   return path === null ? { take } : { take, events: journalEvents(path, pid) }
@@ -76,7 +80,11 @@ function journalEvents(path, pid) {
   }
 }
 
-/** A page that shows what has been seen so far. @param {import('../../monitor/loop').Watch} watch @param {number} port */
+/**
+ * A page that shows what has been seen so far.
+ * @param {import('../../monitor/loop').Watch} watch
+ * @param {number} port
+ */
 async function pageOf(watch, port) {
   const page = await require('../../monitor/web/server').openPage({ port })
   page.show(await watch.next())
@@ -88,7 +96,8 @@ async function runPage(source, intervalMs, port, { out, err }) {
   const { Watch, every } = require('../../monitor/loop')
   const watch = new Watch(source)
   const page = await pageOf(watch, port).catch((error) => {
-    if (error.code === 'EADDRINUSE') throw new CommandError(EXIT.usage, `port ${port} is taken`, 'chainlock monitor --web')
+    if (error.code === 'EADDRINUSE')
+      throw new CommandError(EXIT.usage, `port ${port} is taken`, 'chainlock monitor --web')
     throw error
   })
   out(page.url)
@@ -101,7 +110,11 @@ module.exports = {
   summary: 'locks as they live: verdict, table, timeline, who waits for whom',
   usage: '[options] [port]',
   options: {
-    interval: { type: 'string', value: 'MS', help: `how often to look (default ${DEFAULT_INTERVAL_MS}, at least ${LEAST_INTERVAL_MS})` },
+    interval: {
+      type: 'string',
+      value: 'MS',
+      help: `how often to look (default ${DEFAULT_INTERVAL_MS}, at least ${LEAST_INTERVAL_MS})`,
+    },
     once: { type: 'boolean', help: 'print one frame and end' },
     web: { type: 'boolean', help: 'a page at 127.0.0.1 instead, at PORT or a free one' },
     journal: { ...JOURNAL_OPTION, help: 'begin with what this journal recorded (default: CHAINLOCK_JOURNAL)' },

@@ -12,8 +12,19 @@ const { trackName } = require('../recorder')
 
 /** @type {Record<string, import('../types').Style | undefined>} */
 const STYLES = {
-  acquired: 'hold', blocked: 'wait', waiting: 'wait', timed_out: 'bad', overdue: 'bad', forced: 'warn', stolen: 'warn',
-  recovered: 'warn', deadlock: 'bad', order: 'warn', refused: 'warn', failed: 'bad', lost: 'bad',
+  acquired: 'hold',
+  blocked: 'wait',
+  waiting: 'wait',
+  timed_out: 'bad',
+  overdue: 'bad',
+  forced: 'warn',
+  stolen: 'warn',
+  recovered: 'warn',
+  deadlock: 'bad',
+  order: 'warn',
+  refused: 'warn',
+  failed: 'bad',
+  lost: 'bad',
 }
 
 /** Whether an event's span is a hold's or a wait's. @param {Recent} event */

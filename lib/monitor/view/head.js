@@ -17,7 +17,8 @@ const { clock, counted } = require('./words')
 function header({ snapshot, locks, health }, state, { columns, ascii }) {
   const { dot } = glyphs(ascii)
   const leases = snapshot.leases.length > 0 ? ` ${dot} ${counted(snapshot.leases.length, 'lease')}` : ''
-  const counts = `${counted(snapshot.processes.length, 'process', 'processes')} ${dot} ${counted(locks.length, 'lock')}${leases}`
+  const processes = counted(snapshot.processes.length, 'process', 'processes')
+  const counts = `${processes} ${dot} ${counted(locks.length, 'lock')}${leases}`
   const worst = snapshot.verdict[0]
   const rule = worst?.rule ?? 'OK'
   const level = worst?.level ?? 'good'

@@ -22,11 +22,23 @@ function healthView({ snapshot, health, growth }, size) {
   for (const issue of issues) lines.push(...hanging(`${glyphs(ascii).dot} `, issue, columns))
   const over = duration(Math.max(1_000, growth.overMs))
   const { acquisitions, contended, timeouts, forced } = growth
-  lines.push([], [span(`LAST ${over}  `, 'dim'), span(`${acquisitions} acquired, ${contended} contended, ${timeouts} timed out, ${forced} forced`)])
+  lines.push(
+    [],
+    [
+      span(`LAST ${over}  `, 'dim'),
+      span(`${acquisitions} acquired, ${contended} contended, ${timeouts} timed out, ${forced} forced`),
+    ],
+  )
   lines.push([], [span('VERDICTS', 'dim')])
   for (const { rule, level, sentence, evidence, next } of snapshot.verdict) {
     const [first, ...rest] = hanging(`${glyphs(ascii)[level]} ${rule}  `, sentence, columns)
-    lines.push([{ text: `${glyphs(ascii)[level]} ${rule}`, style: level }, { text: (first?.[0]?.text ?? '').slice(`${glyphs(ascii)[level]} ${rule}`.length) }], ...rest)
+    lines.push(
+      [
+        { text: `${glyphs(ascii)[level]} ${rule}`, style: level },
+        { text: (first?.[0]?.text ?? '').slice(`${glyphs(ascii)[level]} ${rule}`.length) },
+      ],
+      ...rest,
+    )
     for (const line of evidence) lines.push([span(`    ${line}`, 'dim')])
     if (next !== null) lines.push([span(`    ${glyphs(ascii).arrow} ${next}`, 'strong')])
   }
@@ -38,7 +50,13 @@ function healthView({ snapshot, health, growth }, size) {
   return lines
 }
 
-/** A text whose further lines stand below its first word. @param {string} lead @param {string} text @param {number} columns @returns {Line[]} */
+/**
+ * A text whose further lines stand below its first word.
+ * @param {string} lead
+ * @param {string} text
+ * @param {number} columns
+ * @returns {Line[]}
+ */
 function hanging(lead, text, columns) {
   return wrap(text, columns - width(lead)).map((line, index) => {
     return [span(`${index === 0 ? lead : ' '.repeat(width(lead))}${line[0]?.text ?? ''}`)]
@@ -49,12 +67,16 @@ function hanging(lead, text, columns) {
 function processes(all, { columns, ascii }) {
   const listed = all.slice(0, 200)
   const none = ascii ? '-' : '–'
-  const of = (/** @type {(process: import('../types').ProcessView) => string} */ text) => listed.map((process) => span(text(process)))
+  const of = (/** @type {(process: import('../types').ProcessView) => string} */ text) =>
+    listed.map((process) => span(text(process)))
   const lines = table(
     [
       { title: 'PROCESS', cells: of(({ pid, isOwn }) => `${pid}${isOwn ? ' (this)' : ''}`) },
       { title: 'COMMAND', cells: of(({ command }) => shown(command, none)), give: 10 },
-      { title: 'STATE', cells: listed.map(({ state }) => span(state, state === 'stopped' || state === 'zombie' ? 'bad' : undefined)) },
+      {
+        title: 'STATE',
+        cells: listed.map(({ state }) => span(state, state === 'stopped' || state === 'zombie' ? 'bad' : undefined)),
+      },
       { title: 'THREADS', cells: of(({ threads }) => String(threads.length)), side: 'right', drop: 5 },
       {
         title: 'LOOP SILENT',
@@ -66,10 +88,17 @@ function processes(all, { columns, ascii }) {
         drop: 2,
       },
       { title: 'SLOTS', cells: of(({ table: { used, slots } }) => `${used}/${slots}`), side: 'right', drop: 3 },
-      { title: 'CLAIMS', cells: of(({ table: { claimsUsed, claims } }) => `${claimsUsed}/${claims}`), side: 'right', drop: 4 },
+      {
+        title: 'CLAIMS',
+        cells: of(({ table: { claimsUsed, claims } }) => `${claimsUsed}/${claims}`),
+        side: 'right',
+        drop: 4,
+      },
       {
         title: 'JOURNAL',
-        cells: of(({ journal }) => (journal === null ? none : `${duration(journal.lagMs)} behind, ${journal.dropped} dropped`)),
+        cells: of(({ journal }) =>
+          journal === null ? none : `${duration(journal.lagMs)} behind, ${journal.dropped} dropped`,
+        ),
         drop: 1,
       },
     ],

@@ -47,7 +47,8 @@ const HELP = [
 function frameOf(picture, state, size) {
   const { columns, rows, ascii } = size
   const top = header(picture, state, size)
-  const body = rows === null ? natural(picture, state, size) : bodyOf(picture, state, { ...size, rows: Math.max(1, rows - 2) })
+  const body =
+    rows === null ? natural(picture, state, size) : bodyOf(picture, state, { ...size, rows: Math.max(1, rows - 2) })
   const lines = rows === null ? [top, ...body] : [top, ...page(body, rows - 2), footer(state, size)]
   return lines.slice(0, rows ?? Infinity).map((line) => fit(line, columns, { ascii }))
 }
@@ -68,7 +69,12 @@ function bodyOf(picture, state, size) {
     const last = Math.max(0, picture.recent.length - scroll)
     return eventLines(picture.recent.slice(0, Math.max(last, size.rows - 1)), size, size.rows)
   }
-  const lines = mode === 'why' ? lockDetails(picture, chosen(picture, state), size) : mode === 'health' ? healthView(picture, size) : helpLines(size)
+  const lines =
+    mode === 'why'
+      ? lockDetails(picture, chosen(picture, state), size)
+      : mode === 'health'
+        ? healthView(picture, size)
+        : helpLines(size)
   return scrolled(lines, scroll, size)
 }
 
@@ -125,7 +131,12 @@ function stacked(picture, size, rest) {
   return events >= 2 ? [...tree, [], ...eventLines(picture.recent, size, events)] : tree.slice(0, rest)
 }
 
-/** Everything that is worth a line, for a frame without an end. @param {Picture} picture @param {ViewState} state @param {Size} size */
+/**
+ * Everything that is worth a line, for a frame without an end.
+ * @param {Picture} picture
+ * @param {ViewState} state
+ * @param {Size} size
+ */
 function natural(picture, state, size) {
   const locks = shownLocks(picture, state)
   return [
@@ -152,15 +163,26 @@ function helpLines({ ascii }) {
       return [span(`  ${name.padEnd(11)} `, 'strong'), span(text)]
     }),
     [],
-    [span('Reading changes nothing in the processes looked at. In the timeline a cell shows what took most of its time.', 'dim')],
+    [
+      span(
+        'Reading changes nothing in the processes looked at. In the timeline a cell shows what took most of its time.',
+        'dim',
+      ),
+    ],
   ]
 }
 
 /** @param {ViewState} state @param {Size} size @returns {Line} */
 function footer(state, { columns, ascii }) {
-  if (state.typing) return [span('filter: ', 'strong'), span(`${state.filter}${ascii ? '_' : '▏'}`), span('  enter keeps, esc clears', 'dim')]
+  if (state.typing)
+    return [
+      span('filter: ', 'strong'),
+      span(`${state.filter}${ascii ? '_' : '▏'}`),
+      span('  enter keeps, esc clears', 'dim'),
+    ]
   const arrows = ascii ? 'up/down' : '↑↓'
-  const keys = `${arrows} lock  enter why  t timeline  e events  h health  / filter  s sort  p pause  w web  ? help  q quit`
+  const views = `${arrows} lock  enter why  t timeline  e events  h health`
+  const keys = `${views}  / filter  s sort  p pause  w web  ? help  q quit`
   const brief = `${arrows} enter t e h / s p w  ? help  q quit`
   const note = state.note !== '' ? state.note : state.filter !== '' ? `filter: ${state.filter}` : ''
   const { dot } = glyphs(ascii)

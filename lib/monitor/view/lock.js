@@ -43,7 +43,13 @@ function lockDetails(picture, lock, size) {
   if (lock.waiterCount > 0) lines.push([], ...waits(picture, size, 40, lock.id))
   lines.push([], ...figures(lock, size))
   if (lock.send !== null) lines.push([], ...sendLines(lock.send))
-  lines.push([], ...eventLines(lock.events.slice(-LAST_EVENTS).map((event) => ({ ...event, pid: lock.pid, lock: null })), size))
+  lines.push(
+    [],
+    ...eventLines(
+      lock.events.slice(-LAST_EVENTS).map((event) => ({ ...event, pid: lock.pid, lock: null })),
+      size,
+    ),
+  )
   return lines
 }
 
@@ -54,10 +60,28 @@ function holders({ holders: all, holderCount }, { columns, ascii }) {
   const none = ascii ? '-' : '–'
   const lines = table(
     [
-      { title: 'HOLDER', cells: listed.map((holder) => span(holderText(holder), holder.alive === false ? 'bad' : undefined)), give: 12 },
-      { title: 'HELD', cells: listed.map(({ heldMs }) => span(heldMs === null ? none : duration(heldMs))), side: 'right' },
-      { title: 'MODE', cells: listed.map(({ mode, weight }) => span(weight > 1 ? `${mode} ×${weight}`.replace('×', ascii ? 'x' : '×') : mode)) },
-      { title: 'TOKEN', cells: listed.map(({ token }) => span(token === null ? none : String(token))), side: 'right', drop: 1 },
+      {
+        title: 'HOLDER',
+        cells: listed.map((holder) => span(holderText(holder), holder.alive === false ? 'bad' : undefined)),
+        give: 12,
+      },
+      {
+        title: 'HELD',
+        cells: listed.map(({ heldMs }) => span(heldMs === null ? none : duration(heldMs))),
+        side: 'right',
+      },
+      {
+        title: 'MODE',
+        cells: listed.map(({ mode, weight }) =>
+          span(weight > 1 ? `${mode} ×${weight}`.replace('×', ascii ? 'x' : '×') : mode),
+        ),
+      },
+      {
+        title: 'TOKEN',
+        cells: listed.map(({ token }) => span(token === null ? none : String(token))),
+        side: 'right',
+        drop: 1,
+      },
       { title: 'COMMAND', cells: listed.map(({ command }) => span(shown(command, none))), give: 8, drop: 2 },
       { title: 'LABEL', cells: listed.map(({ label }) => span(shown(label, none))), give: 8, drop: 3 },
     ],
@@ -76,10 +100,18 @@ function queue({ waiters, waiterCount }, { columns, ascii }) {
   const lines = table(
     [
       { title: 'QUEUE', cells: listed.map(({ position }) => span(ordinal(position))) },
-      { title: 'WHO', cells: listed.map((waiter) => span(shown(waiter.layer ?? waiter.label ?? place(waiter), ''))), give: 8 },
+      {
+        title: 'WHO',
+        cells: listed.map((waiter) => span(shown(waiter.layer ?? waiter.label ?? place(waiter), ''))),
+        give: 8,
+      },
       { title: 'WHERE', cells: listed.map((waiter) => span(place(waiter))) },
       { title: 'WAITED', cells: listed.map(({ waitedMs }) => span(duration(waitedMs), 'wait')), side: 'right' },
-      { title: 'LEFT', cells: listed.map(({ deadlineMs }) => span(deadlineMs === null ? none : duration(deadlineMs))), side: 'right' },
+      {
+        title: 'LEFT',
+        cells: listed.map(({ deadlineMs }) => span(deadlineMs === null ? none : duration(deadlineMs))),
+        side: 'right',
+      },
       { title: 'MODE', cells: listed.map(({ mode }) => span(mode)), drop: 2 },
       { title: 'PRIORITY', cells: listed.map(({ priority }) => span(String(priority))), side: 'right', drop: 1 },
     ],
@@ -108,7 +140,12 @@ function figures(lock, { columns, ascii }) {
       columns,
       ascii,
     ),
-    [span(`${counted(acquisitions, 'acquisition')}, ${percent(contended, acquisitions)} of them contended; last token ${lastToken}`)],
+    [
+      span(
+        `${counted(acquisitions, 'acquisition')}, ${percent(contended, acquisitions)} of them contended; ` +
+          `last token ${lastToken}`,
+      ),
+    ],
     [
       span(
         `${counted(timeouts, 'timeout')}, ${counted(aborts, 'abort')}, ${forced} forced, ` +
@@ -123,11 +160,29 @@ function sendLines(send) {
   const due = (/** @type {number | null} */ ms) => (ms === null ? 'not due' : `in ${duration(ms)}`)
   return [
     [span('SEND LOCK', 'dim')],
-    [span(`cooldown ${duration(send.cooldownMs)}, left ${duration(send.cooldownLeftMs)}; duplicates suppressed ${send.duplicatesSuppressed}`)],
-    [span(`timeout ${due(send.dueTimeoutMs)}, forced free ${due(send.dueForceMs)}; overdue ${send.overdue}, late releases ${send.lateReleases}`)],
-    [span(`blocked while held ${send.blockedHeld}, while cooling down ${send.blockedCooldown}; unknown layers refused ${send.refusedUnknownLayer}`)],
+    [
+      span(
+        `cooldown ${duration(send.cooldownMs)}, left ${duration(send.cooldownLeftMs)}; ` +
+          `duplicates suppressed ${send.duplicatesSuppressed}`,
+      ),
+    ],
+    [
+      span(
+        `timeout ${due(send.dueTimeoutMs)}, forced free ${due(send.dueForceMs)}; ` +
+          `overdue ${send.overdue}, late releases ${send.lateReleases}`,
+      ),
+    ],
+    [
+      span(
+        `blocked while held ${send.blockedHeld}, while cooling down ${send.blockedCooldown}; ` +
+          `unknown layers refused ${send.refusedUnknownLayer}`,
+      ),
+    ],
     ...send.layers.slice(0, MAX_LISTED).map(({ layer, acquisitions, releases, blocked, forced }) => {
-      return [span(`  ${shown(layer, '')}: `), span(`acquired ${acquisitions}, released ${releases}, blocked ${blocked}, forced ${forced}`, 'dim')]
+      return [
+        span(`  ${shown(layer, '')}: `),
+        span(`acquired ${acquisitions}, released ${releases}, blocked ${blocked}, forced ${forced}`, 'dim'),
+      ]
     }),
   ]
 }

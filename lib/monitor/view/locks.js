@@ -66,7 +66,10 @@ function lockTable(locks, { selectedId, filter }, { columns, ascii }, rows) {
     const text = filter === '' ? 'no lock is held or waited for' : `no lock matches "${filter}"`
     return [[span(text, 'dim')]]
   }
-  const selected = Math.max(0, locks.findIndex((lock) => lock.id === selectedId))
+  const selected = Math.max(
+    0,
+    locks.findIndex((lock) => lock.id === selectedId),
+  )
   const room = Math.max(1, rows - 1)
   // With a line for how many there are beyond, where some are.
   const count = locks.length <= room ? room : Math.max(1, room - 1)
@@ -80,7 +83,9 @@ function lockTable(locks, { selectedId, filter }, { columns, ascii }, rows) {
   })
   const more = locks.length - page.length
   if (more > 0 && rows > 2) {
-    marked.push([span(`  ${first + 1}–${first + page.length} of ${locks.length} locks`.replace('–', ascii ? '-' : '–'), 'dim')])
+    marked.push([
+      span(`  ${first + 1}${ascii ? '-' : '–'}${first + page.length} of ${locks.length} locks`, 'dim'),
+    ])
   }
   return marked.map((line) => fit(line, columns, { ascii }))
 }
@@ -92,21 +97,44 @@ function lockRows(locks, selected, columns, ascii) {
   const of = (/** @type {(lock: LockView) => string} */ text) => locks.map((lock) => span(text(lock)))
   return table(
     [
-      { title: 'LOCK', cells: locks.map((lock, index) => span(lockName(lock), index === selected ? 'strong' : undefined)), give: 8 },
+      {
+        title: 'LOCK',
+        cells: locks.map((lock, index) => span(lockName(lock), index === selected ? 'strong' : undefined)),
+        give: 8,
+      },
       { title: 'SCOPE', cells: of((lock) => lock.scope), drop: 6 },
       { title: 'STATE', cells: locks.map((lock) => span(stateOf(lock, ascii), STATE_STYLES[lock.state])), drop: 1 },
       { title: 'HOLDER', cells: of((lock) => holdersText(lock) || `(${lock.state})`), give: 10 },
       { title: 'HELD', cells: of((lock) => times(heldMs(lock))), side: 'right' },
-      { title: 'WAIT', cells: locks.map((lock) => span(String(lock.waiterCount), lock.waiterCount > 0 ? 'wait' : 'dim')), side: 'right' },
+      {
+        title: 'WAIT',
+        cells: locks.map((lock) => span(String(lock.waiterCount), lock.waiterCount > 0 ? 'wait' : 'dim')),
+        side: 'right',
+      },
       {
         title: 'p50/p99 wait',
         cells: of(({ wait }) => (wait.count === 0 ? none : `${duration(wait.p50Ms)}/${duration(wait.p99Ms)}`)),
         side: 'right',
         drop: 4,
       },
-      { title: 'p99 hold', cells: of(({ hold }) => (hold.count === 0 ? none : duration(hold.p99Ms))), side: 'right', drop: 5 },
-      { title: 'FORCED', cells: locks.map((lock) => span(String(lock.forced), lock.forced > 0 ? 'warn' : 'dim')), side: 'right', drop: 3 },
-      { title: 'TIMEOUTS', cells: locks.map((lock) => span(String(lock.timeouts), lock.timeouts > 0 ? 'warn' : 'dim')), side: 'right', drop: 7 },
+      {
+        title: 'p99 hold',
+        cells: of(({ hold }) => (hold.count === 0 ? none : duration(hold.p99Ms))),
+        side: 'right',
+        drop: 5,
+      },
+      {
+        title: 'FORCED',
+        cells: locks.map((lock) => span(String(lock.forced), lock.forced > 0 ? 'warn' : 'dim')),
+        side: 'right',
+        drop: 3,
+      },
+      {
+        title: 'TIMEOUTS',
+        cells: locks.map((lock) => span(String(lock.timeouts), lock.timeouts > 0 ? 'warn' : 'dim')),
+        side: 'right',
+        drop: 7,
+      },
       { title: 'COUNT', cells: of((lock) => String(lock.acquisitions)), side: 'right', drop: 8 },
     ],
     columns,

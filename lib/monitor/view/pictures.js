@@ -29,8 +29,13 @@ function timeline(picture, { columns, ascii }, rows, scroll = null) {
   const { fromMs, toMs } = picture.timeline
   const cells = ascii ? ASCII_CELLS : CELLS
   const line = ascii ? '-' : '─'
-  const shown = scroll === null ? busiest(tracks, rows - 1) : tracks.slice(Math.min(scroll, Math.max(0, tracks.length - (rows - 1)))).slice(0, rows - 1)
-  const titles = shown.map((track) => fit([span(shorten(track.title, ''))], Math.min(MAX_TITLE, Math.floor(columns / 3)), { ascii }))
+  const shown =
+    scroll === null
+      ? busiest(tracks, rows - 1)
+      : tracks.slice(Math.min(scroll, Math.max(0, tracks.length - (rows - 1)))).slice(0, rows - 1)
+  const titles = shown.map((track) =>
+    fit([span(shorten(track.title, ''))], Math.min(MAX_TITLE, Math.floor(columns / 3)), { ascii }),
+  )
   const gutter = titles.reduce((most, [part]) => Math.max(most, width(part?.text ?? '')), 'TIMELINE'.length)
   const count = Math.max(1, columns - gutter - 1)
   const start = `-${Math.round((toMs - fromMs) / 1000)}s `
@@ -44,7 +49,8 @@ function timeline(picture, { columns, ascii }, rows, scroll = null) {
     lines.push([span(pad(title, gutter + 1)), ...runs(cellsOf(track, fromMs, toMs, count), cells)])
   })
   const more = tracks.length - shown.length
-  if (more > 0 && rows > 3) lines.splice(-1, 1, [span(`and ${more + 1} more${scroll === null ? ' (t shows all)' : ''}`, 'dim')])
+  if (more > 0 && rows > 3)
+    lines.splice(-1, 1, [span(`and ${more + 1} more${scroll === null ? ' (t shows all)' : ''}`, 'dim')])
   return lines.map((part) => fit(part, columns, { ascii }))
 }
 
@@ -55,7 +61,12 @@ function busiest(tracks, count) {
   return tracks.filter((track) => chosen.has(track))
 }
 
-/** Neighbours of one kind as one span. @param {import('../types').CellKind[]} kinds @param {typeof CELLS} cells @returns {Line} */
+/**
+ * Neighbours of one kind as one span.
+ * @param {import('../types').CellKind[]} kinds
+ * @param {typeof CELLS} cells
+ * @returns {Line}
+ */
 function runs(kinds, cells) {
   /** @type {Line} */
   const line = []
@@ -69,7 +80,10 @@ function runs(kinds, cells) {
 }
 
 /**
- * @param {Picture} picture @param {Size} size @param {number} rows @param {string | null} [lockId] Only the tree with this lock.
+ * @param {Picture} picture
+ * @param {Size} size
+ * @param {number} rows
+ * @param {string | null} [lockId] Only the tree with this lock.
  * @returns {Line[]}
  */
 function waits({ trees }, { columns, ascii }, rows, lockId = null) {
@@ -96,7 +110,10 @@ function contains(node, lockId) {
 function branch(node, indent, ascii, lines, rows, isRoot = true) {
   const signs = glyphs(ascii)
   const name = shorten(node.lock, '(no name)', MAX_IN_TREE)
-  if (isRoot) lines.push([...holderSpans(node), span(` ${ascii ? '-' : '─'} holds `), span(name, 'strong'), ...circleSpans(node)])
+  if (isRoot) {
+    const holds = span(` ${ascii ? '-' : '─'} holds `)
+    lines.push([...holderSpans(node), holds, span(name, 'strong'), ...circleSpans(node)])
+  }
   if (node.again) return
   node.waiters.forEach((waiter, index) => {
     if (lines.length > rows) return
@@ -129,7 +146,10 @@ function holderSpans({ holders, holderCount }) {
   const [first] = holders
   if (first === undefined) return [span('nobody')]
   const more = holderCount > 1 ? ` +${holderCount - 1}` : ''
-  return [span(shorten(first.who, '', MAX_IN_TREE), 'strong'), span(`${first.where === null ? '' : ` ${first.where}`}${more}`)]
+  return [
+    span(shorten(first.who, '', MAX_IN_TREE), 'strong'),
+    span(`${first.where === null ? '' : ` ${first.where}`}${more}`),
+  ]
 }
 
 /** @param {WaitNode} node @returns {Line} */
@@ -145,7 +165,8 @@ function contention({ growth }, { columns, ascii }, rows) {
   const over = growth.overMs >= 59_000 ? '1m' : duration(Math.max(1_000, growth.overMs))
   const locks = growth.locks.slice(0, Math.max(1, rows - 1))
   if (locks.length === 0) return [[span('TOP CONTENTION', 'dim')], [span('no lock was fought over', 'dim')]]
-  const of = (/** @type {(lock: import('../types').Contention) => string} */ text) => locks.map((lock) => span(text(lock)))
+  const of = (/** @type {(lock: import('../types').Contention) => string} */ text) =>
+    locks.map((lock) => span(text(lock)))
   return table(
     [
       { title: `TOP CONTENTION (${over})`, cells: of(({ name }) => shorten(name, '(no name)')), give: 12 },

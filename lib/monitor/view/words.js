@@ -12,7 +12,13 @@ const { shown } = require('../frame')
 
 /** @type {Record<string, Style | undefined>} */
 const STATE_STYLES = {
-  held: undefined, cooldown: 'cooldown', waiting: 'wait', free: 'dim', stale: 'bad', lost: 'bad', forced: 'warn',
+  held: undefined,
+  cooldown: 'cooldown',
+  waiting: 'wait',
+  free: 'dim',
+  stale: 'bad',
+  lost: 'bad',
+  forced: 'warn',
 }
 
 /** @param {LockView} lock */
@@ -20,7 +26,11 @@ function lockName(lock) {
   return shown(lock.name, '(no name)') + (lock.nameCut ? '…' : '')
 }
 
-/** The state, with what makes it: how many share it, how long a cooldown lasts. @param {LockView} lock @param {boolean} ascii */
+/**
+ * The state, with what makes it: how many share it, how long a cooldown lasts.
+ * @param {LockView} lock
+ * @param {boolean} ascii
+ */
 function stateOf(lock, ascii) {
   const times = ascii ? 'x' : '×'
   if (lock.state === 'cooldown' && lock.send !== null) return `cooldown ${duration(lock.send.cooldownLeftMs)}`
@@ -30,7 +40,10 @@ function stateOf(lock, ascii) {
   return 'held'
 }
 
-/** Where somebody runs: '4242/w3'. @param {{ pid: number | null, threadId: number | null, thread: string | null }} who */
+/**
+ * Where somebody runs: '4242/w3'.
+ * @param {{ pid: number | null, threadId: number | null, thread: string | null }} who
+ */
 function place({ pid, threadId, thread }) {
   return pid === null ? '' : trackName({ layer: null, pid, threadId, thread })
 }
@@ -85,4 +98,16 @@ function percent(part, whole) {
   return whole === 0 ? '–' : `${Math.round((100 * part) / whole)} %`
 }
 
-module.exports = { STATE_STYLES, lockName, stateOf, place, holderText, holdersText, heldMs, clock, counted, ordinal, percent }
+module.exports = {
+  STATE_STYLES,
+  lockName,
+  stateOf,
+  place,
+  holderText,
+  holdersText,
+  heldMs,
+  clock,
+  counted,
+  ordinal,
+  percent,
+}

@@ -57,7 +57,10 @@ function hasToken({ headers }, token) {
 
 /** What every answer carries. @param {string | null} nonce Of the page's own style and script. */
 function headersOf(nonce) {
-  const own = nonce === null ? [] : [`style-src 'nonce-${nonce}'`, `script-src 'nonce-${nonce}'`, "connect-src 'self'", 'img-src data:']
+  const own =
+    nonce === null
+      ? []
+      : [`style-src 'nonce-${nonce}'`, `script-src 'nonce-${nonce}'`, "connect-src 'self'", 'img-src data:']
   return {
     'Content-Security-Policy': [
       "default-src 'none'",

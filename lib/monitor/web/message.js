@@ -13,7 +13,18 @@ const { firstState } = require('../keys')
 /** @typedef {import('../types').WaitNode} WaitNode */
 
 /** What a person looks through on one page; the counts of the rest are told. */
-const MAX = { locks: 200, holders: 3, waiters: 5, events: 5, tracks: 40, spans: 200, recent: 15, trees: 20, name: 64, processes: 50 }
+const MAX = {
+  locks: 200,
+  holders: 3,
+  waiters: 5,
+  events: 5,
+  tracks: 40,
+  spans: 200,
+  recent: 15,
+  trees: 20,
+  name: 64,
+  processes: 50,
+}
 /** The instant that an age counts from wavers with the clocks; so far apart are two of them. */
 const STEP_MS = 100
 
@@ -32,15 +43,36 @@ function partsOf({ snapshot, locks, health, growth, trees, recent }) {
   const now = snapshot.takenAtMs
   return {
     verdict: snapshot.verdict.slice(0, 20).map(({ rule, level, lockId, pid, sentence, evidence, next }) => {
-      return { key: `${rule} ${lockId} ${pid}`, rule, level, sentence: clean(sentence), evidence: evidence.slice(0, 10).map(clean), next: next === null ? null : clean(next) }
+      return {
+        key: `${rule} ${lockId} ${pid}`,
+        rule,
+        level,
+        sentence: clean(sentence),
+        evidence: evidence.slice(0, 10).map(clean),
+        next: next === null ? null : clean(next),
+      }
     }),
     counts: { processes: snapshot.processes.length, locks: locks.length, leases: snapshot.leases.length },
     health,
-    top: growth.locks.slice(0, 8).map((lock) => ({ ...lock, name: name(lock.name), totalMs: Math.round(lock.totalMs), maxMs: Math.round(lock.maxMs) })),
+    top: growth.locks
+      .slice(0, 8)
+      .map((lock) => ({
+        ...lock,
+        name: name(lock.name),
+        totalMs: Math.round(lock.totalMs),
+        maxMs: Math.round(lock.maxMs),
+      })),
     trees: trees.slice(0, MAX.trees).map((tree) => treeOf(tree, now)),
     recent: recent.slice(-MAX.recent).map(({ atMs, kind, layer, lock, spanMs, other, pid, threadId }) => {
       const who = layer === null ? place({ pid, threadId, thread: null }) : name(layer)
-      return { atMs, kind, who: layer === null && threadId === null ? '' : who, lock: name(lock), spanMs, other: other === null ? null : name(other) }
+      return {
+        atMs,
+        kind,
+        who: layer === null && threadId === null ? '' : who,
+        lock: name(lock),
+        spanMs,
+        other: other === null ? null : name(other),
+      }
     }),
     processes: snapshot.processes.slice(0, MAX.processes).map(({ pid, command, state, threads, table }) => {
       return { pid, command: name(command), state, threads: threads.length, slots: `${table.used}/${table.slots}` }
@@ -56,7 +88,13 @@ function treeOf({ lock, holders, holderCount, waiters, more, circle, again }, no
     holders: holders.map(({ who, where }) => ({ who: name(who), where })),
     holderCount,
     waiters: waiters.map(({ who, where, position, waitedMs, blocks }) => {
-      return { who: name(who), where, position, since: since(now, waitedMs), blocks: blocks.map((below) => treeOf(below, now)) }
+      return {
+        who: name(who),
+        where,
+        position,
+        since: since(now, waitedMs),
+        blocks: blocks.map((below) => treeOf(below, now)),
+      }
     }),
     more,
     circle,
@@ -66,19 +104,59 @@ function treeOf({ lock, holders, holderCount, waiters, more, circle, again }, no
 
 /** @param {LockView} lock @param {number} now */
 function lockOf(lock, now) {
-  const { id, scope, kind, state, waiterCount, wait, hold, forced, timeouts, acquisitions, contended, lastToken, send } = lock
+  const {
+    id,
+    scope,
+    kind,
+    state,
+    waiterCount,
+    wait,
+    hold,
+    forced,
+    timeouts,
+    acquisitions,
+    contended,
+    lastToken,
+    send,
+  } = lock
   return {
-    id, name: name(lock.name), scope, kind, state, acquisitions, contended, forced, timeouts, waiterCount, lastToken,
+    id,
+    name: name(lock.name),
+    scope,
+    kind,
+    state,
+    acquisitions,
+    contended,
+    forced,
+    timeouts,
+    waiterCount,
+    lastToken,
     says: state === 'cooldown' ? 'cooldown' : stateOf(lock, false),
     cooldownEnds: state === 'cooldown' && send !== null ? since(now, -send.cooldownLeftMs) : null,
     holder: holdersText(lock),
-    since: since(now, lock.holders.reduce((/** @type {number | null} */ most, { heldMs }) => (heldMs === null ? most : Math.max(most ?? 0, heldMs)), null)),
+    since: since(
+      now,
+      lock.holders.reduce(
+        (/** @type {number | null} */ most, { heldMs }) => (heldMs === null ? most : Math.max(most ?? 0, heldMs)),
+        null,
+      ),
+    ),
     holders: lock.holders.slice(0, MAX.holders).map((holder) => {
-      return { who: clean(holderText(holder)), since: since(now, holder.heldMs), token: holder.token, command: name(holder.command) }
+      return {
+        who: clean(holderText(holder)),
+        since: since(now, holder.heldMs),
+        token: holder.token,
+        command: name(holder.command),
+      }
     }),
     waiters: lock.waiters.slice(0, MAX.waiters).map((waiter) => {
       const { position, waitedMs, layer } = waiter
-      return { position, who: layer === null ? place(waiter) : name(layer), where: place(waiter), since: since(now, waitedMs) }
+      return {
+        position,
+        who: layer === null ? place(waiter) : name(layer),
+        where: place(waiter),
+        since: since(now, waitedMs),
+      }
     }),
     wait: timesOf(wait),
     hold: timesOf(hold),

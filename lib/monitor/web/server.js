@@ -20,7 +20,7 @@ const LEAST_INTERVAL_MS = 200
 /** @type {Record<number, string>} */
 const REASONS = {
   401: 'the token is missing or wrong: open the address that the monitor printed, with everything after #',
-  403: 'only the monitor\'s own page may ask',
+  403: "only the monitor's own page may ask",
   404: 'there is nothing here',
   405: 'GET and HEAD only: this page shows and does not act',
   421: 'this server answers to 127.0.0.1, [::1] and localhost only',
@@ -68,7 +68,10 @@ class PageServer {
     }
   }
 
-  /** @private @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
+  /**
+   * @private @param {import('node:http').IncomingMessage} request
+   * @param {import('node:http').ServerResponse} response
+   */
   answer(request, response) {
     const path = (request.url ?? '').split('?', 1)[0]
     let status = admit(request, this.port)
@@ -87,7 +90,10 @@ class PageServer {
     response.end(request.method === 'HEAD' ? undefined : text)
   }
 
-  /** @private @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
+  /**
+   * @private @param {import('node:http').IncomingMessage} request
+   * @param {import('node:http').ServerResponse} response
+   */
   stream(request, response) {
     response.writeHead(200, { ...headersOf(null), 'Content-Type': 'text/event-stream; charset=utf-8' })
     if (request.method === 'HEAD') return void response.end()
@@ -146,7 +152,11 @@ function listen(server, port, host) {
   })
 }
 
-/** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response @param {number} status */
+/**
+ * @param {import('node:http').IncomingMessage} request
+ * @param {import('node:http').ServerResponse} response
+ * @param {number} status
+ */
 function refuse(request, response, status) {
   const text = `${REASONS[status]}\n`
   response.writeHead(status, {
