@@ -13,8 +13,14 @@ const USUAL_LIMIT = 1_000
 /** What a journal answers at most. */
 const MOST = 100_000
 
-/** The columns of the table; what is left of the line is for the rest. */
-const COLUMNS = /** @type {const} */ ({ time: 18, process: 8, lock: 16, kind: 10, who: 16, span: 7 })
+/**
+ * The widths of the table's columns; what is left of the line is for the rest.
+ * @param {number} columns
+ */
+function widths(columns) {
+  const name = Math.max(11, Math.min(28, 11 + Math.floor((columns - 80) / 4)))
+  return { time: 18, process: 7, lock: name, kind: 10, who: name, span: 6 }
+}
 
 module.exports = {
   summary: 'shows what happened, out of the journal',
@@ -85,14 +91,14 @@ async function follow(journal, { lock, layer, kind, until }, last, show) {
 
 /** @param {number} columns */
 function head(columns) {
-  const { time, process, lock, kind, who, span } = COLUMNS
+  const { time, process, lock, kind, who, span } = widths(columns)
   const titles = [pad('TIME', time), pad('PROCESS', process, 'right'), pad('LOCK', lock), pad('EVENT', kind), pad('WHO', who)]
   return cut([...titles, pad('TOOK', span, 'right'), 'MORE'].join('  '), columns)
 }
 
 /** @param {JournalEvent} event @param {Pick<import('../commands').Context, 'columns'>} context */
 function rowOf(event, { columns }) {
-  const { process, lock, kind, who, span } = COLUMNS
+  const { process, lock, kind, who, span } = widths(columns)
   const text = (/** @type {string | null} */ value, /** @type {number} */ width) => pad(cut(clean(value ?? ''), width), width)
   const more = [event.token === null ? '' : `token ${event.token}`, event.mode === 'shared' ? 'shared' : '', clean(event.other ?? '')]
   const cells = [
