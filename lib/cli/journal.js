@@ -19,7 +19,9 @@ const SINCE_OPTION = { type: 'string', value: 'WHEN', help: 'from then on: 10m (
  */
 function journalPath({ values, env }) {
   const path = values.journal ?? (env.CHAINLOCK_JOURNAL || null)
-  if (path !== null && !fs.existsSync(path)) throw new CommandError(EXIT.notFound, `there is no journal at ${clean(path)}`)
+  if (path !== null && !fs.existsSync(path)) {
+    throw new CommandError(EXIT.notFound, `there is no journal at ${clean(path)}`)
+  }
   return path
 }
 
@@ -54,7 +56,8 @@ async function withJournal(path, use) {
 function moment(name, text, nowMs) {
   if (/^[\d.]+(ms|s|m|h|d|$)/.test(text)) return nowMs - span(name, text)
   const isTime = /^\d{1,2}:\d{2}(:\d{2})?$/.test(text)
-  const found = isTime ? new Date(nowMs).setHours(.../** @type {[number]} */ (text.split(':').map(Number)), 0) : Date.parse(text)
+  const [hours, minutes, seconds = 0] = text.split(':').map(Number)
+  const found = isTime ? new Date(nowMs).setHours(hours, minutes, seconds, 0) : Date.parse(text)
   if (Number.isNaN(found)) {
     throw usageError(`${name} is a time such as 10m (ago), 14:03 or 2026-11-21T14:03; got "${clean(text)}"`)
   }

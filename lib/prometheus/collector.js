@@ -12,7 +12,8 @@ const { Totals } = require('./totals')
  * @typedef {import('../../index').SnapshotLock} SnapshotLock
  *
  * One series at one moment; a histogram's numbers are laid out as in `buckets.js`.
- * @typedef {{ labels: Record<string, string>, value: number } | { labels: Record<string, string>, histogram: Float64Array }} Sample
+ * @typedef {Record<string, string>} Labels
+ * @typedef {{ labels: Labels, value: number } | { labels: Labels, histogram: Float64Array }} Sample
  * @typedef {Map<string, Sample[]>} Samples By the metric's name.
  */
 
@@ -145,7 +146,8 @@ class Collector {
     for (const [at, outcome] of OUTCOMES.entries()) {
       const byLayer = outcome === 'granted' ? layered[0] : outcome === 'refused' ? layered[1] : 0
       const rest = Math.max(0, numbers[at] - byLayer)
-      if (rest > 0 || byLayer === 0) put('chainlock_lock_acquisitions_total', { labels: { ...labels, outcome }, value: rest })
+      if (rest === 0 && byLayer > 0) continue
+      put('chainlock_lock_acquisitions_total', { labels: { ...labels, outcome }, value: rest })
     }
   }
 

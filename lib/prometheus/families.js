@@ -20,10 +20,12 @@ const OF_THE_MOST = ['event_loop_silence_seconds', 'build_info']
 const FAMILIES = [
   family('lock_wait_seconds', 'histogram', LOCK, 'How long granted requests had waited.'),
   family('lock_hold_seconds', 'histogram', LOCK, 'How long locks were held.'),
-  family('lock_acquisitions_total', 'counter', [...LOCK, 'outcome', 'layer'], 'How requests ended; layer only for send locks.'),
+  family('lock_acquisitions_total', 'counter', [...LOCK, 'outcome', 'layer'],
+    'How requests ended; layer only for send locks.'),
   family('lock_held', 'gauge', [...LOCK, 'mode'], 'Holds at this moment.'),
   family('lock_waiters', 'gauge', [...LOCK, 'mode'], 'Requests that wait at this moment.'),
-  family('send_duplicates_suppressed_total', 'counter', [], 'Requests refused because the lock was held, in its cooldown, or the message sent.'),
+  family('send_duplicates_suppressed_total', 'counter', [],
+    'Requests refused because the lock was held, in its cooldown, or the message sent.'),
   family('forced_releases_total', 'counter', [...LOCK, 'reason'], 'Holds taken away from a living holder.'),
   family('stale_recoveries_total', 'counter', [...LOCK, 'cause'], 'Holds taken back from a holder that ended.'),
   family('deadlocks_total', 'counter', [], 'Deadlocks found.'),
@@ -32,7 +34,8 @@ const FAMILIES = [
   family('event_loop_silence_seconds', 'gauge', [], 'For how long the most silent event loop has not turned.'),
   family('journal_dropped_events_total', 'counter', [], 'Events that did not get into the journal.'),
   family('verdicts', 'gauge', ['rule'], 'Verdicts at this moment, by rule; OK is 1 when there is no other.'),
-  family('label_overflow_total', 'counter', [], 'Names that got the label "other", because there were too many classes.'),
+  family('label_overflow_total', 'counter', [],
+    'Names that got the label "other", because there were too many classes.'),
   family('build_info', 'gauge', ['version'], 'Always 1; the version of chainlock is in the label.'),
 ]
 

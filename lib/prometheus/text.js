@@ -17,7 +17,9 @@ function textOf(samples) {
   let text = ''
   for (const { name, type, help } of FAMILIES) {
     text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
-    for (const { suffix, labels, value } of linesOf(samples.get(name) ?? [])) text += `${name}${suffix}${braces(labels)} ${value}\n`
+    for (const { suffix, labels, value } of linesOf(samples.get(name) ?? [])) {
+      text += `${name}${suffix}${braces(labels)} ${value}\n`
+    }
   }
   return text
 }
@@ -32,7 +34,10 @@ function linesOf(samples) {
     if ('value' in sample) return [{ suffix: '', labels: sample.labels, value: sample.value }]
     const { labels, histogram } = sample
     let count = 0
-    const buckets = EDGES.map((le, at) => ({ suffix: '_bucket', labels: { ...labels, le }, value: (count += histogram[at]) }))
+    const buckets = EDGES.map((le, at) => {
+      count += histogram[at]
+      return { suffix: '_bucket', labels: { ...labels, le }, value: count }
+    })
     const sum = { suffix: '_sum', labels, value: histogram[SUM] / 1_000 }
     return [...buckets, sum, { suffix: '_count', labels, value: count }]
   })

@@ -58,15 +58,16 @@ function present(past, lock, of, usualPid) {
   const newHolders = lock.holders.filter(({ token }) => token === null || !granted.has(token))
   const nextHolder = lock.holders[0]?.layer ?? lock.holders[0]?.label ?? null
   const begun = past.filter(({ kind }) => kind === 'waiting')
-  const isTold = (/** @type {{ layer: string | null, label: string | null, threadId: number | null }} */ one, /** @type {number} */ atMs) =>
-    begun.some((event) => event.layer === one.layer && event.threadId === one.threadId && Math.abs(event.atMs - atMs) < 1)
+  const isTold = (/** @type {SnapshotLock['waiters'][number]} */ { layer, threadId }, /** @type {number} */ atMs) =>
+    begun.some((event) => event.layer === layer && event.threadId === threadId && Math.abs(event.atMs - atMs) < 1)
   const holds = newHolders.map((holder) => ({ ...holder, kind: /** @type {const} */ ('acquired'), other: null }))
   const waits = lock.waiters
     .filter((waiter) => waiter.since !== null && !isTold(waiter, Date.parse(waiter.since)))
     .map((waiter) => ({ ...waiter, kind: /** @type {const} */ ('waiting'), token: null, other: nextHolder }))
   return [...holds, ...waits].flatMap(({ kind, pid, since, layer, label, threadId, token, other }) => {
     if (since === null) return []
-    return [{ ...of, kind, pid: pid ?? usualPid, atMs: Date.parse(since), layer, label, threadId, token, spanMs: null, other }]
+    const who = { pid: pid ?? usualPid, layer, label, threadId, token }
+    return [{ ...of, ...who, kind, atMs: Date.parse(since), spanMs: null, other }]
   })
 }
 

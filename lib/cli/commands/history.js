@@ -13,8 +13,14 @@ const USUAL_LIMIT = 1_000
 /** What a journal answers at most. */
 const MOST = 100_000
 
-/** The columns of the table; what is left of the line is for the rest. */
-const COLUMNS = /** @type {const} */ ({ time: 18, process: 8, lock: 16, kind: 10, who: 16, span: 7 })
+/**
+ * The widths of the table's columns; what is left of the line is for the rest.
+ * @param {number} columns
+ */
+function widths(columns) {
+  const name = Math.max(11, Math.min(28, 11 + Math.floor((columns - 80) / 4)))
+  return { time: 18, process: 7, lock: name, kind: 10, who: name, span: 6 }
+}
 
 module.exports = {
   summary: 'shows what happened, out of the journal',
@@ -44,7 +50,9 @@ module.exports = {
     const show = (/** @type {JournalEvent} */ event) => out(isTable ? rowOf(event, context) : JSON.stringify(event))
     return withJournal(path, async (journal) => {
       const found = await journal.query(question)
-      if (found.length === question.limit) err(`chainlock: only the newest ${question.limit} are shown; --limit N shows more`)
+      if (found.length === question.limit) {
+        err(`chainlock: only the newest ${question.limit} are shown; --limit N shows more`)
+      }
       if (isTable) out(context.colour.dim(head(context.columns)))
       for (const event of found) show(event)
       if (values.follow) await follow(journal, question, found.at(-1), show)
@@ -59,12 +67,13 @@ module.exports = {
  * @returns {import('../../../index').JournalQuery & { limit: number }}
  */
 function questionOf({ since, until, lock, layer, kind, limit }, nowMs) {
+  const { native } = require('../../native')
   return {
     ...(since !== undefined && { since: moment('--since', since, nowMs) }),
     ...(until !== undefined && { until: moment('--until', until, nowMs) }),
     ...(lock !== undefined && { lock }),
     ...(layer !== undefined && { layer }),
-    ...(kind !== undefined && { kind: /** @type {any} */ (word('--kind', kind, require('../../native').native.journalKinds())) }),
+    ...(kind !== undefined && { kind: /** @type {any} */ (word('--kind', kind, native.journalKinds())) }),
     limit: limit === undefined ? USUAL_LIMIT : wholeNumber('--limit', limit, { min: 1, max: MOST }),
   }
 }
@@ -85,16 +94,18 @@ async function follow(journal, { lock, layer, kind, until }, last, show) {
 
 /** @param {number} columns */
 function head(columns) {
-  const { time, process, lock, kind, who, span } = COLUMNS
-  const titles = [pad('TIME', time), pad('PROCESS', process, 'right'), pad('LOCK', lock), pad('EVENT', kind), pad('WHO', who)]
-  return cut([...titles, pad('TOOK', span, 'right'), 'MORE'].join('  '), columns)
+  const { time, process, lock, kind, who, span } = widths(columns)
+  const first = [pad('TIME', time), pad('PROCESS', process, 'right'), pad('LOCK', lock), pad('EVENT', kind)]
+  return cut([...first, pad('WHO', who), pad('TOOK', span, 'right'), 'MORE'].join('  '), columns)
 }
 
 /** @param {JournalEvent} event @param {Pick<import('../commands').Context, 'columns'>} context */
 function rowOf(event, { columns }) {
-  const { process, lock, kind, who, span } = COLUMNS
-  const text = (/** @type {string | null} */ value, /** @type {number} */ width) => pad(cut(clean(value ?? ''), width), width)
-  const more = [event.token === null ? '' : `token ${event.token}`, event.mode === 'shared' ? 'shared' : '', clean(event.other ?? '')]
+  const { process, lock, kind, who, span } = widths(columns)
+  const text = (/** @type {string | null} */ value, /** @type {number} */ width) =>
+    pad(cut(clean(value ?? ''), width), width)
+  const token = event.token === null ? '' : `token ${event.token}`
+  const more = [token, event.mode === 'shared' ? 'shared' : '', clean(event.other ?? '')]
   const cells = [
     localTime(event.atMs),
     pad(String(event.pid), process, 'right'),

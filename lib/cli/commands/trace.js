@@ -22,7 +22,7 @@ module.exports = {
   options: {
     since: { ...SINCE_OPTION, help: `${SINCE_OPTION.help} (default 10m)` },
     until: { type: 'string', value: 'WHEN', help: 'up to then' },
-    output: { type: 'string', short: 'o', value: 'FILE', help: 'where to (default: stdout); compressed if it ends in .gz' },
+    output: { type: 'string', short: 'o', value: 'FILE', help: 'where to (default: stdout); .gz compresses' },
     pid: PID_OPTION,
     journal: JOURNAL_OPTION,
   },
@@ -60,7 +60,9 @@ module.exports = {
 function fromJournal(path, since, until, err) {
   return withJournal(path, async (journal) => {
     const events = await journal.query({ since, until, limit: MOST_EVENTS })
-    if (events.length === MOST_EVENTS) err(`chainlock: only the newest ${MOST_EVENTS} events are drawn; give --until for earlier ones`)
+    if (events.length === MOST_EVENTS) {
+      err(`chainlock: only the newest ${MOST_EVENTS} events are drawn; --until asks for earlier ones`)
+    }
     // What lasts at the end of the journal may have ended with its process: it is drawn as far as is known.
     return { events, endMs: events.at(-1)?.atMs ?? until, commands: new Map() }
   })
@@ -71,7 +73,9 @@ function fromProcesses(sinceMs, pid) {
   const { snapshot } = require('../../snapshot')
   const { eventsOfSnapshot } = require('../../trace/from-snapshot')
   const seen = snapshot(pid === null ? { all: true } : { pid, all: true })
-  if (seen.processes.length === 0) throw new CommandError(EXIT.notFound, 'no process uses chainlock', 'chainlock doctor')
+  if (seen.processes.length === 0) {
+    throw new CommandError(EXIT.notFound, 'no process uses chainlock', 'chainlock doctor')
+  }
   const commands = new Map(seen.processes.map((process) => [process.pid, process.command ?? 'process']))
   return { events: eventsOfSnapshot(seen, sinceMs), endMs: seen.takenAtMs, commands }
 }
