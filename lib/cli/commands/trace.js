@@ -26,8 +26,8 @@ module.exports = {
     pid: PID_OPTION,
     journal: JOURNAL_OPTION,
   },
-  details: ['Without a journal there is what the locks of running processes remember: some ten events each.'],
-  examples: ['chainlock trace --since 10m -o locks.json      then open it at https://ui.perfetto.dev'],
+  details: ['Open the file at https://ui.perfetto.dev. Without a journal there is what the locks of running processes remember: some ten events each.'],
+  examples: ['chainlock trace --since 10m -o locks.json'],
   exits: [EXIT.bad, EXIT.notFound],
   /** @param {import('../commands').Context} context */
   async run(context) {
