@@ -317,14 +317,6 @@ const NATIVE = [
     suite: 'registry-threads.test.js',
     test: 'what a worker has not finished when it is terminated has failed',
   },
-  {
-    name: 'a state of the registry is not looked at again',
-    file: 'src/registry/reading.rs',
-    from: 'self.entries[place].current.load(Ordering::Relaxed) == current.0',
-    to: 'current.0 == current.0',
-    suite: 'registry-threads.test.js',
-    test: 'eight workers lose no change, and read whole states',
-  },
 ]
 
 module.exports = { SCRIPTED, NATIVE }

@@ -120,7 +120,7 @@ fn a_removal_and_a_change_are_told_apart() {
 
 #[test]
 fn a_place_is_out_once() {
-    explore("registry, pool, 2 threads", bound_of_three(), 1_000, || {
+    explore("registry, pool, 2 threads", bound_of_three(), 500, || {
         let shared = Arc::new((
             Pool::default(),
             [Field::default(), Field::default()],
@@ -140,8 +140,22 @@ fn a_place_is_out_once() {
                 }
             }
         };
+        // Both have been out, so that they lie one on the other.
+        let out = [(); 2].map(|()| shared.0.take(2, |place| &shared.1[place]).unwrap());
+        out.into_iter().for_each(|place| shared.0.give(place, &shared.1[place]));
         let other = thread::spawn(use_one(shared.clone()));
-        use_one(shared.clone())();
+        // Out and back again over one that stays out: a head that looks as before, and is not.
+        let first = shared.0.take(2, |place| &shared.1[place]);
+        let second = shared.0.take(2, |place| &shared.1[place]);
+        let mark = |place: usize, out| shared.2[place].swap(out, std::sync::atomic::Ordering::Relaxed);
+        if let (Some(first), Some(second)) = (first, second) {
+            assert_eq!(mark(second, 1), 0, "it is out already");
+            shared.0.give(first, &shared.1[first]);
+            mark(second, 0);
+            shared.0.give(second, &shared.1[second]);
+        } else {
+            first.into_iter().chain(second).for_each(|place| shared.0.give(place, &shared.1[place]));
+        }
         other.join().unwrap();
         let both = [(); 2].map(|()| shared.0.take(2, |place| &shared.1[place]));
         assert!(both == [Some(0), Some(1)] || both == [Some(1), Some(0)], "{both:?}");
