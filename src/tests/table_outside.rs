@@ -11,7 +11,7 @@ use crate::local::names::{Ref, Target};
 use crate::local::resource::Kind;
 use crate::snapshot::named::{self, Wanted};
 use crate::snapshot::views::LockView;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Ordering, StaticU64};
 use crate::sys::map::{self, View};
 use crate::table::memory::{TABLE_NAME, foreign_table, ordinary_table, process_table};
 use crate::table::named::FIRST;
@@ -24,25 +24,28 @@ const CHILD: &str = "CHAINLOCK_TEST_TABLE_CHILD";
 const THREADS: u64 = 4;
 const PERMITS: u64 = 3;
 
-/// Requests of one thread that may wait while it goes on.
-const AT_ONCE: usize = 2;
+/// Requests that may wait at a time, of all threads.
+const AT_ONCE: u64 = NOBODY + 8;
+/// The count begins above zero: a grant may be given back before its wait is counted.
+const NOBODY: u64 = 1 << 32;
 
 /// One thread of the process that is looked at.
 struct Worker<'a> {
     locks: &'a Locks,
     semaphore: Ref,
-    /// What every thread was told and has not taken yet.
-    mailboxes: &'a [Mutex<Vec<Grant>>],
+    /// What was granted to those who waited. Whoever comes first gives it back, so that a thread that is kept
+    /// from running keeps nobody.
+    granted: &'a Mutex<Vec<Grant>>,
+    waiting: &'a StaticU64,
     caller: Caller,
     random: Random,
-    waiting: usize,
 }
 
 impl Worker<'_> {
     fn deliver<T>(&self, done: crate::local::claim::Done<T>) -> T {
         for delivery in done.tell {
             if let Told::Granted { slot, token, .. } = delivery.what {
-                self.mailboxes[delivery.mailbox as usize].lock().push(Grant { slot, token });
+                self.granted.lock().push(Grant { slot, token });
             }
         }
         done.answer
@@ -53,8 +56,8 @@ impl Worker<'_> {
     }
 
     fn step(&mut self) {
-        let granted = std::mem::take(&mut *self.mailboxes[self.caller.mailbox as usize].lock());
-        self.waiting -= granted.len();
+        let granted = std::mem::take(&mut *self.granted.lock());
+        self.waiting.fetch_sub(granted.len() as u64, Ordering::Relaxed);
         granted.into_iter().for_each(|grant| self.give_back(grant));
         let name: Vec<u16> = "lock".encode_utf16().collect();
         let (target, weight) = match self.random.below(4) {
@@ -64,7 +67,7 @@ impl Worker<'_> {
         };
         let labels = [None, Some("labelled")];
         let label = labels[usize::from(self.random.below(8) == 0)];
-        if self.waiting == AT_ONCE || self.random.below(2) == 0 {
+        if self.random.below(8) > 0 || self.waiting.load(Ordering::Relaxed) >= AT_ONCE {
             let grant = self.locks.try_acquire(self.caller, target, weight, label, time::now());
             grant.into_iter().for_each(|grant| self.give_back(grant));
             return;
@@ -72,7 +75,7 @@ impl Worker<'_> {
         let ask = Ask { label, ..Ask::default() };
         match self.deliver(self.locks.request(self.caller, target, weight, ask, time::now())) {
             Outcome::Granted(grant) => self.give_back(grant),
-            Outcome::Waiting(..) => self.waiting += 1,
+            Outcome::Waiting(..) => drop(self.waiting.fetch_add(1, Ordering::Relaxed)),
             other => panic!("{other:?}"),
         }
     }
@@ -83,15 +86,15 @@ fn work_for_ever() {
     let table = process_table();
     let locks = Locks::in_table(|| 0, &table.named);
     let semaphore = locks.open(Kind::Semaphore, Some(&[1]), PERMITS).unwrap();
-    let mailboxes: Vec<_> = (0..THREADS).map(|_| Mutex::new(Vec::new())).collect();
+    let (granted, waiting) = (Mutex::new(Vec::new()), StaticU64::new(NOBODY));
     println!("\nready");
     std::thread::scope(|scope| {
         for thread_id in 0..THREADS {
-            let (locks, mailboxes) = (&locks, &mailboxes);
+            let (locks, granted, waiting) = (&locks, &granted, &waiting);
             scope.spawn(move || {
                 let caller = Caller { row: RowId::here(thread_id as u32, 1), thread_id, mailbox: thread_id };
                 let random = Random(thread_id + 1);
-                let mut worker = Worker { locks, semaphore, mailboxes, caller, random, waiting: 0 };
+                let mut worker = Worker { locks, semaphore, granted, waiting, caller, random };
                 loop {
                     worker.step();
                 }
