@@ -2293,10 +2293,6 @@ export interface SnapshotWaiter {
 
 /** `status`: of an entry of the process registry. */
 export type SnapshotEventKind =
-// ── The journal ──────────────────────────────────────────────────────────────────────────────────────
-
-/** What can happen to a lock; docs/journal.md says what each means. */
-export type JournalEventKind =
   | 'acquired'
   | 'released'
   | 'blocked'
@@ -2456,6 +2452,29 @@ export interface MetricsRegister {
  * collectInto(register)
  */
 export function collectInto(register: MetricsRegister, options?: MetricsOptions): () => void
+
+// ── The journal ──────────────────────────────────────────────────────────────────────────────────────
+
+/** What can happen to a lock; docs/journal.md says what each means. */
+export type JournalEventKind =
+  | 'acquired'
+  | 'released'
+  | 'blocked'
+  | 'waiting'
+  | 'timed_out'
+  | 'aborted'
+  | 'overdue'
+  | 'forced'
+  | 'recovered'
+  | 'stolen'
+  | 'deadlock'
+  | 'order'
+  | 'downgraded'
+  | 'upgraded'
+  | 'refused'
+  | 'failed'
+  | 'lost'
+  | 'status'
   | 'dropped'
 
 /** One event of one lock. Texts are clean: nothing in them drives a terminal. */
