@@ -5,6 +5,8 @@
 const { test, describe } = require('node:test')
 const assert = require('node:assert/strict')
 const { spawn, spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 const { startNode, said } = require('./helpers/processes')
 const { until } = require('./helpers/waiting')
@@ -65,6 +67,19 @@ describe('monitor', () => {
     assert.match(stdout, /└─ .* 1st /)
     for (const line of stdout.split('\n')) assert.ok(!HARMFUL.test(line), JSON.stringify(line))
     assert.match(monitor('--once', '--ascii', '--pid', String(started.child.pid)).stdout, /^[\x20-\x7e\n]*$/)
+  })
+
+  test('with a journal: what happened before anybody looked', async (t) => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'chainlock-monitor-'))
+    t.after(() => fs.rmSync(folder, { recursive: true, force: true }))
+    const file = path.join(folder, 'journal.db')
+    const started = startNode(async ({ chainlock, data }) => {
+      const journal = chainlock.openJournal({ path: data })
+      await chainlock.locks.withLock('bygone', { label: 'sweeper' }, () => new Promise((resolve) => setTimeout(resolve, 20)))
+      await journal.close()
+    }, file)
+    assert.equal((await started.ended).code, 0, started.output.stderr)
+    assert.match(monitor('--once', '--journal', file).stdout, /released +bygone/)
   })
 
   test('one frame as JSON is the snapshot', async (t) => {

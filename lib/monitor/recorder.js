@@ -7,6 +7,7 @@
 /** @typedef {import('./types').LockView} LockView */
 /** @typedef {import('./types').HolderView} HolderView */
 /** @typedef {import('./types').RecentEvent} RecentEvent */
+/** @typedef {import('./types').Recent} Recent */
 /** @typedef {import('./types').Track} Track */
 /** @typedef {import('./types').SpanKind} SpanKind */
 /** @typedef {import('./types').Contention} Contention */
@@ -59,7 +60,7 @@ class Recorder {
      * @type {Map<string, number>}
      */
     this.taken = new Map()
-    /** Events of all locks, oldest first. @type {(RecentEvent & { pid: number | null, lock: string | null })[]} */
+    /** Events of all locks, oldest first. @type {Recent[]} */
     this.recent = []
     this.startedMs = 0
   }
@@ -68,7 +69,7 @@ class Recorder {
   take(snapshot) {
     const now = snapshot.takenAtMs
     if (this.startedMs === 0) this.startedMs = now
-    /** @type {(RecentEvent & { pid: number | null, lock: string | null })[]} */
+    /** @type {Recent[]} */
     const fresh = []
     for (const lock of snapshot.locks) {
       // What has ended comes before what lasts: a stretch of time continues the last one of its kind.
@@ -113,7 +114,7 @@ class Recorder {
     }
   }
 
-  /** @private @param {LockView} lock @param {(RecentEvent & { pid: number | null, lock: string | null })[]} fresh */
+  /** @private @param {LockView} lock @param {Recent[]} fresh */
   takeEvents(lock, fresh) {
     const before = this.taken.get(lock.id) ?? 0
     for (const event of lock.events) {
@@ -124,7 +125,10 @@ class Recorder {
     }
   }
 
-  /** @private @param {string} id @param {string | null} name @param {number | null} pid @param {RecentEvent} event */
+  /**
+   * @private @param {string} id @param {string | null} name @param {number | null} pid
+   * @param {Omit<RecentEvent, 'kind'> & { kind: string }} event
+   */
   takeEnd(id, name, pid, event) {
     const kind = ENDS[event.kind]
     if (kind === undefined || event.spanMs === null) return
@@ -158,7 +162,7 @@ class Recorder {
     if (track.spans.length > MAX_SPANS) track.spans.shift()
   }
 
-  /** @private @param {(RecentEvent & { pid: number | null, lock: string | null })[]} events */
+  /** @private @param {Recent[]} events */
   remember(events) {
     if (events.length === 0) return
     this.recent = [...this.recent, ...events].sort((a, b) => a.atMs - b.atMs).slice(-MAX_RECENT)

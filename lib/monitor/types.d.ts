@@ -1,5 +1,6 @@
 // The shapes that the parts of the monitor hand to each other.
 import type {
+  JournalEvent,
   Snapshot,
   SnapshotEvent as RecentEvent,
   SnapshotHolder as HolderView,
@@ -9,14 +10,7 @@ import type {
   Verdict,
 } from '../../index'
 
-export type { HolderView, LockView, ProcessView, RecentEvent, Snapshot, Verdict, WaiterView }
-
-/** An event of the journal, of any process. */
-export interface JournalEvent extends RecentEvent {
-  pid: number | null
-  lock: string | null
-  lockKind: string
-}
+export type { HolderView, JournalEvent, LockView, ProcessView, RecentEvent, Snapshot, Verdict, WaiterView }
 
 export type SpanKind = 'hold' | 'wait' | 'cooldown'
 export type CellKind = SpanKind | 'idle'
@@ -89,7 +83,8 @@ export interface WaitNode {
 }
 
 /** An event with whose and which lock's it was. */
-export type Recent = RecentEvent & { pid: number | null; lock: string | null }
+export type Recent = Omit<RecentEvent, 'kind'> &
+  Pick<JournalEvent, 'kind'> & { pid: number | null; lock: string | null }
 
 /** One moment, as every face shows it. */
 export interface Picture {
