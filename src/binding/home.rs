@@ -15,7 +15,7 @@ use std::ptr;
 
 pub const VERSION: &str = env!("CHAINLOCK_VERSION");
 const MAGIC: [u8; 8] = *b"CHNLHOME";
-const PROTOCOL: u32 = 3;
+const PROTOCOL: u32 = 4;
 
 type Register = unsafe extern "C" fn(sys::napi_env, sys::napi_value) -> sys::napi_value;
 
