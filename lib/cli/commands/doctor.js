@@ -29,7 +29,8 @@ module.exports = {
     if (json) out(JSON.stringify({ schema: 1, ok, checks }))
     else {
       for (const { id, level, sentence, fix, fixed } of checks) {
-        out(`${colour[level](`${pad(glyphs[level], 2)} ${pad(WORD[level], 4)}`)} ${pad(id, 10)}${clean(sentence)}${fixed ? ' (mended)' : ''}`)
+        const mark = colour[level](`${pad(glyphs[level], 2)} ${pad(WORD[level], 4)}`)
+        out(`${mark} ${pad(id, 10)}${clean(sentence)}${fixed ? ' (mended)' : ''}`)
         if (level !== 'good' && fix !== null) out(`${' '.repeat(18)}${glyphs.arrow} ${clean(fix)}`)
       }
     }
