@@ -137,4 +137,13 @@ function glyphs(ascii) {
   return ascii ? ASCII_SIGNS : SIGNS
 }
 
-module.exports = { clean, graphemes, width, pad, cut, duration, colourIf, wantsColour, glyphs }
+/**
+ * A sentence as it is shown: cleaned, and with the signs that are asked for.
+ * @param {string} text
+ * @param {Glyphs} signs
+ */
+function shown(text, signs) {
+  return clean(text).replaceAll(SIGNS.more, signs.more).replaceAll(SIGNS.dash, signs.dash)
+}
+
+module.exports = { shown, clean, graphemes, width, pad, cut, duration, colourIf, wantsColour, glyphs }
