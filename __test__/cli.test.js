@@ -213,16 +213,19 @@ test('a reader that has seen enough ends it quietly, with 0', async (t) => {
 test('a look loads what it needs and not the whole library, writes no journal and makes no socket', async (t) => {
   const { pid } = await patient(t, held)
   const told = path.join(process.env.XDG_RUNTIME_DIR, 'loaded.js')
-  fs.writeFileSync(told, "process.on('exit', () => process.stderr.write(Object.keys(require.cache).join('\\n')))")
+  const program = `process.on('exit', () => {
+    const { CHAINLOCK_CONTROL, CHAINLOCK_JOURNAL } = process.env
+    process.stderr.write([CHAINLOCK_CONTROL, CHAINLOCK_JOURNAL, ...Object.keys(require.cache)].join('\\n'))
+  })`
+  fs.writeFileSync(told, program)
   const journal = path.join(process.env.XDG_RUNTIME_DIR, 'journal.db')
   const { stderr } = await runCli(['status', '--pid', `${pid}`], {
     nodeArgs: ['--require', told],
     env: { CHAINLOCK_JOURNAL: journal },
   })
-  const files = stderr
-    .split('\n')
-    .filter((file) => file.startsWith(root))
-    .map((file) => path.relative(root, file))
+  const [control, journalOfNative, ...loaded] = stderr.split('\n')
+  assert.deepEqual([control, journalOfNative], ['off', ''])
+  const files = loaded.filter((file) => file.startsWith(root)).map((file) => path.relative(root, file))
   assert.ok(files.includes(path.join('lib', 'snapshot', 'index.js')))
   const heavy = files.filter((file) =>
     /^index\.js$|locks\/manager|lib\/host\/|lib\/files|lib\/monitor|lib\/cli\/doctor/.test(file),

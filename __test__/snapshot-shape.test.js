@@ -179,6 +179,15 @@ describe('from what is read', () => {
     )
   })
 
+  test('the send lock counts its tokens alone: its hold is none of those inside of which a named lock is asked for', () => {
+    const send = { kind: 'send', name: 'send', holders: [{ token: 1, layer: 'agent' }] }
+    const locks = [{ kind: 'lock', name: 'a', holders: [{ token: 9 }], waiters: [{ insideOf: [1] }] }]
+    assert.deepEqual(
+      taken({ processes: [{ pid: 7, send, locks }] }).locks.map(({ holders: [{ waitsFor }] }) => waitsFor),
+      [null, null],
+    )
+  })
+
   test('events go to their locks, ten at most, the newest last', () => {
     const events = Array.from({ length: 25 }, (_, at) => ({
       lock: at % 2 ? 'a' : 'b',
