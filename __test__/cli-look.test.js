@@ -48,12 +48,23 @@ async function busy({ chainlock: { locks, configureSendLock, acquireSendLock } }
 describe('status --json', () => {
   test('tells who holds, who waits, and where', async (t) => {
     const { pid } = await patient(t, busy)
-    const { processes: [process], locks, verdict, ok } = await look(pid)
+    const {
+      processes: [process],
+      locks,
+      verdict,
+      ok,
+    } = await look(pid)
     assert.equal(ok, true)
-    assert.deepEqual(verdict.map(({ rule }) => rule), ['OK'])
+    assert.deepEqual(
+      verdict.map(({ rule }) => rule),
+      ['OK'],
+    )
     assert.deepEqual([process.pid, process.isOwn, process.threads[0].name], [pid, false, 'main'])
     const index = locks.find(({ name }) => name === 'index')
-    assert.deepEqual([index.id, index.state, index.holders[0].label, index.waiters[0].label], [`${pid}:lock:index`, 'held', 'rebuild', 'reader'])
+    assert.deepEqual(
+      [index.id, index.state, index.holders[0].label, index.waiters[0].label],
+      [`${pid}:lock:index`, 'held', 'rebuild', 'reader'],
+    )
     assert.ok(index.holders[0].token > 0 && index.holders[0].heldMs >= 0 && index.waiters[0].waitedMs >= 0)
     const send = locks.find(({ kind }) => kind === 'send')
     assert.deepEqual([send.holders[0].layer, send.waiterCount, send.send.dueTimeoutMs > 0], ['agent', 1, true])
@@ -64,26 +75,42 @@ describe('status --json', () => {
   test('sorts by name when it is asked to', async (t) => {
     const { pid } = await patient(t, busy)
     const { locks } = await look(pid, '--sort', 'name')
-    assert.deepEqual(locks.map(({ name }) => name), ['index', 'pool', 'send'])
+    assert.deepEqual(
+      locks.map(({ name }) => name),
+      ['index', 'pool', 'send'],
+    )
   })
 
   test('a host lock over two processes is one lock with one queue', async (t) => {
     const file = path.join(folder(t), 'deploy.lock')
-    const holding = await patient(t, async ({ chainlock: { hostLock }, data }) => {
-      globalThis.kept = await hostLock(data).acquire({ label: 'ship' })
-      console.log('ready')
-      setInterval(() => {}, 1_000)
-    }, file)
-    const waiting = await patient(t, ({ chainlock: { hostLock }, data }) => {
-      hostLock(data).acquire({ timeoutMs: 600_000 }).catch(() => {})
-      console.log('ready')
-    }, file)
+    const holding = await patient(
+      t,
+      async ({ chainlock: { hostLock }, data }) => {
+        globalThis.kept = await hostLock(data).acquire({ label: 'ship' })
+        console.log('ready')
+        setInterval(() => {}, 1_000)
+      },
+      file,
+    )
+    const waiting = await patient(
+      t,
+      ({ chainlock: { hostLock }, data }) => {
+        hostLock(data)
+          .acquire({ timeoutMs: 600_000 })
+          .catch(() => {})
+        console.log('ready')
+      },
+      file,
+    )
     for (;;) {
       const { locks } = chainlock.snapshot()
       const found = locks.filter((lock) => lock.path === file)
       if (found[0]?.waiterCount !== 1) continue
       assert.equal(found.length, 1)
-      assert.deepEqual([found[0].id, found[0].holders[0].pid, found[0].holders[0].label], [`host:${file}`, holding.pid, 'ship'])
+      assert.deepEqual(
+        [found[0].id, found[0].holders[0].pid, found[0].holders[0].label],
+        [`host:${file}`, holding.pid, 'ship'],
+      )
       assert.equal(found[0].waiters[0].pid, waiting.pid)
       break
     }
@@ -110,13 +137,14 @@ describe('the right verdict of a process that cannot answer', { timeout: 120_000
     assert.ok(snapshot.processes[0].threads[0].silentMs > 5_000)
   })
 
-  test('a circle that only the standard\'s face allows', async (t) => {
+  test("a circle that only the standard's face allows", async (t) => {
     const { pid } = await patient(t, ({ chainlock: { locks } }) => {
-      const both = (first, second) => locks.request(first, async () => {
-        await new Promise((resolve) => setTimeout(resolve, 50))
-        console.log('ready')
-        await locks.request(second, () => {})
-      })
+      const both = (first, second) =>
+        locks.request(first, async () => {
+          await new Promise((resolve) => setTimeout(resolve, 50))
+          console.log('ready')
+          await locks.request(second, () => {})
+        })
       both('a', 'b')
       both('b', 'a')
       setInterval(() => {}, 1_000)
@@ -139,7 +167,10 @@ describe('why', () => {
     assert.match(stdout, new RegExp(`^next +chainlock release index --pid ${pid} --force --expect \\d+`, 'm'))
     const about = JSON.parse((await runCli(['why', 'index', '--pid', `${pid}`, '--json'])).stdout)
     assert.deepEqual(faultsOf(about, schema), [])
-    assert.deepEqual(about.locks.map(({ name }) => name), ['index'])
+    assert.deepEqual(
+      about.locks.map(({ name }) => name),
+      ['index'],
+    )
   })
 
   test('an unknown lock: the nearest name', async (t) => {
@@ -154,19 +185,32 @@ describe('snapshot()', () => {
   test('of the own process sees its own locks', async () => {
     const guard = await chainlock.locks.acquire('own', { label: 'me' })
     const { processes, locks } = chainlock.snapshot({ pid: process.pid })
-    assert.deepEqual(processes.map(({ pid, isOwn }) => [pid, isOwn]), [[process.pid, true]])
+    assert.deepEqual(
+      processes.map(({ pid, isOwn }) => [pid, isOwn]),
+      [[process.pid, true]],
+    )
     assert.equal(locks.find(({ name }) => name === 'own').holders[0].label, 'me')
     guard.release()
-    assert.equal(chainlock.snapshot({ pid: process.pid }).locks.find(({ name }) => name === 'own'), undefined)
+    assert.equal(
+      chainlock.snapshot({ pid: process.pid }).locks.find(({ name }) => name === 'own'),
+      undefined,
+    )
     const all = chainlock.snapshot({ pid: process.pid, all: true })
     assert.equal(all.locks.find(({ name }) => name === 'own').acquisitions, 1)
     assert.deepEqual(faultsOf(all, schema), [])
   })
 
   test('wrong options say which', () => {
-    const cases = [[{ pid: 0 }, /options\.pid must be a process id/], [{ pid: 1.5 }, /options\.pid/], [{ pid: '7' }, /the string '7'/],
-      [{ all: 1 }, /options\.all must be a boolean/], [{ host: true }, /unknown option 'host'/], [7, /options must be an object/]]
-    for (const [options, message] of cases) assert.throws(() => chainlock.snapshot(options), { name: 'TypeError', message })
+    const cases = [
+      [{ pid: 0 }, /options\.pid must be a process id/],
+      [{ pid: 1.5 }, /options\.pid/],
+      [{ pid: '7' }, /the string '7'/],
+      [{ all: 1 }, /options\.all must be a boolean/],
+      [{ host: true }, /unknown option 'host'/],
+      [7, /options must be an object/],
+    ]
+    for (const [options, message] of cases)
+      assert.throws(() => chainlock.snapshot(options), { name: 'TypeError', message })
   })
 
   test('a process that is not there is told, not thrown', () => {
@@ -182,8 +226,12 @@ describe('doctor', () => {
     const { schema: version, ok, checks } = JSON.parse((await runCli(['doctor', '--json'])).stdout)
     assert.deepEqual([version, typeof ok], [1, 'boolean'])
     assert.ok([0, 1].includes(code))
-    for (const id of ['node', 'native', 'sealing', 'folder', 'clock', 'limits']) assert.equal(checks.find((one) => one.id === id).level, 'good', id)
-    assert.deepEqual(checks.filter(({ sentence }) => sentence.startsWith('could not be checked')), [])
+    for (const id of ['node', 'native', 'sealing', 'folder', 'clock', 'limits'])
+      assert.equal(checks.find((one) => one.id === id).level, 'good', id)
+    assert.deepEqual(
+      checks.filter(({ sentence }) => sentence.startsWith('could not be checked')),
+      [],
+    )
   })
 
   test('a private folder that others may look into is bad, and --fix closes it', async (t) => {

@@ -18,7 +18,19 @@ test('every character is cleaned as the native code cleans it', () => {
 })
 
 test('widths: letters, marks, East Asian, emoji', () => {
-  const widths = { abc: 3, 'é': 1, 'e\u0301': 1, 漢字: 4, 'ｆｕｌｌ': 8, '👩‍👩‍👧': 2, '❤️': 2, '한글': 4, 'שלום': 4, '…': 1, '': 0 }
+  const widths = {
+    abc: 3,
+    é: 1,
+    'e\u0301': 1,
+    漢字: 4,
+    ｆｕｌｌ: 8,
+    '👩‍👩‍👧': 2,
+    '❤️': 2,
+    한글: 4,
+    שלום: 4,
+    '…': 1,
+    '': 0,
+  }
   for (const [text, columns] of Object.entries(widths)) assert.equal(width(text), columns, text)
 })
 
@@ -32,14 +44,40 @@ test('pad and cut never go over the columns', () => {
 })
 
 test('durations in two units at most', () => {
-  const said = [[0, '0ms'], [0.42, '0.4ms'], [12.4, '12ms'], [999.4, '999ms'], [999.6, '1s'], [4_100, '4.1s'], [59_400, '59s'],
-    [312_000, '5m12s'], [300_000, '5m'], [3_600_000, '1h'], [11_220_000, '3h7m'], [187_200_000, '2d4h'], [-1_500, '-1.5s'], [null, '–'], [NaN, '–']]
+  const said = [
+    [0, '0ms'],
+    [0.42, '0.4ms'],
+    [12.4, '12ms'],
+    [999.4, '999ms'],
+    [999.6, '1s'],
+    [4_100, '4.1s'],
+    [59_400, '59s'],
+    [312_000, '5m12s'],
+    [300_000, '5m'],
+    [3_600_000, '1h'],
+    [11_220_000, '3h7m'],
+    [187_200_000, '2d4h'],
+    [-1_500, '-1.5s'],
+    [null, '–'],
+    [NaN, '–'],
+  ]
   for (const [ms, text] of said) assert.equal(duration(ms), text)
 })
 
 test('the nearest name: letters swapped, missing, too many; none for what is far off', () => {
   const names = ['status', 'why', 'monitor', 'history', 'doctor', 'completion']
-  const near = { stauts: 'status', satus: 'status', statuss: 'status', mon: 'monitor', docter: 'doctor', WHY: 'why', wyh: 'why', xyzzy: null, '': null, q: null }
+  const near = {
+    stauts: 'status',
+    satus: 'status',
+    statuss: 'status',
+    mon: 'monitor',
+    docter: 'doctor',
+    WHY: 'why',
+    wyh: 'why',
+    xyzzy: null,
+    '': null,
+    q: null,
+  }
   for (const [wrong, right] of Object.entries(near)) assert.equal(nearest(wrong, names), right, wrong)
   nearest('x'.repeat(1e6), ['y'.repeat(1e6)])
 })
@@ -53,13 +91,21 @@ test('numbers and spans say what they want', () => {
     assert.throws(() => span('--since', wrong), { exit: 2, message: /--since is a time such as/ }, wrong)
   }
   for (const wrong of ['', 'x', '-1', '1.5', '0x10', '70000']) {
-    assert.throws(() => wholeNumber('--port', wrong, { max: 65_535 }), { exit: 2, message: /--port is a whole number/ }, wrong)
+    assert.throws(
+      () => wholeNumber('--port', wrong, { max: 65_535 }),
+      { exit: 2, message: /--port is a whole number/ },
+      wrong,
+    )
   }
 })
 
 test('options before and after the command, and a value that may be left out', () => {
   const OPTIONS = { watch: { type: 'string', fallback: '1000', help: '' }, json: { type: 'boolean', help: '' } }
-  assert.deepEqual(splitCommand(['--color', 'never', 'status', '--json']), { name: 'status', rest: ['--color', 'never', '--json'], wantsVersion: false })
+  assert.deepEqual(splitCommand(['--color', 'never', 'status', '--json']), {
+    name: 'status',
+    rest: ['--color', 'never', '--json'],
+    wantsVersion: false,
+  })
   assert.deepEqual(splitCommand(['--', 'status']).name, null)
   assert.equal(parse(['--watch'], OPTIONS).values.watch, '1000')
   assert.equal(parse(['--watch', '250'], OPTIONS).values.watch, '250')
@@ -71,10 +117,19 @@ test('options before and after the command, and a value that may be left out', (
 test('who gets colours: --color, then FORCE_COLOR, then NO_COLOR and the terminal', () => {
   const tty = { isTTY: true }
   const cases = [
-    [tty, {}, {}, true], [{}, {}, {}, false], [tty, {}, { NO_COLOR: '1' }, false], [tty, {}, { NO_COLOR: '' }, true],
-    [tty, {}, { TERM: 'dumb' }, false], [{}, { color: 'always' }, { NO_COLOR: '1' }, true], [tty, { color: 'never' }, { FORCE_COLOR: '1' }, false],
-    [{}, {}, { FORCE_COLOR: '1' }, true], [tty, {}, { FORCE_COLOR: '0' }, false], [tty, { json: true }, {}, false], [tty, { color: 'auto' }, {}, true],
+    [tty, {}, {}, true],
+    [{}, {}, {}, false],
+    [tty, {}, { NO_COLOR: '1' }, false],
+    [tty, {}, { NO_COLOR: '' }, true],
+    [tty, {}, { TERM: 'dumb' }, false],
+    [{}, { color: 'always' }, { NO_COLOR: '1' }, true],
+    [tty, { color: 'never' }, { FORCE_COLOR: '1' }, false],
+    [{}, {}, { FORCE_COLOR: '1' }, true],
+    [tty, {}, { FORCE_COLOR: '0' }, false],
+    [tty, { json: true }, {}, false],
+    [tty, { color: 'auto' }, {}, true],
   ]
-  for (const [stream, values, env, wanted] of cases) assert.equal(wantsColour(stream, values, env), wanted, JSON.stringify([stream, values, env]))
+  for (const [stream, values, env, wanted] of cases)
+    assert.equal(wantsColour(stream, values, env), wanted, JSON.stringify([stream, values, env]))
   assert.equal(colourIf(false).bad('x'), 'x')
 })

@@ -44,7 +44,7 @@ describe('help', () => {
     for (const code of Object.keys(MEANING)) assert.match(stdout, new RegExp(`^  ${code}  `, 'm'))
   })
 
-  test('the version is the package\'s', async () => {
+  test("the version is the package's", async () => {
     const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
     for (const flag of ['--version', '-V']) assert.equal((await runCli([flag])).stdout, `chainlock ${version}\n`)
   })
@@ -117,8 +117,11 @@ test('no command writes an escape byte to a pipe, however it is started', { time
 
 test('--ascii leaves no sign of its own beyond ASCII', async (t) => {
   const { pid } = await patient(t, held)
-  for (const args of [['status', '--all'], ['why', 'index'], ['doctor']]) {
-    const { stdout } = await runCli([...args, '--ascii', ...(args[0] === 'doctor' ? [] : ['--pid', `${pid}`])])
+  for (const args of [
+    ['status', '--all'],
+    ['why', 'index'],
+  ]) {
+    const { stdout } = await runCli([...args, '--ascii', '--pid', `${pid}`])
     assert.doesNotMatch(stdout, /[^\n\x20-\x7e]/, stdout)
   }
 })
@@ -147,7 +150,10 @@ describe('exit codes', () => {
       console.log('ready')
       setInterval(() => {}, 1_000)
     })
-    const codes = async () => Promise.all([['status'], ['why', 'index']].map(async (args) => (await runCli([...args, '--pid', `${pid}`])).code))
+    const codes = async () =>
+      Promise.all(
+        [['status'], ['why', 'index']].map(async (args) => (await runCli([...args, '--pid', `${pid}`])).code),
+      )
     assert.deepEqual(await codes(), [0, 0])
     assert.equal((await runCli(['why', 'indx', '--pid', `${pid}`])).code, 3)
     child.kill('SIGSTOP')
@@ -159,7 +165,11 @@ describe('exit codes', () => {
   test('5 not permitted', { skip: process.getuid?.() !== 0 && 'only root can look as somebody else' }, async (t) => {
     const { pid } = await patient(t, held)
     const nobody = 65_534
-    const { code, stderr } = await runCli(['status', '--pid', `${pid}`], { uid: nobody, gid: nobody, env: { XDG_RUNTIME_DIR: '/nonexistent' } })
+    const { code, stderr } = await runCli(['status', '--pid', `${pid}`], {
+      uid: nobody,
+      gid: nobody,
+      env: { XDG_RUNTIME_DIR: '/nonexistent' },
+    })
     assert.equal(code, 5, stderr)
     assert.match(stderr, /another user/)
   })
@@ -175,11 +185,18 @@ describe('exit codes', () => {
 
   test('130 and 143 by signals, as a shell tells them', async (t) => {
     const { pid } = await patient(t, held)
-    for (const [signal, code] of [['INT', 130], ['TERM', 143]]) {
+    for (const [signal, code] of [
+      ['INT', 130],
+      ['TERM', 143],
+    ]) {
       const script = `"$0" "$1" status --pid ${pid} --watch 100 > out & look=$!
         until [ -s out ]; do sleep 0.05; done
         kill -${signal} $look; wait $look; echo $?; rm out`
-      const shell = spawnSync('bash', ['-mc', script, process.execPath, BIN], { cwd: process.env.XDG_RUNTIME_DIR, encoding: 'utf8', timeout: 60_000 })
+      const shell = spawnSync('bash', ['-mc', script, process.execPath, BIN], {
+        cwd: process.env.XDG_RUNTIME_DIR,
+        encoding: 'utf8',
+        timeout: 60_000,
+      })
       assert.equal(shell.stdout.trim(), `${code}`, shell.stderr)
     }
   })
@@ -196,12 +213,23 @@ test('a reader that has seen enough ends it quietly, with 0', async (t) => {
 test('a look loads what it needs and not the whole library, writes no journal and makes no socket', async (t) => {
   const { pid } = await patient(t, held)
   const told = path.join(process.env.XDG_RUNTIME_DIR, 'loaded.js')
-  fs.writeFileSync(told, "process.on('exit', () => process.stderr.write(Object.keys(require.cache).join('\\n')))")
+  const program = `process.on('exit', () => {
+    const { CHAINLOCK_CONTROL, CHAINLOCK_JOURNAL } = process.env
+    process.stderr.write([CHAINLOCK_CONTROL, CHAINLOCK_JOURNAL, ...Object.keys(require.cache)].join('\\n'))
+  })`
+  fs.writeFileSync(told, program)
   const journal = path.join(process.env.XDG_RUNTIME_DIR, 'journal.db')
-  const { stderr } = await runCli(['status', '--pid', `${pid}`], { nodeArgs: ['--require', told], env: { CHAINLOCK_JOURNAL: journal } })
-  const files = stderr.split('\n').filter((file) => file.startsWith(root)).map((file) => path.relative(root, file))
+  const { stderr } = await runCli(['status', '--pid', `${pid}`], {
+    nodeArgs: ['--require', told],
+    env: { CHAINLOCK_JOURNAL: journal },
+  })
+  const [control, journalOfNative, ...loaded] = stderr.split('\n')
+  assert.deepEqual([control, journalOfNative], ['off', ''])
+  const files = loaded.filter((file) => file.startsWith(root)).map((file) => path.relative(root, file))
   assert.ok(files.includes(path.join('lib', 'snapshot', 'index.js')))
-  const heavy = files.filter((file) => /^index\.js$|locks\/manager|lib\/host\/|lib\/files|lib\/monitor|lib\/cli\/doctor/.test(file))
+  const heavy = files.filter((file) =>
+    /^index\.js$|locks\/manager|lib\/host\/|lib\/files|lib\/monitor|lib\/cli\/doctor/.test(file),
+  )
   assert.deepEqual(heavy, [])
   assert.ok(files.length < 40, `${files.length} files`)
   assert.ok(!fs.existsSync(journal))
@@ -209,22 +237,35 @@ test('a look loads what it needs and not the whole library, writes no journal an
 
 test('completion of bash is a script that completes', () => {
   const script = execFileSync(process.execPath, [BIN, 'completion', 'bash'], { encoding: 'utf8' })
-  const ask = 'COMP_WORDS=(chainlock status --s); COMP_CWORD=2; _chainlock; echo "${COMPREPLY[@]}"; COMP_WORDS=(chainlock st); COMP_CWORD=1; _chainlock; echo "${COMPREPLY[@]}"'
+  const ask =
+    'COMP_WORDS=(chainlock status --s); COMP_CWORD=2; _chainlock; echo "${COMPREPLY[@]}"\n' +
+    'COMP_WORDS=(chainlock st); COMP_CWORD=1; _chainlock; echo "${COMPREPLY[@]}"'
   assert.equal(execFileSync('bash', ['-c', `${script}\n${ask}`], { encoding: 'utf8' }), '--sort\nstatus\n')
 })
 
 describe('docs/monitor.md', () => {
   const page = fs.readFileSync(path.join(root, 'docs/monitor.md'), 'utf8')
-  const rows = (heading) => [...page.split(`## ${heading}\n`)[1].split('\n## ')[0].matchAll(/^\| `?(\w+)`? \| (.*) \|$/gm)]
+  const rows = (heading) => [
+    ...page
+      .split(`## ${heading}\n`)[1]
+      .split('\n## ')[0]
+      .matchAll(/^\| `?(\w+)`? \| (.*) \|$/gm),
+  ]
 
   test('has every exit code with its meaning', () => {
-    const documented = Object.fromEntries(rows('Exit codes').filter(([, code]) => /^\d/.test(code)).map(([, code, says]) => [code, says]))
+    const documented = Object.fromEntries(
+      rows('Exit codes')
+        .filter(([, code]) => /^\d/.test(code))
+        .map(([, code, says]) => [code, says]),
+    )
     assert.deepEqual(documented, { ...MEANING })
   })
 
   test('has every rule, the worst first', () => {
     const { RULES } = require('../lib/snapshot/verdicts')
-    const documented = rows('The verdicts').map(([, rule]) => rule).filter((rule) => /^[A-Z]+$/.test(rule))
+    const documented = rows('The verdicts')
+      .map(([, rule]) => rule)
+      .filter((rule) => /^[A-Z]+$/.test(rule))
     assert.deepEqual(documented, [...RULES.map(({ id }) => id), 'OK'])
   })
 })

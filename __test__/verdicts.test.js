@@ -18,8 +18,20 @@ function abba({ mode = 'exclusive', permits = null } = {}) {
   const kind = permits === null ? 'lock' : 'semaphore'
   const [a, b] = [`${PID}:${kind}:a`, `${PID}:${kind}:b`]
   return [
-    lock({ name: 'a', kind, permits, holders: [holder({ token: 1, mode, waitsFor: b })], waiters: [waiter({ insideOf: [2] })] }),
-    lock({ name: 'b', kind, permits, holders: [holder({ token: 2, mode, waitsFor: a })], waiters: [waiter({ insideOf: [1] })] }),
+    lock({
+      name: 'a',
+      kind,
+      permits,
+      holders: [holder({ token: 1, mode, waitsFor: b })],
+      waiters: [waiter({ insideOf: [2] })],
+    }),
+    lock({
+      name: 'b',
+      kind,
+      permits,
+      holders: [holder({ token: 2, mode, waitsFor: a })],
+      waiters: [waiter({ insideOf: [1] })],
+    }),
   ]
 }
 
@@ -33,26 +45,44 @@ const CASES = {
   DEADLOCK: {
     fires: {
       'two in a circle': { locks: abba() },
-      'a holder that waits for itself': { locks: [lock({ name: 'a', holders: [holder({ token: 1, waitsFor: A })], waiters: [waiter({ insideOf: [1] })] })] },
+      'a holder that waits for itself': {
+        locks: [
+          lock({ name: 'a', holders: [holder({ token: 1, waitsFor: A })], waiters: [waiter({ insideOf: [1] })] }),
+        ],
+      },
       'a ring of five': {
-        locks: [0, 1, 2, 3, 4].map((at) => lock({
-          name: `r${at}`,
-          holders: [holder({ token: at + 1, waitsFor: `${PID}:lock:r${(at + 1) % 5}` })],
-          waiters: [waiter({ insideOf: [((at + 4) % 5) + 1] })],
-        })),
+        locks: [0, 1, 2, 3, 4].map((at) =>
+          lock({
+            name: `r${at}`,
+            holders: [holder({ token: at + 1, waitsFor: `${PID}:lock:r${(at + 1) % 5}` })],
+            waiters: [waiter({ insideOf: [((at + 4) % 5) + 1] })],
+          }),
+        ),
       },
       'two that upgrade': {
-        locks: [lock({
-          name: 'a',
-          mode: 'shared',
-          holders: [1, 2].map((token) => holder({ token, mode: 'shared', waitsFor: A })),
-          waiters: [1, 2].map((token) => waiter({ insideOf: [token] })),
-        })],
+        locks: [
+          lock({
+            name: 'a',
+            mode: 'shared',
+            holders: [1, 2].map((token) => holder({ token, mode: 'shared', waitsFor: A })),
+            waiters: [1, 2].map((token) => waiter({ insideOf: [token] })),
+          }),
+        ],
       },
       'over two processes': {
         locks: [
-          lock({ name: 'a', kind: 'host', holders: [holder({ pid: 1, waitsFor: 'host:b' })], waiters: [waiter({ pid: 2 })] }),
-          lock({ name: 'b', kind: 'host', holders: [holder({ pid: 2, waitsFor: 'host:a' })], waiters: [waiter({ pid: 1 })] }),
+          lock({
+            name: 'a',
+            kind: 'host',
+            holders: [holder({ pid: 1, waitsFor: 'host:b' })],
+            waiters: [waiter({ pid: 2 })],
+          }),
+          lock({
+            name: 'b',
+            kind: 'host',
+            holders: [holder({ pid: 2, waitsFor: 'host:a' })],
+            waiters: [waiter({ pid: 1 })],
+          }),
         ],
       },
       'all permits in the circle': { locks: abba({ mode: 'shared', permits: 1 }) },
@@ -61,15 +91,20 @@ const CASES = {
     silent: {
       'a permit is free': { locks: abba({ mode: 'shared', permits: 2 }) },
       'a chain': {
-        locks: [lock({ name: 'a', holders: [holder({ token: 1, waitsFor: B })] }), lock({ name: 'b', holders: held(50, { token: 2 }), waiters: [waiter({ insideOf: [1] })] })],
+        locks: [
+          lock({ name: 'a', holders: [holder({ token: 1, waitsFor: B })] }),
+          lock({ name: 'b', holders: held(50, { token: 2 }), waiters: [waiter({ insideOf: [1] })] }),
+        ],
       },
       'one that upgrades, and a reader that will leave': {
-        locks: [lock({
-          name: 'a',
-          mode: 'shared',
-          holders: [holder({ token: 1, mode: 'shared', waitsFor: A }), holder({ token: 2, mode: 'shared' })],
-          waiters: [waiter({ insideOf: [1] })],
-        })],
+        locks: [
+          lock({
+            name: 'a',
+            mode: 'shared',
+            holders: [holder({ token: 1, mode: 'shared', waitsFor: A }), holder({ token: 2, mode: 'shared' })],
+            waiters: [waiter({ insideOf: [1] })],
+          }),
+        ],
       },
       'a circle that began while it was read': {
         locks: abba().map((one) => ({ ...one, waiters: one.waiters.map((wait) => ({ ...wait, waitedMs: 0 })) })),
@@ -79,7 +114,11 @@ const CASES = {
   },
   LOST: {
     fires: {
-      forced: { locks: [sendLock({ events: [event('forced', 2_000, { layer: 'agent', other: 'timeout', spanMs: 600_000 })] })] },
+      forced: {
+        locks: [
+          sendLock({ events: [event('forced', 2_000, { layer: 'agent', other: 'timeout', spanMs: 600_000 })] }),
+        ],
+      },
       stolen: { locks: [lock({ events: [event('stolen', 2_000)] })] },
       lost: { locks: [lock({ events: [event('lost', 2_000)] })] },
     },
@@ -87,36 +126,70 @@ const CASES = {
   },
   STUCK: {
     fires: {
-      'a send lock over its limit': { locks: [sendLock({ holders: held(310_000, { layer: 'agent' }), send: { dueTimeoutMs: -10_000, dueForceMs: 290_000 } })] },
-      'somebody gave up': { locks: [lock({ holders: held(3_000), events: [event('timed_out', 500, { spanMs: 1_000 })] })] },
+      'a send lock over its limit': {
+        locks: [
+          sendLock({
+            holders: held(310_000, { layer: 'agent' }),
+            send: { dueTimeoutMs: -10_000, dueForceMs: 290_000 },
+          }),
+        ],
+      },
+      'somebody gave up': {
+        locks: [lock({ holders: held(3_000), events: [event('timed_out', 500, { spanMs: 1_000 })] })],
+      },
       'a long hold and a long wait': { locks: [lock({ holders: held(40_000), waiters: waited(35_000) })] },
     },
     silent: {
-      'somebody gave up on an earlier hold': { locks: [lock({ holders: held(300), events: [event('timed_out', 500)] })] },
+      'somebody gave up on an earlier hold': {
+        locks: [lock({ holders: held(300), events: [event('timed_out', 500)] })],
+      },
       'a long hold for which nobody waits': { locks: [lock({ holders: held(9_000_000) })] },
-      'a long wait, handed on quickly': { locks: [lock({ holders: held(200), waiters: waited(40_000), wait: times() })] },
+      'a long wait, handed on quickly': {
+        locks: [lock({ holders: held(200), waiters: waited(40_000), wait: times() })],
+      },
     },
   },
   STALE: {
     fires: {
-      'a dead holder': { locks: [lock({ kind: 'host', holders: held(900, { alive: false }), waiters: waited(500) })] },
+      'a dead holder': {
+        locks: [lock({ kind: 'host', holders: held(900, { alive: false }), waiters: waited(500) })],
+      },
       'one that was recovered': { locks: [lock({ events: [event('recovered', 4_000, { other: 'thread_exit' })] })] },
     },
-    silent: { 'nobody knows whether it lives': { locks: [lock({ kind: 'host', holders: held(900, { alive: null }) })] } },
+    silent: {
+      'nobody knows whether it lives': { locks: [lock({ kind: 'host', holders: held(900, { alive: null }) })] },
+    },
   },
   STOPPED: {
-    fires: { stopped: { locks: [lock({ holders: held(900), waiters: waited(500) })], processes: [processView({ state: 'stopped' })] } },
+    fires: {
+      stopped: {
+        locks: [lock({ holders: held(900), waiters: waited(500) })],
+        processes: [processView({ state: 'stopped' })],
+      },
+    },
     silent: { 'stopped, and holds nothing': { locks: [lock()], processes: [processView({ state: 'stopped' })] } },
   },
   SILENT: {
     fires: {
-      'somebody waits': { locks: [lock({ holders: held(6_000), waiters: waited(5_900) })], processes: [processView(busy)] },
-      'a send lock': { locks: [sendLock({ holders: held(6_000, { layer: 'agent' }) })], processes: [processView(busy)] },
+      'somebody waits': {
+        locks: [lock({ holders: held(6_000), waiters: waited(5_900) })],
+        processes: [processView(busy)],
+      },
+      'a send lock': {
+        locks: [sendLock({ holders: held(6_000, { layer: 'agent' }) })],
+        processes: [processView(busy)],
+      },
     },
     silent: {
       'nobody waits': { locks: [lock({ holders: held(6_000) })], processes: [processView(busy)] },
-      'another thread': { locks: [lock({ holders: held(6_000, { threadId: 2 }), waiters: waited(5_900) })], processes: [processView(busy)] },
-      'for a moment': { locks: [lock({ holders: held(6_000), waiters: waited(90) })], processes: [processView({ threads: [thread({ silentMs: 4_000 })] })] },
+      'another thread': {
+        locks: [lock({ holders: held(6_000, { threadId: 2 }), waiters: waited(5_900) })],
+        processes: [processView(busy)],
+      },
+      'for a moment': {
+        locks: [lock({ holders: held(6_000), waiters: waited(90) })],
+        processes: [processView({ threads: [thread({ silentMs: 4_000 })] })],
+      },
     },
   },
   ORDER: {
@@ -126,16 +199,28 @@ const CASES = {
   STARVING: {
     fires: { 'the first in line': { locks: [lock({ holders: held(200), waiters: waited(1_200), wait: many })] } },
     silent: {
-      'too few waits to say': { locks: [lock({ holders: held(200), waiters: waited(1_200), wait: times({ count: 99, p99Ms: 31 }) })] },
-      'not the first': { locks: [lock({ holders: held(200), waiters: [...waited(10), ...waited(1_200)], wait: many })] },
+      'too few waits to say': {
+        locks: [lock({ holders: held(200), waiters: waited(1_200), wait: times({ count: 99, p99Ms: 31 }) })],
+      },
+      'not the first': {
+        locks: [lock({ holders: held(200), waiters: [...waited(10), ...waited(1_200)], wait: many })],
+      },
       'stuck says it already': { locks: [lock({ holders: held(400_000), waiters: waited(350_000), wait: many })] },
     },
   },
   HOT: {
-    fires: { 'most have to wait': { locks: [lock({ acquisitions: 2_000, contended: 1_100, wait: many, holders: held(20), waiters: waited(30) })] } },
+    fires: {
+      'most have to wait': {
+        locks: [lock({ acquisitions: 2_000, contended: 1_100, wait: many, holders: held(20), waiters: waited(30) })],
+      },
+    },
     silent: {
-      'few acquisitions': { locks: [lock({ acquisitions: 900, contended: 800, wait: many, holders: held(20), waiters: waited(30) })] },
-      'handed over at once': { locks: [lock({ acquisitions: 2_000, contended: 1_100, holders: held(20), waiters: waited(30) })] },
+      'few acquisitions': {
+        locks: [lock({ acquisitions: 900, contended: 800, wait: many, holders: held(20), waiters: waited(30) })],
+      },
+      'handed over at once': {
+        locks: [lock({ acquisitions: 2_000, contended: 1_100, holders: held(20), waiters: waited(30) })],
+      },
       'nobody waits now': { locks: [lock({ acquisitions: 2_000, contended: 1_100, wait: many })] },
     },
   },
@@ -144,12 +229,24 @@ const CASES = {
       'the slots': { processes: [processView({ table: { ...processView().table, used: 3_277 } })] },
       'the rows': { processes: [processView({ table: { ...processView().table, rowsUsed: 900 } })] },
       'a queue': { locks: [lock({ holders: held(20), waiters: waited(30), waiterCount: 8_000 })] },
-      'the journal': { processes: [processView({ journal: { path: '/j', pending: 0, written: 1, dropped: 3, lagMs: 1 } })] },
+      'the journal': {
+        processes: [processView({ journal: { path: '/j', pending: 0, written: 1, dropped: 3, lagMs: 1 } })],
+      },
     },
-    silent: { 'nearly': { processes: [processView({ table: { ...processView().table, used: 3_276 } })], locks: [lock({ holders: held(20), waiters: waited(30), waiterCount: 7_999 })] } },
+    silent: {
+      nearly: {
+        processes: [processView({ table: { ...processView().table, used: 3_276 } })],
+        locks: [lock({ holders: held(20), waiters: waited(30), waiterCount: 7_999 })],
+      },
+    },
   },
   UNSEEN: {
-    fires: Object.fromEntries(['permission', 'other_pid_namespace', 'version', 'torn'].map((reason) => [reason, { unseen: [unseen(reason)] }])),
+    fires: Object.fromEntries(
+      ['permission', 'other_pid_namespace', 'version', 'torn'].map((reason) => [
+        reason,
+        { unseen: [unseen(reason)] },
+      ]),
+    ),
     silent: { gone: { unseen: [unseen('gone')] }, 'without chainlock': { unseen: [unseen('no_table')] } },
   },
 }
@@ -161,7 +258,10 @@ for (const [rule, { fires, silent }] of Object.entries(CASES)) {
         const { verdict, ok } = snapshotOf(parts)
         const found = verdict.filter((one) => one.rule === rule)
         assert.equal(found.length, 1, JSON.stringify(verdict))
-        assert.equal(ok, verdict.every(({ level }) => level !== 'bad'))
+        assert.equal(
+          ok,
+          verdict.every(({ level }) => level !== 'bad'),
+        )
         const [{ level, lock: name, pid, next, since, sentence, evidence }] = found
         assert.ok(['bad', 'warn'].includes(level))
         assert.ok(name !== null || pid !== null, 'it says what it is about')
@@ -172,37 +272,63 @@ for (const [rule, { fires, silent }] of Object.entries(CASES)) {
     }
     for (const [what, parts] of Object.entries(silent)) {
       test(`is silent: ${what}`, () => {
-        assert.deepEqual(snapshotOf(parts).verdict.filter((one) => one.rule === rule), [])
+        assert.deepEqual(
+          snapshotOf(parts).verdict.filter((one) => one.rule === rule),
+          [],
+        )
       })
     }
   })
 }
 
 test('every rule has its cases; SKEW waits for the stores', () => {
-  assert.deepEqual(RULES.map(({ id }) => id).filter((id) => id !== 'SKEW').sort(), Object.keys(CASES).sort())
+  assert.deepEqual(
+    RULES.map(({ id }) => id)
+      .filter((id) => id !== 'SKEW')
+      .sort(),
+    Object.keys(CASES).sort(),
+  )
 })
 
 test('1,000 busy and healthy snapshots get no verdict but OK', () => {
   for (let seed = 0; seed < 1_000; seed++) {
     const { verdict, ok } = make.healthySnapshot(seed)
-    assert.deepEqual(verdict.map(({ rule }) => rule), ['OK'], `seed ${seed}: ${JSON.stringify(verdict)}`)
+    assert.deepEqual(
+      verdict.map(({ rule }) => rule),
+      ['OK'],
+      `seed ${seed}: ${JSON.stringify(verdict)}`,
+    )
     assert.ok(ok)
   }
 })
 
 test('the worst stands first, whatever is found', () => {
-  const parts = [CASES.HOT.fires['most have to wait'], CASES.STUCK.fires['a send lock over its limit'], { locks: abba() }]
+  const parts = [
+    CASES.HOT.fires['most have to wait'],
+    CASES.STUCK.fires['a send lock over its limit'],
+    { locks: abba() },
+  ]
   const { verdict } = snapshotOf({ locks: parts.flatMap(({ locks }) => locks), unseen: [unseen('permission')] })
-  assert.deepEqual(verdict.map(({ rule }) => rule), ['DEADLOCK', 'STUCK', 'HOT', 'UNSEEN'])
+  assert.deepEqual(
+    verdict.map(({ rule }) => rule),
+    ['DEADLOCK', 'STUCK', 'HOT', 'UNSEEN'],
+  )
 })
 
 test('a deadlock is told as jstack tells it: who waits for what, which is held by whom', () => {
-  const { verdict: [{ evidence }] } = snapshotOf({ locks: abba() })
-  assert.match(evidence.join('\n'), /waiting to lock "b".*\n.*which is held by.*\n.*locked "a"[^]*waiting to lock "a"/)
+  const {
+    verdict: [{ evidence }],
+  } = snapshotOf({ locks: abba() })
+  assert.match(
+    evidence.join('\n'),
+    /waiting to lock "b".*\n.*which is held by.*\n.*locked "a"[^]*waiting to lock "a"/,
+  )
 })
 
 test('what a stopped process holds besides is evidence, not one more verdict', () => {
-  const locks = ['x', 'y', 'z'].map((name) => lock({ name, holders: held(900), waiters: name === 'y' ? waited(500) : [] }))
+  const locks = ['x', 'y', 'z'].map((name) =>
+    lock({ name, holders: held(900), waiters: name === 'y' ? waited(500) : [] }),
+  )
   const { verdict } = snapshotOf({ locks, processes: [processView({ state: 'stopped' })] })
   assert.equal(verdict.length, 1)
   assert.equal(verdict[0].lock, 'y')
@@ -210,7 +336,9 @@ test('what a stopped process holds besides is evidence, not one more verdict', (
 })
 
 test('OK says when the last problem was', () => {
-  const { verdict: [{ rule, sentence }] } = snapshotOf({ locks: [lock({ events: [event('forced', 3 * 3_600_000)] })] })
+  const {
+    verdict: [{ rule, sentence }],
+  } = snapshotOf({ locks: [lock({ events: [event('forced', 3 * 3_600_000)] })] })
   assert.equal(rule, 'OK')
   assert.match(sentence, /nothing waits.*last problem 3h ago/)
 })
@@ -221,7 +349,12 @@ test('no name, layer, label or reason drives a terminal or breaks a line', () =>
     const { verdict } = snapshotOf({
       locks: [
         sendLock({ name, holders: held(310_000, { layer: name, command: name }), send: { dueTimeoutMs: -1 } }),
-        lock({ name, holders: held(40_000, { label: name }), waiters: [waiter({ waitedMs: 35_000, label: name })], events: [event('order', 10, { other: name })] }),
+        lock({
+          name,
+          holders: held(40_000, { label: name }),
+          waiters: [waiter({ waitedMs: 35_000, label: name })],
+          events: [event('order', 10, { other: name })],
+        }),
         lock({ name, events: [event('forced', 10, { label: name, other: name })] }),
       ],
       unseen: [unseen('permission', { command: name })],

@@ -14,11 +14,19 @@ const { MEANING } = require('../lib/cli/exit.js')
 const FILE = join(root, 'man', 'chainlock.1')
 
 /** A text as roff takes it: no line is a command, no backslash an escape, a dash is one. */
-const roff = (text) => text.replaceAll('\\', '\\\\').replaceAll('-', '\\-').replace(/^([.'])/, '\\&$1')
+const roff = (text) =>
+  text
+    .replaceAll('\\', '\\\\')
+    .replaceAll('-', '\\-')
+    .replace(/^([.'])/, '\\&$1')
 const bold = (text) => `.B ${roff(text)}`
 
 function optionLines(options) {
-  return Object.entries(options).flatMap(([name, option]) => ['.TP', bold(signature(name, option)), roff(option.help)])
+  return Object.entries(options).flatMap(([name, option]) => [
+    '.TP',
+    bold(signature(name, option)),
+    roff(option.help),
+  ])
 }
 
 function commandLines(name) {

@@ -12,13 +12,18 @@ const LIMIT_MS = 60_000
 
 /** What would change how it speaks. */
 function plainEnv(extra) {
-  const { NODE_OPTIONS, NODE_TEST_CONTEXT, NO_COLOR, FORCE_COLOR, CHAINLOCK_LOG, CHAINLOCK_JOURNAL, ...env } = process.env
+  const { NODE_OPTIONS, NODE_TEST_CONTEXT, NO_COLOR, FORCE_COLOR, CHAINLOCK_LOG, CHAINLOCK_JOURNAL, ...env } =
+    process.env
   return { ...env, ...extra }
 }
 
 /** @param {string[]} args */
 function startCli(args, { env = {}, nodeArgs = [], ...how } = {}) {
-  const child = spawn(process.execPath, [...nodeArgs, BIN, ...args], { env: plainEnv(env), stdio: ['ignore', 'pipe', 'pipe'], ...how })
+  const child = spawn(process.execPath, [...nodeArgs, BIN, ...args], {
+    env: plainEnv(env),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...how,
+  })
   const output = { stdout: '', stderr: '' }
   for (const stream of /** @type {const} */ (['stdout', 'stderr'])) {
     child[stream].setEncoding('utf8').on('data', (text) => (output[stream] += text))
@@ -34,7 +39,10 @@ function startCli(args, { env = {}, nodeArgs = [], ...how } = {}) {
   return { child, output, ended }
 }
 
-/** @param {string[]} args @returns {Promise<{ code: number, signal: string | null, stdout: string, stderr: string }>} */
+/**
+ * @param {string[]} args
+ * @returns {Promise<{ code: number, signal: string | null, stdout: string, stderr: string }>}
+ */
 const runCli = (args, how) => startCli(args, how).ended
 
 /**

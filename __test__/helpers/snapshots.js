@@ -135,7 +135,16 @@ function processView({ threads = [thread()], ...over } = {}) {
     layoutVersion: 3,
     chainlockSince: agoIso(3_599_000),
     threads,
-    table: { slots: 4_096, used: 3, unshown: 0, claims: 16_384, claimsUsed: 4, claimsUnshown: 0, rows: 1_024, rowsUsed: 2 },
+    table: {
+      slots: 4_096,
+      used: 3,
+      unshown: 0,
+      claims: 16_384,
+      claimsUsed: 4,
+      claimsUnshown: 0,
+      rows: 1_024,
+      rowsUsed: 2,
+    },
     deadlocks: 0,
     orderInversions: 0,
     journal: null,
@@ -145,7 +154,13 @@ function processView({ threads = [thread()], ...over } = {}) {
 }
 
 function thread({ threadId = 0, ...over } = {}) {
-  return { threadId, name: threadId === 0 ? 'main' : `w${threadId}`, since: agoIso(3_599_000), silentMs: null, ...over }
+  return {
+    threadId,
+    name: threadId === 0 ? 'main' : `w${threadId}`,
+    since: agoIso(3_599_000),
+    silentMs: null,
+    ...over,
+  }
 }
 
 function unseen(reason, over = {}) {
@@ -164,9 +179,18 @@ function snapshotOf({ locks = [], processes = [processView()], unseen: hidden = 
 function healthySnapshot(seed) {
   const next = random(seed)
   const below = (limit) => Math.floor(next() * limit)
-  const holdersOf = (count, mode, first) => Array.from({ length: count }, (_, at) =>
-    holder({ mode, token: first + at, heldMs: below(2_000), threadId: below(4), label: below(3) === 0 ? 'rebuild' : null }))
-  const waitersOf = (count) => Array.from({ length: count }, () => waiter({ waitedMs: below(900), threadId: below(4) }))
+  const holdersOf = (count, mode, first) =>
+    Array.from({ length: count }, (_, at) =>
+      holder({
+        mode,
+        token: first + at,
+        heldMs: below(2_000),
+        threadId: below(4),
+        label: below(3) === 0 ? 'rebuild' : null,
+      }),
+    )
+  const waitersOf = (count) =>
+    Array.from({ length: count }, () => waiter({ waitedMs: below(900), threadId: below(4) }))
   const kinds = ['lock', 'semaphore', 'host']
   const locks = Array.from({ length: below(30) }, (_, index) => {
     const kind = kinds[below(kinds.length)]
@@ -175,16 +199,44 @@ function healthySnapshot(seed) {
     const waiters = holders.length > 0 ? waitersOf(below(6)) : []
     const acquisitions = below(10_000)
     const events = below(2) === 0 ? [event('acquired', below(9_000), { spanMs: below(300) })] : []
-    return lock({ name: `job-${index}`, kind, holders, waiters, acquisitions, contended: below(acquisitions / 2 + 1), events })
+    return lock({
+      name: `job-${index}`,
+      kind,
+      holders,
+      waiters,
+      acquisitions,
+      contended: below(acquisitions / 2 + 1),
+      events,
+    })
   })
   const isHeld = below(2) === 0
   const due = isHeld ? { dueTimeoutMs: 1_000 + below(300_000), dueForceMs: 301_000 + below(300_000) } : {}
   const cooldownLeftMs = isHeld ? 0 : below(5_000)
   const layer = holder({ layer: 'agent', threadId: 1 })
-  locks.unshift(sendLock({ holders: isHeld ? [layer] : [], state: isHeld ? 'held' : 'cooldown', send: { ...due, cooldownLeftMs } }))
+  locks.unshift(
+    sendLock({
+      holders: isHeld ? [layer] : [],
+      state: isHeld ? 'held' : 'cooldown',
+      send: { ...due, cooldownLeftMs },
+    }),
+  )
   const silences = [null, below(4_000)]
   const threads = [0, 1, 2, 3].map((threadId) => thread({ threadId, silentMs: silences[below(2)] }))
   return snapshotOf({ locks, processes: [processView({ threads, state: below(2) === 0 ? 'running' : 'sleeping' })] })
 }
 
-module.exports = { NOW, PID, times, holder, waiter, event, lock, sendLock, processView, thread, unseen, snapshotOf, healthySnapshot }
+module.exports = {
+  NOW,
+  PID,
+  times,
+  holder,
+  waiter,
+  event,
+  lock,
+  sendLock,
+  processView,
+  thread,
+  unseen,
+  snapshotOf,
+  healthySnapshot,
+}

@@ -31,7 +31,9 @@ function splitCommand(argv) {
   const end = tokens.find((token) => token.kind === 'option-terminator')?.index ?? Infinity
   const command = tokens.find((token) => token.kind === 'positional' && token.index < end)
   const asked = (/** @type {string} */ name) =>
-    tokens.some((token) => token.kind === 'option' && token.name === name && token.index < (command?.index ?? Infinity))
+    tokens.some(
+      (token) => token.kind === 'option' && token.name === name && token.index < (command?.index ?? Infinity),
+    )
   if (command === undefined) return { name: null, rest: argv, wantsVersion: asked('version') }
   const rest = [...argv.slice(0, command.index), ...argv.slice(command.index + 1)]
   return { name: argv[command.index], rest, wantsVersion: asked('version') }

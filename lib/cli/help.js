@@ -20,6 +20,7 @@ function overview() {
     ...columns(commands),
     '',
     'chainlock help <command> explains one; chainlock --version says the version.',
+    'Every command takes --color always|never|auto and --ascii (letters for signs).',
     'Exit codes: 0 healthy, 1 the verdict is bad; chainlock help exit lists all.',
   ]
 }
@@ -34,7 +35,7 @@ function exitCodes() {
 function helpOf(name) {
   const command = loadCommand(name)
   const { summary, usage, options, details = [], examples = [], exits = [] } = command
-  const all = Object.entries({ ...options, ...COMMON })
+  const all = Object.entries(options)
   const shown = all.map(([option, about]) => [signature(option, about), about.help])
   const codes = [EXIT.ok, ...exits, EXIT.usage].sort((a, b) => a - b)
   return [
@@ -42,8 +43,12 @@ function helpOf(name) {
     '',
     `usage: chainlock ${name}${usage ? ` ${usage}` : ''}`,
     '',
-    ...details.flatMap((paragraph) => [...wrap(paragraph), '']),
-    ...columns(shown),
+    ...details.flatMap((paragraph) => wrap(paragraph)),
+    ...(details.length > 0 ? [''] : []),
+    ...(shown.length > 0 ? columns(shown) : []),
+    `  ${Object.entries(COMMON)
+      .map(([option, about]) => signature(option, about))
+      .join(', ')}`,
     ...(examples.length > 0 ? ['', ...examples.map((example) => `  $ ${example}`)] : []),
     '',
     ...wrap(`Exit codes: ${codes.map((code) => `${code} ${MEANING[code]}`).join('; ')}.`),

@@ -42,7 +42,11 @@ function withoutMe(taken) {
 function nothingAt(pid, { unseen }) {
   const why = unseen.find((one) => one.pid === pid)
   const exit = why?.reason === 'permission' ? EXIT.permission : EXIT.notFound
-  return new CommandError(exit, `process ${pid} cannot be looked at: ${why?.advice ?? 'it is not there'}`, 'chainlock status')
+  return new CommandError(
+    exit,
+    `process ${pid} cannot be looked at: ${why?.advice ?? 'it is not there'}`,
+    'chainlock status',
+  )
 }
 
 /** When there is nothing to show at all. @param {Snapshot} taken */

@@ -17,7 +17,9 @@ const USUAL_COLUMNS = 80
 async function main(argv) {
   // Whoever reads may have seen enough (`chainlock history | head`).
   for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (/** @type {NodeJS.ErrnoException} */ { code }) => process.exit(code === 'EPIPE' ? EXIT.ok : EXIT.bug))
+    stream.on('error', (/** @type {NodeJS.ErrnoException} */ { code }) =>
+      process.exit(code === 'EPIPE' ? EXIT.ok : EXIT.bug),
+    )
   }
   process.exitCode = await codeOf(argv)
 }
@@ -118,7 +120,9 @@ function tell(error, name) {
     say(`chainlock: not permitted: ${clean(String(error.message))}`)
     return EXIT.permission
   }
-  const lines = String(error?.stack ?? error).split('\n').map(clean)
+  const lines = String(error?.stack ?? error)
+    .split('\n')
+    .map(clean)
   say('chainlock: this is a bug in chainlock, or something is broken here (chainlock doctor looks)')
   say(lines.join('\n'))
   return EXIT.bug

@@ -18,8 +18,8 @@ function graphemes(text) {
 }
 
 const WIDE = new RegExp(
-  '^[\\u1100-\\u115f\\u231a\\u231b\\u2329\\u232a\\u2e80-\\u303e\\u3041-\\u33ff\\u3400-\\u4dbf\\u4e00-\\ua4cf\\ua960-\\ua97c' +
-    '\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe10-\\ufe19\\ufe30-\\ufe6f\\uff00-\\uff60\\uffe0-\\uffe6' +
+  '^[\\u1100-\\u115f\\u231a\\u231b\\u2329\\u232a\\u2e80-\\u303e\\u3041-\\u33ff\\u3400-\\u4dbf\\u4e00-\\ua4cf' +
+    '\\ua960-\\ua97c\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe10-\\ufe19\\ufe30-\\ufe6f\\uff00-\\uff60\\uffe0-\\uffe6' +
     '\\u{16fe0}-\\u{18cff}\\u{1aff0}-\\u{1b2fb}\\u{20000}-\\u{3fffd}]|\\p{Emoji_Presentation}|\\p{Emoji}\\ufe0f',
   'u',
 )
@@ -104,15 +104,41 @@ function wantsColour(stream, values, env) {
 // ── Signs ────────────────────────────────────────────────────────────────────────────────────────────
 
 const SIGNS = {
-  bad: '✖', warn: '▲', good: '✔', arrow: '→', dot: '·', times: '×', dash: '–', more: '…',
-  branch: '├─', last: '└─', pipe: '│', held: '●', waiting: '○', cooldown: '◌', free: ' ',
+  bad: '✖',
+  warn: '▲',
+  good: '✔',
+  arrow: '→',
+  dot: '·',
+  times: '×',
+  dash: '–',
+  more: '…',
+  branch: '├─',
+  last: '└─',
+  pipe: '│',
+  held: '●',
+  waiting: '○',
+  cooldown: '◌',
+  free: ' ',
 }
 /** @typedef {typeof SIGNS} Glyphs */
 
 /** @type {Glyphs} */
 const ASCII_SIGNS = {
-  bad: 'x', warn: '!', good: 'ok', arrow: '->', dot: '-', times: 'x', dash: '-', more: '...',
-  branch: '|-', last: '`-', pipe: '|', held: '*', waiting: 'o', cooldown: '~', free: ' ',
+  bad: 'x',
+  warn: '!',
+  good: 'ok',
+  arrow: '->',
+  dot: '-',
+  times: 'x',
+  dash: '-',
+  more: '...',
+  branch: '|-',
+  last: '`-',
+  pipe: '|',
+  held: '*',
+  waiting: 'o',
+  cooldown: '~',
+  free: ' ',
 }
 
 /** @param {boolean} ascii */
@@ -120,4 +146,13 @@ function glyphs(ascii) {
   return ascii ? ASCII_SIGNS : SIGNS
 }
 
-module.exports = { clean, graphemes, width, pad, cut, duration, colourIf, wantsColour, glyphs }
+/**
+ * A sentence as it is shown: cleaned, and with the signs that are asked for.
+ * @param {string} text
+ * @param {Glyphs} signs
+ */
+function shown(text, signs) {
+  return clean(text).replaceAll(SIGNS.more, signs.more).replaceAll(SIGNS.dash, signs.dash)
+}
+
+module.exports = { shown, clean, graphemes, width, pad, cut, duration, colourIf, wantsColour, glyphs }

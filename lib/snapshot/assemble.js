@@ -11,7 +11,8 @@ const { judge } = require('./verdicts')
 const ADVICE = {
   permission: 'it belongs to another user, or forbids being read: run chainlock as that user, or as root',
   other_pid_namespace: 'it runs in another container: run chainlock inside of it',
-  version: 'it runs another version of chainlock, whose table this one cannot read: use the chainlock of that project',
+  version:
+    'it runs another version of chainlock, whose table this one cannot read: use the chainlock of that project',
   no_table: 'there is no chainlock in it, or its system cannot show its table to others',
   gone: 'it has ended',
   torn: 'it changed all the time while it was read: look again',
@@ -34,7 +35,12 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
   const processes = look.processes.map((process) => processView(process, factsOf.get(process.pid), takenAtMs))
   const views = new Map(processes.map((process) => [process.pid, process]))
   const known = look.processes.flatMap((process, index) => locksOf(process, processes[index], takenAtMs))
-  const ofHost = hostLocks(files, known.filter((lock) => lock.scope === 'host'), views, takenAtMs)
+  const ofHost = hostLocks(
+    files,
+    known.filter((lock) => lock.scope === 'host'),
+    views,
+    takenAtMs,
+  )
   const locks = [...known.filter((lock) => lock.scope !== 'host'), ...ofHost]
   const seen = {
     processes,
@@ -44,7 +50,15 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
   }
   const verdict = judge({ ...seen, takenAtMs })
   const takenAt = /** @type {string} */ (isoOf(takenAtMs))
-  return { schema: 1, takenAt, takenAtMs, tookMs: tookMs(), ok: verdict.every(({ level }) => level !== 'bad'), verdict, ...seen }
+  return {
+    schema: 1,
+    takenAt,
+    takenAtMs,
+    tookMs: tookMs(),
+    ok: verdict.every(({ level }) => level !== 'bad'),
+    verdict,
+    ...seen,
+  }
 }
 
 /** @param {import('./locks').OpenLock} lock @param {number | null} pid */
@@ -55,7 +69,12 @@ function isAbout(lock, pid) {
 
 /** A send lock is always shown; of others only where something is going on. @param {import('./locks').OpenLock} lock */
 function isShown(lock) {
-  return lock.state !== 'free' || lock.holderCount > 0 || lock.waiterCount > 0 || (lock.kind === 'send' && lock.scope === 'process')
+  return (
+    lock.state !== 'free' ||
+    lock.holderCount > 0 ||
+    lock.waiterCount > 0 ||
+    (lock.kind === 'send' && lock.scope === 'process')
+  )
 }
 
 /** @param {any} one @returns {import('../../index').SnapshotUnseen} */

@@ -65,7 +65,9 @@ function fileView(file, nowMs) {
  */
 function join(lock, line) {
   for (const holder of line.holders) {
-    const same = lock.holders.find((one) => one.pid === holder.pid && (one.threadId ?? holder.threadId) === holder.threadId)
+    const same = lock.holders.find(
+      (one) => one.pid === holder.pid && (one.threadId ?? holder.threadId) === holder.threadId,
+    )
     if (!same) continue
     for (const key of /** @type {const} */ (['threadId', 'thread', 'label', 'since', 'heldMs', 'waitsFor'])) {
       Object.assign(same, { [key]: same[key] ?? holder[key] })
@@ -81,7 +83,15 @@ function join(lock, line) {
   lock.events = [...lock.events, ...line.events].sort((a, b) => a.atMs - b.atMs).slice(-10)
 }
 
-const COUNTS = /** @type {const} */ (['acquisitions', 'contended', 'timeouts', 'aborts', 'forced', 'recoveries', 'deadlocks'])
+const COUNTS = /** @type {const} */ ([
+  'acquisitions',
+  'contended',
+  'timeouts',
+  'aborts',
+  'forced',
+  'recoveries',
+  'deadlocks',
+])
 
 /** @param {OpenLock} lock @param {Map<number, SnapshotProcess>} processes */
 function nameProcesses(lock, processes) {
@@ -101,7 +111,8 @@ function settle(lock) {
   lock.used = lock.holderCount
   const isStale = holders.length > 0 && holders.every((holder) => holder.alive === false)
   lock.state = isStale ? 'stale' : holders.length > 0 ? 'held' : waiters.length > 0 ? 'waiting' : 'free'
-  lock.mode = holders.length === 0 ? null : holders.some((holder) => holder.mode === 'exclusive') ? 'exclusive' : 'shared'
+  lock.mode =
+    holders.length === 0 ? null : holders.some((holder) => holder.mode === 'exclusive') ? 'exclusive' : 'shared'
 }
 
 module.exports = { hostLocks }

@@ -59,7 +59,8 @@ const keyOf = (kind, name) => `${kind}:${name}`
 function lockView(lock, process, nowMs, index) {
   const holders = (lock.holders ?? []).map((/** @type {any} */ holder) => holderView(holder, process, nowMs))
   const waiters = (lock.waiters ?? []).map((/** @type {any} */ waiter, /** @type {number} */ at) =>
-    waiterView(waiter, process, nowMs, at + 1))
+    waiterView(waiter, process, nowMs, at + 1),
+  )
   const isHost = lock.kind === 'host' || process.pid === null
   const name = lock.name ?? null
   return {

@@ -29,7 +29,9 @@ function processView(process, facts, nowMs) {
     version: process.version ?? null,
     layoutVersion: process.layoutVersion ?? 0,
     chainlockSince: earliest(rows, process, nowMs),
-    threads: rows.filter((/** @type {any} */ row) => row.live !== false).map((/** @type {any} */ row) => threadView(row, process, nowMs)),
+    threads: rows
+      .filter((/** @type {any} */ row) => row.live !== false)
+      .map((/** @type {any} */ row) => threadView(row, process, nowMs)),
     table: tableView(process.table ?? {}),
     deadlocks: process.deadlocks ?? 0,
     orderInversions: process.orderInversions ?? 0,

@@ -36,6 +36,9 @@ function commands() {
 /** A text in single quotes, as all three shells read it. @param {string} text */
 const quoted = (text) => `'${text.replaceAll("'", ' ')}'`
 
+/** @param {[string, string]} option */
+const described = ([option, help]) => quoted(`${option}:${help.replaceAll(':', ' -')}`)
+
 /** @type {Record<typeof SHELLS[number], (commands: Completed[]) => string[]>} */
 const PRINT = {
   bash: (all) => [
@@ -43,8 +46,10 @@ const PRINT = {
     '  local word=${COMP_WORDS[COMP_CWORD]}',
     '  case $COMP_CWORD:${COMP_WORDS[1]} in',
     `    1:*) COMPREPLY=($(compgen -W ${quoted(all.map(({ name }) => name).join(' '))} -- "$word")) ;;`,
-    ...all.map(({ name, options }) =>
-      `    *:${name}) COMPREPLY=($(compgen -W ${quoted(options.map(([option]) => option).join(' '))} -- "$word")) ;;`),
+    ...all.map(
+      ({ name, options }) =>
+        `    *:${name}) COMPREPLY=($(compgen -W ${quoted(options.map(([option]) => option).join(' '))} -- "$word")) ;;`,
+    ),
     '  esac',
     '}',
     'complete -o default -F _chainlock chainlock',
@@ -61,16 +66,21 @@ const PRINT = {
     '  fi',
     '  local -a options',
     '  case $words[2] in',
-    ...all.map(({ name, options }) =>
-      `    ${name}) options=(${options.map(([option, help]) => quoted(`${option}:${help.replaceAll(':', ' -')}`)).join(' ')}) ;;`),
+    ...all.map(({ name, options }) => `    ${name}) options=(${options.map(described).join(' ')}) ;;`),
     '  esac',
     '  _describe option options || _files',
     '}',
     'compdef _chainlock chainlock',
   ],
   fish: (all) => [
-    ...all.map(({ name, summary }) => `complete -c chainlock -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`),
-    ...all.flatMap(({ name, options }) => options.map(([option, help]) =>
-      `complete -c chainlock -n '__fish_seen_subcommand_from ${name}' -l ${option.slice(2)} -d ${quoted(help)}`)),
+    ...all.map(
+      ({ name, summary }) => `complete -c chainlock -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`,
+    ),
+    ...all.flatMap(({ name, options }) =>
+      options.map(
+        ([option, help]) =>
+          `complete -c chainlock -n '__fish_seen_subcommand_from ${name}' -l ${option.slice(2)} -d ${quoted(help)}`,
+      ),
+    ),
   ],
 }

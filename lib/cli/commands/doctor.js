@@ -6,7 +6,7 @@ const { EXIT } = require('../exit')
 const { JSON_OPTION } = require('../args')
 
 module.exports = {
-  summary: 'checks the machine and what chainlock keeps there, and says what to do',
+  summary: 'checks the machine and what chainlock keeps there',
   usage: '[options]',
   details: [
     'Node.js, the native code, sealed memory, the private folder, clocks, namespaces, limits, sockets and locks left ' +
@@ -23,14 +23,15 @@ module.exports = {
   async run(context) {
     const { values, json, out, colour, glyphs } = context
     const { examine } = require('../doctor')
-    const { clean, pad } = require('../text')
+    const { pad, shown } = require('../text')
     const checks = await examine(context, values.fix === true)
     const ok = checks.every(({ level }) => level !== 'bad')
     if (json) out(JSON.stringify({ schema: 1, ok, checks }))
     else {
       for (const { id, level, sentence, fix, fixed } of checks) {
-        out(`${colour[level](`${pad(glyphs[level], 2)} ${pad(WORD[level], 4)}`)} ${pad(id, 10)}${clean(sentence)}${fixed ? ' (mended)' : ''}`)
-        if (level !== 'good' && fix !== null) out(`${' '.repeat(18)}${glyphs.arrow} ${clean(fix)}`)
+        const mark = colour[level](`${pad(glyphs[level], 2)} ${pad(WORD[level], 4)}`)
+        out(`${mark} ${pad(id, 10)}${shown(sentence, glyphs)}${fixed ? ' (mended)' : ''}`)
+        if (level !== 'good' && fix !== null) out(`${' '.repeat(18)}${glyphs.arrow} ${shown(fix, glyphs)}`)
       }
     }
     return ok ? EXIT.ok : EXIT.bad

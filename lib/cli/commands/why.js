@@ -11,7 +11,9 @@ const { JSON_OPTION, PID_OPTION } = require('../args')
 module.exports = {
   summary: 'one lock: who holds it, who waits, what happened, what next',
   usage: '<lock> [options]',
-  details: ['A lock is named by its name, by the path of its file or by its id in the JSON. The send lock is "send".'],
+  details: [
+    'A lock is named by its name, by the path of its file or by its id in the JSON. The send lock is "send".',
+  ],
   options: { json: JSON_OPTION, pid: PID_OPTION },
   examples: ['chainlock why send', 'chainlock why index --pid 4242 --json'],
   exits: [EXIT.bad, EXIT.notFound, EXIT.permission],
@@ -35,10 +37,21 @@ module.exports = {
   },
 }
 
-/** The part of a snapshot that is about these locks. @param {Lock[]} found @param {Snapshot} taken @returns {Snapshot} */
+/**
+ * The part of a snapshot that is about these locks.
+ * @param {Lock[]} found
+ * @param {Snapshot} taken
+ * @returns {Snapshot}
+ */
 function aboutOnly(found, taken) {
   const ids = new Set(found.map(({ id }) => id))
-  const pids = new Set(found.flatMap(({ pid, holders, waiters }) => [pid, ...holders.map((one) => one.pid), ...waiters.map((one) => one.pid)]))
+  const pids = new Set(
+    found.flatMap(({ pid, holders, waiters }) => [
+      pid,
+      ...holders.map((one) => one.pid),
+      ...waiters.map((one) => one.pid),
+    ]),
+  )
   const verdict = taken.verdict.filter(({ lockId }) => lockId !== null && ids.has(lockId))
   return {
     ...taken,
@@ -53,7 +66,17 @@ function aboutOnly(found, taken) {
 function nothingWrong([{ name, path, id, pid }]) {
   const { lockName } = require('../../snapshot/words')
   const sentence = `nothing is wrong with ${lockName({ name, path, kind: 'lock' })}`
-  return { rule: 'OK', level: 'good', lock: name ?? path, lockId: id, pid, sentence, evidence: [], next: null, since: null }
+  return {
+    rule: 'OK',
+    level: 'good',
+    lock: name ?? path,
+    lockId: id,
+    pid,
+    sentence,
+    evidence: [],
+    next: null,
+    since: null,
+  }
 }
 
 /** @param {string} wanted @param {Snapshot} taken */
@@ -64,5 +87,9 @@ function notFound(wanted, { locks, processes }) {
   const near = nearest(wanted, names)
   const hint = near === null ? '' : `; did you mean "${clean(near)}"?`
   const among = `${processes.length} ${processes.length === 1 ? 'process' : 'processes'}`
-  return new CommandError(EXIT.notFound, `there is no lock "${clean(wanted)}" in ${among}${hint}`, 'chainlock status --all')
+  return new CommandError(
+    EXIT.notFound,
+    `there is no lock "${clean(wanted)}" in ${among}${hint}`,
+    'chainlock status --all',
+  )
 }

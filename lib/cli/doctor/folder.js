@@ -26,7 +26,9 @@ const folder = {
       return [{ level: 'bad', sentence: `${place} is no folder`, fix: `rm ${place}` }]
     }
     if (facts.uid !== process.getuid?.()) {
-      return [{ level: 'bad', sentence: `${place} belongs to another user (${facts.uid})`, fix: `sudo rm -r ${place}` }]
+      return [
+        { level: 'bad', sentence: `${place} belongs to another user (${facts.uid})`, fix: `sudo rm -r ${place}` },
+      ]
     }
     if ((facts.mode & OTHERS) !== 0) {
       const sentence = `other users may look into ${place}: host locks are refused`
@@ -45,7 +47,11 @@ function tryLock(place) {
     return /** @type {Finding} */ ({ level: 'good', sentence: `host locks work in ${place}` })
   } catch (error) {
     const { message } = /** @type {Error} */ (error)
-    return /** @type {Finding} */ ({ level: 'bad', sentence: message, fix: 'set XDG_RUNTIME_DIR to a folder of your own on a local disk' })
+    return /** @type {Finding} */ ({
+      level: 'bad',
+      sentence: message,
+      fix: 'set XDG_RUNTIME_DIR to a folder of your own on a local disk',
+    })
   } finally {
     fs.rmSync(file, { force: true })
   }
@@ -58,9 +64,11 @@ const sockets = {
     const place = controlFolder()
     const names = fs.existsSync(place) ? fs.readdirSync(place).filter((name) => /^\d+\.sock$/.test(name)) : []
     const dead = names.filter((name) => !isAlive(Number.parseInt(name, 10)))
-    if (dead.length === 0) return [{ level: 'good', sentence: `${names.length} control sockets, all of living processes` }]
+    if (dead.length === 0)
+      return [{ level: 'good', sentence: `${names.length} control sockets, all of living processes` }]
     const sentence = `${dead.length} of ${names.length} control sockets were left behind by processes that are gone`
-    const repair = () => dead.forEach((name) => isAlive(Number.parseInt(name, 10)) || fs.rmSync(path.join(place, name), { force: true }))
+    const repair = () =>
+      dead.forEach((name) => isAlive(Number.parseInt(name, 10)) || fs.rmSync(path.join(place, name), { force: true }))
     return [{ level: 'warn', sentence, fix: 'chainlock doctor --fix', repair }]
   },
 }

@@ -33,7 +33,12 @@ async function examine(context, mayFix) {
   return told
 }
 
-/** A check that fails is a finding, and does not keep the others from being made. @param {Check} one @param {import('../commands').Context} context @param {boolean} mayFix */
+/**
+ * A check that fails is a finding, and does not keep the others from being made.
+ * @param {Check} one
+ * @param {import('../commands').Context} context
+ * @param {boolean} mayFix
+ */
 async function outcome({ id, check }, context, mayFix) {
   /** @type {Finding[]} */
   let found

@@ -11,7 +11,10 @@ module.exports = {
     const path = values.journal ?? env.CHAINLOCK_JOURNAL
     if (!path) return []
     const facts = fs.statSync(path, { throwIfNoEntry: false })
-    if (!facts) return [{ level: 'warn', sentence: `there is no journal at ${path} yet`, fix: `CHAINLOCK_JOURNAL=${path} node …` }]
+    if (!facts)
+      return [
+        { level: 'warn', sentence: `there is no journal at ${path} yet`, fix: `CHAINLOCK_JOURNAL=${path} node …` },
+      ]
     try {
       const journal = /** @type {any} */ (require('../../../index')).openJournal({ path, readOnly: true })
       try {

@@ -9,8 +9,15 @@ const nodeVersion = {
   id: 'node',
   check() {
     const { node } = process.versions
-    if (Number.parseInt(node, 10) >= LEAST_NODE) return [{ level: 'good', sentence: `Node.js ${node} on ${process.platform}-${process.arch}` }]
-    return [{ level: 'bad', sentence: `Node.js ${node} is older than ${LEAST_NODE}`, fix: `run Node.js ${LEAST_NODE} or newer` }]
+    if (Number.parseInt(node, 10) >= LEAST_NODE)
+      return [{ level: 'good', sentence: `Node.js ${node} on ${process.platform}-${process.arch}` }]
+    return [
+      {
+        level: 'bad',
+        sentence: `Node.js ${node} is older than ${LEAST_NODE}`,
+        fix: `run Node.js ${LEAST_NODE} or newer`,
+      },
+    ]
   },
 }
 

@@ -21,12 +21,27 @@ const sealing = {
   id: 'sealing',
   check() {
     const other = 'locks work; only status and monitor cannot look into other processes'
-    if (process.platform !== 'linux') return [{ level: 'warn', sentence: `no sealed memory on ${process.platform}: ${other}` }]
+    if (process.platform !== 'linux')
+      return [{ level: 'warn', sentence: `no sealed memory on ${process.platform}: ${other}` }]
     // The table comes to life with the first face.
     require('../../locks/manager').locks.query()
-    const isThere = fs.readdirSync('/proc/self/fd').some((fd) => linkOf(`/proc/self/fd/${fd}`).startsWith('/memfd:chainlock-table'))
-    if (isThere) return [{ level: 'good', sentence: 'lock tables are sealed memory: others can read them, and nobody can write to them' }]
-    return [{ level: 'warn', sentence: `this kernel gives no sealed memory: ${other}`, fix: 'Linux 3.17 or newer, without a filter on memfd_create' }]
+    const isThere = fs
+      .readdirSync('/proc/self/fd')
+      .some((fd) => linkOf(`/proc/self/fd/${fd}`).startsWith('/memfd:chainlock-table'))
+    if (isThere)
+      return [
+        {
+          level: 'good',
+          sentence: 'lock tables are sealed memory: others can read them, and nobody can write to them',
+        },
+      ]
+    return [
+      {
+        level: 'warn',
+        sentence: `this kernel gives no sealed memory: ${other}`,
+        fix: 'Linux 3.17 or newer, without a filter on memfd_create',
+      },
+    ]
   },
 }
 
@@ -52,10 +67,13 @@ const clock = {
     const drift = Math.abs(Date.now() - began.wall - (performance.now() - began.mono))
     const fix = 'start a time service (chrony, systemd-timesyncd)'
     if (Date.now() < EARLIEST) {
-      return [{ level: 'warn', sentence: `the clock says ${new Date().toISOString()}; times in reports are wrong`, fix }]
+      return [
+        { level: 'warn', sentence: `the clock says ${new Date().toISOString()}; times in reports are wrong`, fix },
+      ]
     }
     if (drift > MOST_DRIFT_MS) {
-      const sentence = `the wall clock moved by ${Math.round(drift)} ms in ${WATCHED_MS} ms; locks do not care, times in reports do`
+      const moved = `the wall clock moved by ${Math.round(drift)} ms in ${WATCHED_MS} ms`
+      const sentence = `${moved}; locks do not care, times in reports do`
       return [{ level: 'warn', sentence, fix }]
     }
     return [{ level: 'good', sentence: 'the clocks run alike; locks use the monotonic one' }]
@@ -67,7 +85,10 @@ const pidNamespace = {
   id: 'namespace',
   check() {
     const status = read('/proc/self/status')
-    const pids = status?.match(/^NSpid:\s*(.*)$/m)?.[1].trim().split(/\s+/)
+    const pids = status
+      ?.match(/^NSpid:\s*(.*)$/m)?.[1]
+      .trim()
+      .split(/\s+/)
     if (pids === undefined) return [{ level: 'good', sentence: 'no pid namespaces here' }]
     const own = linkOf('/proc/self/ns/pid')
     const first = linkOf('/proc/1/ns/pid')
@@ -85,8 +106,12 @@ const visibility = {
   check() {
     if (process.platform !== 'linux') return []
     const mounts = read('/proc/self/mountinfo')
-    if (mounts === null) return [{ level: 'bad', sentence: '/proc is not there: no process can be looked at', fix: 'mount /proc' }]
-    const proc = mounts.split('\n').filter((line) => line.split(' ')[4] === '/proc').join(' ')
+    if (mounts === null)
+      return [{ level: 'bad', sentence: '/proc is not there: no process can be looked at', fix: 'mount /proc' }]
+    const proc = mounts
+      .split('\n')
+      .filter((line) => line.split(' ')[4] === '/proc')
+      .join(' ')
     const hides = /hidepid=(\w+)/.exec(proc)?.[1] ?? '0'
     if (hides === '0' || hides === 'off') return [{ level: 'good', sentence: '/proc shows all processes' }]
     return [{ level: 'good', sentence: `/proc hides other users' processes (hidepid=${hides}); yours are seen` }]
@@ -111,10 +136,18 @@ const limits = {
     /** @type {Finding[]} */
     const found = []
     if (files < LEAST_FILES) {
-      found.push({ level: 'warn', sentence: `only ${files} open files: each host lock in use takes one`, fix: 'ulimit -n 4096' })
+      found.push({
+        level: 'warn',
+        sentence: `only ${files} open files: each host lock in use takes one`,
+        fix: 'ulimit -n 4096',
+      })
     }
     if (bytes < LEAST_FILE_BYTES) {
-      found.push({ level: 'bad', sentence: `files may have ${bytes} bytes only: tables and lock files do not fit`, fix: 'ulimit -f unlimited' })
+      found.push({
+        level: 'bad',
+        sentence: `files may have ${bytes} bytes only: tables and lock files do not fit`,
+        fix: 'ulimit -f unlimited',
+      })
     }
     if (found.length > 0) return found
     return [{ level: 'good', sentence: `${files === Infinity ? 'any number of' : files} open files allowed` }]

@@ -43,7 +43,8 @@ function statusLines({ verdict, processes, locks, leases, unseen }, look) {
   const commands = new Map(processes.map(({ pid, command }) => [pid, command]))
   const columns = look.isTty ? look.columns : Infinity
   const rows = sorted(locks, look.sort).map((lock) => rowOf(lock, commands, look))
-  const [heads, ...lines] = rows.length > 0 ? table(HEADS, rows, { right: NUMBERS, columns, more: look.glyphs.more }) : []
+  const [heads, ...lines] =
+    rows.length > 0 ? table(HEADS, rows, { right: NUMBERS, columns, more: look.glyphs.more }) : []
   return [
     ...verdictLines(verdict, look),
     '',
@@ -95,7 +96,8 @@ function stateWords({ state, mode, holderCount, permits, used, send }, glyphs) {
 /** @param {Lock} lock */
 function holderWords({ pid: ofLock, holders: [{ layer, label, pid, thread, foreign, command }] }) {
   const name = layer ?? label
-  const where = pid === null ? 'unknown' : ofLock === pid && thread !== null ? thread : `${clean(command ?? 'process')} ${pid}`
+  const where =
+    pid === null ? 'unknown' : ofLock === pid && thread !== null ? thread : `${clean(command ?? 'process')} ${pid}`
   const place = foreign ? `${where} (no chainlock)` : where
   return name === null ? place : `${cut(clean(name), LONGEST_NAME)} ${place}`
 }

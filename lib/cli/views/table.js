@@ -14,7 +14,10 @@ const { cut, pad, width } = require('../text')
 function table(heads, rows, { right = [], columns = Infinity, more } = {}) {
   const widths = heads.map((head, at) => Math.max(width(head), ...rows.map((row) => width(row[at]))))
   return [heads, ...rows].map((row) => {
-    const line = row.map((cell, at) => pad(cell, widths[at], right.includes(at) ? 'right' : 'left')).join('  ').trimEnd()
+    const line = row
+      .map((cell, at) => pad(cell, widths[at], right.includes(at) ? 'right' : 'left'))
+      .join('  ')
+      .trimEnd()
     return columns === Infinity ? line : cut(line, columns, more)
   })
 }

@@ -22,7 +22,13 @@ function waitTree(lock, locks, glyphs) {
   return below(lock, locks, glyphs, [lock.id])
 }
 
-/** @param {Lock} lock @param {readonly Lock[]} locks @param {import('../text').Glyphs} glyphs @param {string[]} above */
+/**
+ * @param {Lock} lock
+ * @param {readonly Lock[]} locks
+ * @param {import('../text').Glyphs} glyphs
+ * @param {string[]} above The locks that lead here.
+ * @returns {string[]}
+ */
 function below(lock, locks, glyphs, above) {
   const shown = lock.waiters.slice(0, MOST)
   /** @type {string[]} */
@@ -33,7 +39,8 @@ function below(lock, locks, glyphs, above) {
     const indent = isLast ? '   ' : `${glyphs.pipe}  `
     for (const held of heldBy(waiter, lock, locks)) {
       const isCircle = above.includes(held.id)
-      const head = `holds ${lockName(held)}, ${isCircle ? 'which closes the circle' : `for which ${held.waiterCount} wait`}`
+      const then = isCircle ? 'which closes the circle' : `for which ${held.waiterCount} wait`
+      const head = `holds ${lockName(held)}, ${then}`
       lines.push(`${indent}${glyphs.last} ${head}`)
       if (isCircle) continue
       lines.push(...below(held, locks, glyphs, [...above, held.id]).map((line) => `${indent}   ${line}`))
@@ -43,11 +50,18 @@ function below(lock, locks, glyphs, above) {
   return lines
 }
 
-/** Locks that somebody who waits holds meanwhile, and for which others wait. @param {Waiter} waiter @param {Lock} lock @param {readonly Lock[]} locks */
+/**
+ * Locks that somebody who waits holds meanwhile, and for which others wait.
+ * @param {Waiter} waiter
+ * @param {Lock} lock
+ * @param {readonly Lock[]} locks
+ */
 function heldBy(waiter, lock, locks) {
   const isIts = (/** @type {import('../../../index').SnapshotHolder} */ holder) => {
     if (holder.waitsFor !== lock.id || holder.pid !== waiter.pid) return false
-    return holder.token !== null && waiter.insideOf.length > 0 ? waiter.insideOf.includes(holder.token) : holder.threadId === waiter.threadId
+    return holder.token !== null && waiter.insideOf.length > 0
+      ? waiter.insideOf.includes(holder.token)
+      : holder.threadId === waiter.threadId
   }
   return locks.filter((other) => other.waiterCount > 0 && other.holders.some(isIts))
 }
@@ -56,7 +70,9 @@ function heldBy(waiter, lock, locks) {
 function waiterWords(waiter) {
   const left = waiter.deadlineMs === null ? '' : `, gives up in ${duration(Math.max(0, waiter.deadlineMs))}`
   const mode = waiter.mode === 'shared' ? ', shared' : ''
-  return clean(`${waiter.position}. ${who({ ...waiter, command: null })}, for ${duration(waiter.waitedMs)}${mode}${left}`)
+  return clean(
+    `${waiter.position}. ${who({ ...waiter, command: null })}, for ${duration(waiter.waitedMs)}${mode}${left}`,
+  )
 }
 
 module.exports = { waitTree }

@@ -2,7 +2,7 @@
 // @ts-check
 'use strict'
 
-const { clean, pad } = require('../text')
+const { pad, shown } = require('../text')
 
 /** @typedef {Pick<import('../commands').Context, 'colour' | 'glyphs' | 'columns' | 'isTty'>} Look */
 
@@ -15,12 +15,10 @@ const MOST = 8
  * @returns {string[]}
  */
 function verdictLines(verdicts, { colour, glyphs }) {
-  // Sentences come with signs of their own.
-  const said = (/** @type {string} */ text) => clean(text).replaceAll('…', glyphs.more).replaceAll('–', glyphs.dash)
   const lines = verdicts.slice(0, MOST).flatMap(({ rule, level, sentence, evidence, next }) => {
-    const head = `${colour[level](`${glyphs[level]} ${pad(rule, 8)}`)} ${said(sentence)}`
-    const more = evidence.map((line) => `    ${colour.dim(said(line))}`)
-    return [head, ...more, ...(next === null ? [] : [`    ${glyphs.arrow} ${clean(next)}`])]
+    const head = `${colour[level](`${glyphs[level]} ${pad(rule, 8)}`)} ${shown(sentence, glyphs)}`
+    const more = evidence.map((line) => `    ${colour.dim(shown(line, glyphs))}`)
+    return [head, ...more, ...(next === null ? [] : [`    ${glyphs.arrow} ${shown(next, glyphs)}`])]
   })
   if (verdicts.length > MOST) lines.push(`  and ${verdicts.length - MOST} more: chainlock status --json`)
   return lines

@@ -28,12 +28,13 @@ function whyLines(lock, { verdict, locks, processes }, look) {
   const about = verdict
     .filter(({ lockId }) => lockId === lock.id)
     .map((one) => (isHere(one.next) ? { ...one, next: null } : one))
-  const where = process ? ` of ${process.command ?? 'process'} ${process.pid}` : ''
+  const of = process ? ` of ${process.command ?? 'process'} ${process.pid}` : ''
+  const where = lock.path ? `${of}, ${lock.path}` : of
   const part = (/** @type {string} */ head, /** @type {string[]} */ lines) =>
     lines.map((line, index) => `${colour.dim(pad(index === 0 ? head : '', 10))}${line}`)
   const next = nextCommand(lock)
   return [
-    `${colour.strong(clean(lockName(lock)))}  ${lock.kind}${clean(where)}${lock.path ? `, ${clean(lock.path)}` : ''}: ${stateOf(lock)}`,
+    `${colour.strong(clean(lockName(lock)))}  ${lock.kind}${clean(where)}: ${stateOf(lock)}`,
     ...verdictLines(about, look),
     '',
     ...part('held by', holderLines(lock)),
@@ -41,8 +42,14 @@ function whyLines(lock, { verdict, locks, processes }, look) {
     ...part('holders', waitingHolders(lock, locks)),
     ...part('times', timeLines(lock)),
     ...part('counts', [countLine(lock)]),
-    ...part('layers', (lock.send?.layers ?? []).filter(isUsed).map(({ layer, acquisitions, blocked, forced }) =>
-      clean(`${layer}: ${acquisitions} acquired, ${blocked} blocked, ${forced} forced`))),
+    ...part(
+      'layers',
+      (lock.send?.layers ?? [])
+        .filter(isUsed)
+        .map(({ layer, acquisitions, blocked, forced }) =>
+          clean(`${layer}: ${acquisitions} acquired, ${blocked} blocked, ${forced} forced`),
+        ),
+    ),
     ...part('events', lock.events.length === 0 ? ['none that is kept'] : lock.events.map(eventLine)),
     ...(next === null ? [] : part('next', [next])),
   ]
@@ -71,7 +78,10 @@ function holderLines({ holders, holderCount, send }) {
   })
   if (holderCount > holders.length) lines.push(`and ${holderCount - holders.length} more`)
   if (send?.dueTimeoutMs != null && send.dueForceMs != null) {
-    const limit = send.dueTimeoutMs > 0 ? `overdue in ${duration(send.dueTimeoutMs)}` : `overdue for ${duration(-send.dueTimeoutMs)}`
+    const limit =
+      send.dueTimeoutMs > 0
+        ? `overdue in ${duration(send.dueTimeoutMs)}`
+        : `overdue for ${duration(-send.dueTimeoutMs)}`
     lines.push(`${limit}, forced free in ${duration(Math.max(0, send.dueForceMs))}`)
   }
   return lines.length === 0 ? ['nobody'] : lines
@@ -81,14 +91,21 @@ function holderLines({ holders, holderCount, send }) {
 function waitingHolders({ holders }, locks) {
   return holders.flatMap((holder) => {
     const wanted = locks.find(({ id }) => id === holder.waitsFor)
-    return wanted ? [clean(`${who(holder)} waits for ${lockName(wanted)}, held by ${wanted.holders.map(who).join(' and ') || 'nobody'}`)] : []
+    if (!wanted) return []
+    const by = wanted.holders.map(who).join(' and ') || 'nobody'
+    return [clean(`${who(holder)} waits for ${lockName(wanted)}, held by ${by}`)]
   })
 }
 
 /** @param {Lock} lock */
 function timeLines({ wait, hold }) {
-  const line = (/** @type {string} */ what, /** @type {import('../../../index').SnapshotTimes} */ { count, p50Ms, p99Ms, maxMs }) =>
-    count === 0 ? [] : [`${what}: half within ${duration(p50Ms)}, 99 % within ${duration(p99Ms)}, longest ${duration(maxMs)} (${count})`]
+  const line = (
+    /** @type {string} */ what,
+    /** @type {import('../../../index').SnapshotTimes} */ { count, p50Ms, p99Ms, maxMs },
+  ) =>
+    count === 0
+      ? []
+      : [`${what}: half within ${duration(p50Ms)}, 99 % in ${duration(p99Ms)}, longest ${duration(maxMs)} (${count})`]
   const lines = [...line('waits', wait), ...line('holds', hold)]
   return lines.length === 0 ? ['nothing measured yet'] : lines
 }
@@ -96,16 +113,29 @@ function timeLines({ wait, hold }) {
 /** @param {Lock} lock */
 function countLine({ acquisitions, contended, timeouts, aborts, forced, recoveries, deadlocks, send }) {
   const share = acquisitions > 0 ? ` (${Math.min(100, Math.round((100 * contended) / acquisitions))} %)` : ''
-  const rest = { 'timed out': timeouts, aborted: aborts, forced, recovered: recoveries, deadlocks, ...(send && { duplicates: send.duplicatesSuppressed }) }
-  const more = Object.entries(rest).filter(([, count]) => count > 0).map(([what, count]) => `, ${count} ${what}`)
+  const rest = {
+    'timed out': timeouts,
+    aborted: aborts,
+    forced,
+    recovered: recoveries,
+    deadlocks,
+    ...(send && { duplicates: send.duplicatesSuppressed }),
+  }
+  const more = Object.entries(rest)
+    .filter(([, count]) => count > 0)
+    .map(([what, count]) => `, ${count} ${what}`)
   return `${acquisitions} acquired, ${contended} contended${share}${more.join('')}`
 }
 
 /** @param {import('../../../index').SnapshotEvent} event */
 function eventLine({ at, kind, layer, label, token, spanMs, other }) {
-  const by = layer ?? label
-  const span = spanMs === null || kind === 'waiting' ? '' : ` after ${duration(spanMs)}`
-  return clean(`${clockTime(at)}  ${pad(kind, 10)}${by ?? ''}${token === null ? '' : ` token ${token}`}${span}${other ? ` (${other})` : ''}`)
+  const parts = [
+    layer ?? label ?? '',
+    token === null ? '' : `token ${token}`,
+    spanMs === null || kind === 'waiting' ? '' : `after ${duration(spanMs)}`,
+    other ? `(${other})` : '',
+  ]
+  return clean(`${clockTime(at)}  ${pad(kind, 9)} ${parts.filter(Boolean).join(' ')}`.trimEnd())
 }
 
 /** What makes it free, when somebody waits for it or it is overdue. @param {Lock} lock @returns {string | null} */

@@ -8,20 +8,25 @@ const { onLock, recent } = require('./finding')
 /** @typedef {import('./finding').Seen} Seen */
 /** @typedef {import('./finding').Lock} Lock */
 /** @typedef {import('./finding').Holder} Holder */
-/** @typedef {{ lock: Lock, holder: Holder, wants: Lock, request: import('../../../index').SnapshotWaiter | undefined }} Wait
+/** @typedef {import('../../../index').SnapshotWaiter} Waiter */
+/** @typedef {{ lock: Lock, holder: Holder, wants: Lock, request: Waiter | undefined }} Wait
  *   A hold whose flow waits for another lock. */
 
 /** @param {Seen} seen @returns {Wait[]} */
 function waitsOf({ locks }) {
   if (!locks.some(({ holders }) => holders.some(({ waitsFor }) => waitsFor !== null))) return []
   const byId = new Map(locks.map((lock) => [lock.id, lock]))
-  return locks.flatMap((lock) => lock.holders.flatMap((holder) => {
-    const wants = holder.waitsFor === null ? undefined : byId.get(holder.waitsFor)
-    if (!wants) return []
-    const request = wants.waiters.find(({ pid, insideOf }) => pid === holder.pid && insideOf.includes(holder.token ?? -1))
-    // What began after the moment of the snapshot was not there yet when the rest was read.
-    return request?.waitedMs === 0 ? [] : [{ lock, holder, wants, request }]
-  }))
+  return locks.flatMap((lock) =>
+    lock.holders.flatMap((holder) => {
+      const wants = holder.waitsFor === null ? undefined : byId.get(holder.waitsFor)
+      if (!wants) return []
+      const request = wants.waiters.find(
+        ({ pid, insideOf }) => pid === holder.pid && insideOf.includes(holder.token ?? -1),
+      )
+      // What began after the moment of the snapshot was not there yet when the rest was read.
+      return request?.waitedMs === 0 ? [] : [{ lock, holder, wants, request }]
+    }),
+  )
 }
 
 /**
@@ -43,7 +48,9 @@ function stuckOf(waits) {
 function couldBeGranted({ holder, wants, request }, stuck) {
   const mode = request?.mode ?? 'exclusive'
   // A shared hold that wants all is an upgrade, which does not wait for itself.
-  const inTheWay = wants.holders.filter((other) => stuck.has(other) && !(other === holder && holder.mode === 'shared'))
+  const inTheWay = wants.holders.filter(
+    (other) => stuck.has(other) && !(other === holder && holder.mode === 'shared'),
+  )
   if (wants.permits !== null) {
     const taken = inTheWay.reduce((sum, { weight }) => sum + weight, 0)
     return wants.permits - taken >= (request?.weight ?? 1)
@@ -80,16 +87,21 @@ function circles(stuck) {
 function ofCircle(circle) {
   const [{ lock, holder }] = circle
   const names = circle.map((wait) => lockName(wait.lock))
-  const sentence = circle.length === 1
-    ? `deadlock: ${who(holder)} waits for ${names[0]}, which it holds itself`
-    : `deadlock of ${circle.length}: ${names.join(', ')} are held by those who wait for them`
+  const sentence =
+    circle.length === 1
+      ? `deadlock: ${who(holder)} waits for ${names[0]}, which it holds itself`
+      : `deadlock of ${circle.length}: ${names.join(', ')} are held by those who wait for them`
   const evidence = circle.flatMap(({ lock: held, holder: by, wants, request }, index) => [
     `${who(by)}:`,
     `  waiting to lock ${lockName(wants)}${request ? ` for ${duration(request.waitedMs)}` : ''},`,
     `  which is held by ${who(circle[(index + 1) % circle.length].holder)}`,
     `  - locked ${lockName(held)} ${duration(by.heldMs)} ago, token ${by.token ?? '?'}`,
   ])
-  const since = circle.map(({ request }) => request?.since ?? null).filter((one) => one !== null).sort().at(-1)
+  const since = circle
+    .map(({ request }) => request?.since ?? null)
+    .filter((one) => one !== null)
+    .sort()
+    .at(-1)
   return onLock('DEADLOCK', 'bad', lock, { sentence, evidence, pid: holder.pid, since: since ?? holder.since })
 }
 

@@ -25,7 +25,17 @@ const RECENT_MS = 300_000
 function onLock(rule, level, lock, { sentence, evidence = [], next, pid, since }) {
   const at = pid === undefined ? (lock.holders[0]?.pid ?? lock.pid) : pid
   const name = lock.name ?? lock.path
-  return { rule, level, lock: name, lockId: lock.id, pid: at, sentence, evidence, next: next ?? whyCommand(lock), since }
+  return {
+    rule,
+    level,
+    lock: name,
+    lockId: lock.id,
+    pid: at,
+    sentence,
+    evidence,
+    next: next ?? whyCommand(lock),
+    since,
+  }
 }
 
 /**

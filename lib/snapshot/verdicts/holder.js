@@ -20,10 +20,15 @@ const SILENT_MS = 5_000
 /** @param {Lock} lock */
 function waiting(lock) {
   if (lock.waiterCount === 0) return 'nobody waits'
-  return `${lock.waiterCount === 1 ? 'one waits' : `${lock.waiterCount} wait`}, the longest for ${duration(longestWait(lock))}`
+  const many = lock.waiterCount === 1 ? 'one waits' : `${lock.waiterCount} wait`
+  return `${many}, the longest for ${duration(longestWait(lock))}`
 }
 
-/** How long the loop of a holder's thread has been silent; 0 for a loop that turns. @param {Seen} seen @param {Holder} holder */
+/**
+ * How long the loop of a holder's thread has been silent; 0 for a loop that turns.
+ * @param {Seen} seen
+ * @param {Holder} holder
+ */
 function silenceOf(seen, holder) {
   const thread = processOf(seen, holder)?.threads.find(({ threadId }) => threadId === holder.threadId)
   return thread?.silentMs != null && thread.silentMs > SILENT_MS ? thread.silentMs : 0
@@ -32,20 +37,23 @@ function silenceOf(seen, holder) {
 /** @type {Rule} */
 const stuck = {
   id: 'STUCK',
-  check: (seen) => seen.locks.flatMap((lock) => {
-    const holder = lock.holders.find(({ alive }) => alive !== false)
-    const why = holder ? whyStuck(lock, holder) : null
-    if (!holder || why === null) return []
-    const silent = silenceOf(seen, holder)
-    const sentence =
-      `${lockName(lock)} held ${duration(holder.heldMs)} by ${who(holder)}` +
-      (silent > 0 ? `; its event loop has been silent for ${duration(silent)}` : `; ${waiting(lock)}`)
-    const evidence = [why.because]
-    if (silent > 0) evidence.push(waiting(lock))
-    if (lock.hold.count > 0) evidence.push(`usual hold: ${duration(lock.hold.p50Ms)}, 99 % within ${duration(lock.hold.p99Ms)}`)
-    if (lock.send?.dueForceMs != null) evidence.push(`forced free in ${duration(Math.max(0, lock.send.dueForceMs))}`)
-    return [onLock('STUCK', why.level, lock, { sentence, evidence, pid: holder.pid, since: holder.since })]
-  }),
+  check: (seen) =>
+    seen.locks.flatMap((lock) => {
+      const holder = lock.holders.find(({ alive }) => alive !== false)
+      const why = holder ? whyStuck(lock, holder) : null
+      if (!holder || why === null) return []
+      const silent = silenceOf(seen, holder)
+      const sentence =
+        `${lockName(lock)} held ${duration(holder.heldMs)} by ${who(holder)}` +
+        (silent > 0 ? `; its event loop has been silent for ${duration(silent)}` : `; ${waiting(lock)}`)
+      const evidence = [why.because]
+      if (silent > 0) evidence.push(waiting(lock))
+      if (lock.hold.count > 0)
+        evidence.push(`usual hold: ${duration(lock.hold.p50Ms)}, 99 % within ${duration(lock.hold.p99Ms)}`)
+      if (lock.send?.dueForceMs != null)
+        evidence.push(`forced free in ${duration(Math.max(0, lock.send.dueForceMs))}`)
+      return [onLock('STUCK', why.level, lock, { sentence, evidence, pid: holder.pid, since: holder.since })]
+    }),
 }
 
 /**
@@ -62,12 +70,18 @@ function whyStuck(lock, holder) {
   const gaveUp = lock.events.findLast(({ kind, atMs }) => kind === 'timed_out' && sinceMs !== null && atMs >= sinceMs)
   if (gaveUp) {
     const by = gaveUp.layer ?? gaveUp.label
-    return { level: 'bad', because: `${by === null ? 'a request' : `"${by}"`} gave up waiting after ${duration(gaveUp.spanMs)}` }
+    return {
+      level: 'bad',
+      because: `${by === null ? 'a request' : `"${by}"`} gave up waiting after ${duration(gaveUp.spanMs)}`,
+    }
   }
   const held = holder.heldMs ?? 0
   const waited = longestWait(lock)
   if (waited < LONG_MS || held < LONG_MS) return null
-  return { level: waited >= TOO_LONG_MS ? 'bad' : 'warn', because: `held for ${duration(held)} while others wait for ${duration(waited)}` }
+  return {
+    level: waited >= TOO_LONG_MS ? 'bad' : 'warn',
+    because: `held for ${duration(held)} while others wait for ${duration(waited)}`,
+  }
 }
 
 /**

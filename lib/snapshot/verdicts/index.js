@@ -44,7 +44,17 @@ function ok(seen) {
     held === 0 ? 'nothing is held' : `${held} ${held === 1 ? 'lock is' : 'locks are'} held`,
     ...(Number.isFinite(last) ? [`last problem ${duration(seen.takenAtMs - last)} ago`] : []),
   ].join('; ')
-  return { rule: 'OK', level: 'good', lock: null, lockId: null, pid: null, sentence, evidence: [], next: null, since: null }
+  return {
+    rule: 'OK',
+    level: 'good',
+    lock: null,
+    lockId: null,
+    pid: null,
+    sentence,
+    evidence: [],
+    next: null,
+    since: null,
+  }
 }
 
 module.exports = { judge, RULES }

@@ -10,15 +10,22 @@ const { onLock, recent } = require('./finding')
 /** @type {Rule} */
 const order = {
   id: 'ORDER',
-  check: (seen) => seen.locks.flatMap((lock) => {
-    const event = recent(seen, lock, ['order'])
-    if (!event) return []
-    const other = event.other === null ? 'another lock' : `"${short(event.other)}"`
-    const sentence =
-      `${lockName(lock)} and ${other} are taken in both orders ` +
-      `(seen ${duration(seen.takenAtMs - event.atMs)} ago): two flows can wait for each other for ever`
-    return [onLock('ORDER', 'warn', lock, { sentence, evidence: ['take them in one order, or in one request: locks.acquireAll()'], since: event.at })]
-  }),
+  check: (seen) =>
+    seen.locks.flatMap((lock) => {
+      const event = recent(seen, lock, ['order'])
+      if (!event) return []
+      const other = event.other === null ? 'another lock' : `"${short(event.other)}"`
+      const sentence =
+        `${lockName(lock)} and ${other} are taken in both orders ` +
+        `(seen ${duration(seen.takenAtMs - event.atMs)} ago): two flows can wait for each other for ever`
+      return [
+        onLock('ORDER', 'warn', lock, {
+          sentence,
+          evidence: ['take them in one order, or in one request: locks.acquireAll()'],
+          since: event.at,
+        }),
+      ]
+    }),
 }
 
 /** Percentiles of fewer waits than that say little. */
@@ -30,18 +37,20 @@ const TIMES_P99 = 10
 /** @type {Rule} */
 const starving = {
   id: 'STARVING',
-  check: ({ locks }) => locks.flatMap((lock) => {
-    const head = lock.waiters[0]
-    const { count, p99Ms } = lock.wait
-    const waited = head?.waitedMs ?? 0
-    if (count < ENOUGH_WAITS || waited < LEAST_STARVED_MS || waited <= TIMES_P99 * p99Ms) return []
-    const sentence = `${who({ ...head, command: null })} is first in line for ${lockName(lock)} and waits for ${duration(waited)}`
-    const evidence = [
-      `99 % of ${count} waits took at most ${duration(p99Ms)}`,
-      ...lock.holders.slice(0, 3).map((holder) => `held for ${duration(holder.heldMs)} by ${who(holder)}`),
-    ]
-    return [onLock('STARVING', 'warn', lock, { sentence, evidence, since: head.since })]
-  }),
+  check: ({ locks }) =>
+    locks.flatMap((lock) => {
+      const head = lock.waiters[0]
+      const { count, p99Ms } = lock.wait
+      const waited = head?.waitedMs ?? 0
+      if (count < ENOUGH_WAITS || waited < LEAST_STARVED_MS || waited <= TIMES_P99 * p99Ms) return []
+      const first = who({ ...head, command: null })
+      const sentence = `${first} is first in line for ${lockName(lock)} and waits for ${duration(waited)}`
+      const evidence = [
+        `99 % of ${count} waits took at most ${duration(p99Ms)}`,
+        ...lock.holders.slice(0, 3).map((holder) => `held for ${duration(holder.heldMs)} by ${who(holder)}`),
+      ]
+      return [onLock('STARVING', 'warn', lock, { sentence, evidence, since: head.since })]
+    }),
 }
 
 const ENOUGH_ACQUISITIONS = 1_000
@@ -52,15 +61,21 @@ const LEAST_HOT_MS = 10
 /** @type {Rule} */
 const hot = {
   id: 'HOT',
-  check: (seen) => seen.locks.flatMap((lock) => {
-    const { acquisitions, contended, wait } = lock
-    const isHot = acquisitions >= ENOUGH_ACQUISITIONS && contended > HOT_SHARE * acquisitions && wait.p50Ms >= LEAST_HOT_MS
-    if (!isHot || lock.waiterCount === 0) return []
-    const share = Math.min(100, Math.round((100 * contended) / acquisitions))
-    const sentence = `${lockName(lock)} is fought for: ${share} % of ${acquisitions} requests had to wait, half of them ${duration(wait.p50Ms)} or longer`
-    const evidence = [`waited ${duration(wait.totalMs)} altogether; 99 % of the holds last ${duration(lock.hold.p99Ms)} at most`]
-    return [onLock('HOT', 'warn', lock, { sentence, evidence, since: lock.waiters[0]?.since ?? null })]
-  }),
+  check: (seen) =>
+    seen.locks.flatMap((lock) => {
+      const { acquisitions, contended, wait } = lock
+      const isHot =
+        acquisitions >= ENOUGH_ACQUISITIONS && contended > HOT_SHARE * acquisitions && wait.p50Ms >= LEAST_HOT_MS
+      if (!isHot || lock.waiterCount === 0) return []
+      const share = Math.min(100, Math.round((100 * contended) / acquisitions))
+      const sentence =
+        `${lockName(lock)} is fought for: ${share} % of ${acquisitions} requests had to wait, ` +
+        `half of them ${duration(wait.p50Ms)} or longer`
+      const evidence = [
+        `waited ${duration(wait.totalMs)} altogether; 99 % of the holds last ${duration(lock.hold.p99Ms)} at most`,
+      ]
+      return [onLock('HOT', 'warn', lock, { sentence, evidence, since: lock.waiters[0]?.since ?? null })]
+    }),
 }
 
 const FULL_SHARE = 0.8
@@ -83,12 +98,31 @@ function fullTables(process) {
   ])
   const tables = parts
     .filter(([, used, size]) => size > 0 && used >= FULL_SHARE * size)
-    .map(([what, used, size, then]) => ({ sentence: `process ${pid} has ${used} ${what} of ${size} that its table shows: ${then}`, next: `chainlock status --all --pid ${pid}` }))
-  const dropped = journal !== null && journal.dropped > 0
-    ? [{ sentence: `the journal of process ${pid} has dropped ${journal.dropped} events: more happens than its disk takes`, next: 'chainlock doctor' }]
-    : []
+    .map(([what, used, size, then]) => ({
+      sentence: `process ${pid} has ${used} ${what} of ${size} that its table shows: ${then}`,
+      next: `chainlock status --all --pid ${pid}`,
+    }))
+  const dropped =
+    journal !== null && journal.dropped > 0
+      ? [
+          {
+            sentence: `the journal of process ${pid} has dropped ${journal.dropped} events: its disk is too slow`,
+            next: 'chainlock doctor',
+          },
+        ]
+      : []
   return [...tables, ...dropped].map(({ sentence, next }) => ({
-    ...{ rule: 'FULL', level: 'warn', lock: null, lockId: null, pid, sentence, evidence: [], next, since: chainlockSince },
+    ...{
+      rule: 'FULL',
+      level: 'warn',
+      lock: null,
+      lockId: null,
+      pid,
+      sentence,
+      evidence: [],
+      next,
+      since: chainlockSince,
+    },
   }))
 }
 

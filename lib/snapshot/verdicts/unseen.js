@@ -21,18 +21,26 @@ const WHY = {
   torn: 'it changed all the time while it was read',
 }
 
+/** @param {number} pid @param {string | null} command */
+function nameOf(pid, command) {
+  return command === null ? `process ${pid}` : `process ${pid} (${short(command)})`
+}
+
 /** @type {import('./finding').Rule} */
 module.exports = {
   id: 'UNSEEN',
-  check: ({ unseen }) => unseen.filter(({ reason }) => !NO_WORRY.includes(reason)).map(({ pid, command, reason, advice }) => ({
-    rule: 'UNSEEN',
-    level: 'warn',
-    lock: null,
-    lockId: null,
-    pid,
-    sentence: `process ${pid}${command ? ` (${short(command)})` : ''} cannot be looked at: ${WHY[reason] ?? reason}`,
-    evidence: [advice],
-    next: (NEXT[reason] ?? (() => 'chainlock doctor'))(pid),
-    since: null,
-  })),
+  check: ({ unseen }) =>
+    unseen
+      .filter(({ reason }) => !NO_WORRY.includes(reason))
+      .map(({ pid, command, reason, advice }) => ({
+        rule: 'UNSEEN',
+        level: 'warn',
+        lock: null,
+        lockId: null,
+        pid,
+        sentence: `${nameOf(pid, command)} cannot be looked at: ${WHY[reason] ?? reason}`,
+        evidence: [advice],
+        next: (NEXT[reason] ?? (() => 'chainlock doctor'))(pid),
+        since: null,
+      })),
 }
