@@ -1,7 +1,8 @@
 //! Every word and every Acquire/Release pair under loom: all interleavings, all values that a load may
 //! return. What a word publishes lies in a loom `UnsafeCell`, which sees any access that is not ordered.
 //! Two threads are explored without a bound, three with at most three preemptions; `CHAINLOCK_DEEP=1`
-//! takes that bound away. (The rings, whose records have many fields, have bounds of their own.) Each test prints its executions and fails when they fall short.
+//! takes that bound away. (The rings, whose records have many fields, have bounds of their own.) Each test
+//! prints its executions and fails when they fall short.
 
 use crate::name::ShortText;
 use crate::raw::hold_word::{HoldState, HoldWord};
