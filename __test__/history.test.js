@@ -70,6 +70,43 @@ test('history: one JSON object a line where nobody looks, and only what was aske
   assert.match(newest.stderr, /only the newest 2 are shown/)
 })
 
+test('history: times that are none, and ranges that are empty, are told', () => {
+  const answer = (...args) => cli(['history', '--journal', journal, ...args])
+  for (const wrong of ['25:00', '12:60', '2026-13-01', '7 May', '14:03 yesterday']) {
+    const { status, stderr } = answer('--since', wrong)
+    assert.deepEqual([status, /--since is a time such as/.test(stderr)], [2, true], wrong)
+  }
+  const turned = answer('--since', '1m', '--until', '2m')
+  assert.deepEqual([turned.status, turned.stderr.split('\n')[0]], [2, 'chainlock: --until must be later than --since'])
+  const empty = answer('--lock', 'nobody knows it')
+  assert.deepEqual([empty.status, empty.stdout], [0, ''])
+  assert.match(empty.stderr, /no such event/)
+  const over = cli(['history', '--journal', journal, '--follow', '--until', '1h'])
+  assert.equal(over.status, 0, 'what is over is not followed')
+})
+
+test('a time of day is the last one before now; a date begins at midnight here', () => {
+  const { range } = require('../lib/cli/journal')
+  const at = (...parts) => new Date(2026, 10, ...parts).getTime()
+  const now = at(21, 0, 20)
+  assert.deepEqual(range({ since: '23:50', until: '00:10' }, now), { since: at(20, 23, 50), until: at(21, 0, 10) })
+  assert.deepEqual(range({ since: '00:10', until: '00:30' }, now), { since: at(21, 0, 10), until: at(21, 0, 30) })
+  assert.deepEqual(range({ since: '2026-11-20' }, now), { since: at(20) })
+  assert.deepEqual(range({ since: '2026-11-20T14:03' }, now), { since: at(20, 14, 3) })
+})
+
+test('a journal that cannot be read: the next command looks at that one', () => {
+  const broken = path.join(folder, "it's broken")
+  fs.writeFileSync(broken, 'nothing that SQLite wrote')
+  const { status, stderr } = cli(['history', '--journal', broken])
+  assert.equal(status, 1)
+  const next = stderr.match(/next {2}chainlock (.*)/)[1]
+  const typed = spawnSync('sh', ['-c', `"${process.execPath}" "${CLI}" ${next}`], { encoding: 'utf8', env })
+  assert.match(typed.stdout, /journal .*it's broken: it is no SQLite database/)
+  const nowhere = cli(['trace', '--journal', journal, '-o', path.join(folder, 'none', 'x.json')])
+  assert.deepEqual([nowhere.status, /cannot be written: ENOENT/.test(nowhere.stderr)], [2, true])
+})
+
 test('history: a table in a terminal, no line too long', (t) => {
   const command = `stty cols 80 rows 24; ${process.execPath} ${CLI} history --journal ${journal} --color never`
   const { status, stdout, error } = spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8', env: { ...env, TERM: 'xterm' } })

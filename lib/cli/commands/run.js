@@ -42,7 +42,7 @@ async function run(context) {
   const asked = readOptions(context)
   try {
     const { hostLock } = require('../../host')
-    const lock = hostLock(asked.name)
+    const lock = hostLock(placeOf(asked.name))
     const guard = await take(context, lock, asked)
     try {
       return await underLock(context, lock, guard, asked)
@@ -67,6 +67,11 @@ function readOptions({ args, values }) {
   if (line === undefined && words.length === 0) throw usageError('<command> is missing: chainlock run <lock> -- command…')
   const waitMs = values.wait === undefined ? Infinity : span('--wait', values.wait)
   return { name, words, line, waitMs, mode: values.shared ? 'shared' : 'exclusive', label: values.label ?? line ?? words.join(' ') }
+}
+
+/** For a command line 'locks/x' is a path as good as './locks/x'. @param {string} name */
+function placeOf(name) {
+  return name.includes('/') && !/^\.{0,2}\//.test(name) ? `./${name}` : name
 }
 
 /** @typedef {ReturnType<typeof readOptions>} Asked */
@@ -180,7 +185,8 @@ function told(error) {
   const exit = EXIT_OF[error?.code]
   if (exit === undefined) return error
   const isForbidden = ['EACCES', 'EPERM', 'EROFS'].includes(error.errno)
-  return new CommandError(isForbidden ? EXIT.permission : exit, clean(error.message))
+  const message = clean(error.message).replace(/^hostLock: nameOrPath /, '<lock> ')
+  return new CommandError(isForbidden ? EXIT.permission : exit, message)
 }
 
 module.exports = {
