@@ -97,7 +97,8 @@ const COUNTS = /** @type {const} */ ([
 function nameProcesses(lock, processes) {
   for (const holder of lock.holders) {
     const process = holder.pid === null ? undefined : processes.get(holder.pid)
-    if (!process) continue
+    // The pid of the dead may have gone to somebody else.
+    if (!process || holder.alive === false) continue
     holder.command = process.command ?? holder.command
     if (process.state === 'zombie') holder.alive = false
   }

@@ -3,7 +3,7 @@
 'use strict'
 
 const { duration, lockName, who } = require('../words')
-const { longestWait, onLock, processOf } = require('./finding')
+const { longestWait, onLock, processOf, recent } = require('./finding')
 
 /** @typedef {import('./finding').Rule} Rule */
 /** @typedef {import('./finding').Lock} Lock */
@@ -40,11 +40,11 @@ const stuck = {
   check: (seen) =>
     seen.locks.flatMap((lock) => {
       const holder = lock.holders.find(({ alive }) => alive !== false)
-      const why = holder ? whyStuck(lock, holder) : null
+      const why = holder ? whyStuck(seen, lock, holder) : null
       if (!holder || why === null) return []
       const silent = silenceOf(seen, holder)
       const sentence =
-        `${lockName(lock)} held ${duration(holder.heldMs)} by ${who(holder)}` +
+        `${lockName(lock)} ${holder.heldMs === null ? 'is held' : `held ${duration(holder.heldMs)}`} by ${who(holder)}` +
         (silent > 0 ? `; its event loop has been silent for ${duration(silent)}` : `; ${waiting(lock)}`)
       const evidence = [why.because]
       if (silent > 0) evidence.push(waiting(lock))
@@ -52,36 +52,53 @@ const stuck = {
         evidence.push(`usual hold: ${duration(lock.hold.p50Ms)}, 99 % within ${duration(lock.hold.p99Ms)}`)
       if (lock.send?.dueForceMs != null)
         evidence.push(`forced free in ${duration(Math.max(0, lock.send.dueForceMs))}`)
-      return [onLock('STUCK', why.level, lock, { sentence, evidence, pid: holder.pid, since: holder.since })]
+      const since = holder.since ?? why.since ?? null
+      return [onLock('STUCK', why.level, lock, { sentence, evidence, pid: holder.pid, since })]
     }),
 }
 
 /**
+ * @param {Seen} seen
  * @param {Lock} lock
  * @param {Holder} holder
- * @returns {{ level: 'bad' | 'warn', because: string } | null}
+ * @returns {{ level: 'bad' | 'warn', because: string, since?: string } | null} `since`: at the latest since then.
  */
-function whyStuck(lock, holder) {
+function whyStuck(seen, lock, holder) {
   const { send } = lock
   if (send?.dueTimeoutMs != null && send.dueTimeoutMs <= 0) {
     return { level: 'bad', because: `its limit of ${duration(send.timeoutMs)} is over` }
   }
-  const sinceMs = holder.since === null ? null : Date.parse(holder.since)
-  const gaveUp = lock.events.findLast(({ kind, atMs }) => kind === 'timed_out' && sinceMs !== null && atMs >= sinceMs)
+  const gaveUp = whoGaveUp(seen, lock, holder)
   if (gaveUp) {
     const by = gaveUp.layer ?? gaveUp.label
     return {
       level: 'bad',
       because: `${by === null ? 'a request' : `"${by}"`} gave up waiting after ${duration(gaveUp.spanMs)}`,
+      since: new Date(gaveUp.atMs - (gaveUp.spanMs ?? 0)).toISOString(),
     }
   }
-  const held = holder.heldMs ?? 0
   const waited = longestWait(lock)
+  const held = holder.heldMs ?? waited
   if (waited < LONG_MS || held < LONG_MS) return null
   return {
     level: waited >= TOO_LONG_MS ? 'bad' : 'warn',
     because: `held for ${duration(held)} while others wait for ${duration(waited)}`,
   }
+}
+
+/**
+ * The last that gave up waiting for this very hold. Since when somebody without chainlock holds is unknown: then the
+ * last thing that happened to the lock must be that wait, lately.
+ * @param {Seen} seen
+ * @param {Lock} lock
+ * @param {Holder} holder
+ */
+function whoGaveUp(seen, lock, { since }) {
+  if (since !== null) {
+    return lock.events.findLast(({ kind, atMs }) => kind === 'timed_out' && atMs >= Date.parse(since))
+  }
+  const last = lock.events.findLast(({ kind }) => kind !== 'waiting')
+  return last !== undefined && last === recent(seen, lock, ['timed_out']) ? last : undefined
 }
 
 /**
