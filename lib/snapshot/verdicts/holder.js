@@ -3,7 +3,7 @@
 'use strict'
 
 const { duration, lockName, who } = require('../words')
-const { longestWait, onLock, processOf, recent } = require('./finding')
+const { longestWait, onLock, processOf } = require('./finding')
 
 /** @typedef {import('./finding').Rule} Rule */
 /** @typedef {import('./finding').Lock} Lock */
@@ -40,7 +40,7 @@ const stuck = {
   check: (seen) =>
     seen.locks.flatMap((lock) => {
       const holder = lock.holders.find(({ alive }) => alive !== false)
-      const why = holder ? whyStuck(seen, lock, holder) : null
+      const why = holder ? whyStuck(lock, holder) : null
       if (!holder || why === null) return []
       const silent = silenceOf(seen, holder)
       const sentence =
@@ -58,23 +58,23 @@ const stuck = {
 }
 
 /**
- * @param {Seen} seen
  * @param {Lock} lock
  * @param {Holder} holder
- * @returns {{ level: 'bad' | 'warn', because: string, since?: string } | null} `since`: at the latest since then.
+ * @returns {{ level: 'bad' | 'warn', because: string, since?: string | null } | null} `since`: held since then at the
+ *   latest, where nobody knows better.
  */
-function whyStuck(seen, lock, holder) {
+function whyStuck(lock, holder) {
   const { send } = lock
   if (send?.dueTimeoutMs != null && send.dueTimeoutMs <= 0) {
     return { level: 'bad', because: `its limit of ${duration(send.timeoutMs)} is over` }
   }
-  const gaveUp = whoGaveUp(seen, lock, holder)
+  const sinceMs = holder.since === null ? null : Date.parse(holder.since)
+  const gaveUp = lock.events.findLast(({ kind, atMs }) => kind === 'timed_out' && sinceMs !== null && atMs >= sinceMs)
   if (gaveUp) {
     const by = gaveUp.layer ?? gaveUp.label
     return {
       level: 'bad',
       because: `${by === null ? 'a request' : `"${by}"`} gave up waiting after ${duration(gaveUp.spanMs)}`,
-      since: new Date(gaveUp.atMs - (gaveUp.spanMs ?? 0)).toISOString(),
     }
   }
   const waited = longestWait(lock)
@@ -83,22 +83,8 @@ function whyStuck(seen, lock, holder) {
   return {
     level: waited >= TOO_LONG_MS ? 'bad' : 'warn',
     because: `held for ${duration(held)} while others wait for ${duration(waited)}`,
+    since: lock.waiters.find(({ waitedMs }) => waitedMs === waited)?.since,
   }
-}
-
-/**
- * The last that gave up waiting for this very hold. Since when somebody without chainlock holds is unknown: then the
- * last thing that happened to the lock must be that wait, lately.
- * @param {Seen} seen
- * @param {Lock} lock
- * @param {Holder} holder
- */
-function whoGaveUp(seen, lock, { since }) {
-  if (since !== null) {
-    return lock.events.findLast(({ kind, atMs }) => kind === 'timed_out' && atMs >= Date.parse(since))
-  }
-  const last = lock.events.findLast(({ kind }) => kind !== 'waiting')
-  return last !== undefined && last === recent(seen, lock, ['timed_out']) ? last : undefined
 }
 
 /**
