@@ -4,15 +4,23 @@
 
 const { test, describe } = require('node:test')
 const assert = require('node:assert/strict')
-const { root } = require('./helpers/package')
+const fs = require('node:fs')
+const path = require('node:path')
 const { folder } = require('./helpers/folders')
+
+// Before the package is loaded; children inherit it.
+process.env.XDG_RUNTIME_DIR = folder()
+
+const { chainlock, root } = require('./helpers/package')
 const { faultsOf } = require('./helpers/schema')
-const { runCli } = require('./helpers/cli')
-const { startNode, said } = require('./helpers/processes')
+const { BIN, runCli } = require('./helpers/cli')
+const { runNode, startNode, said } = require('./helpers/processes')
+const { whyNot: whyNoStrace } = require('./helpers/strace')
 const { pause } = require('./helpers/waiting')
 const STAGED = require('./helpers/staged')
+const { works } = require('./helpers/staged/healthy')
+const { idles, asksItself, callsOf, holdsThousand, median, timeOf } = require('./helpers/staged/figures')
 
-process.env.XDG_RUNTIME_DIR = folder()
 const schema = require('../docs/formats/snapshot.schema.json')
 
 const onLinux = { skip: process.platform !== 'linux' && 'only Linux shows processes from outside' }
@@ -84,4 +92,96 @@ describe('O4: a staged failure is named', { ...onLinux, concurrency: 4 }, () => 
       t.diagnostic(`${tells.rule}: ${verdict.sentence} (${snapshot.ms.toFixed(0)} ms for the look)`)
     })
   }
+})
+
+test('O4: the healthy get no verdict but OK', onLinux, async (t) => {
+  const runs = process.env.CHAINLOCK_DEEP ? 1_000 : 30
+  let seed = 0
+  const one = async () => {
+    while (seed < runs) {
+      const started = startNode(works, ++seed)
+      const mine = `seed ${seed}`
+      t.after(() => started.child.kill('SIGKILL'))
+      await said(started, 'ready')
+      const { verdict } = chainlock.snapshot({ pid: started.child.pid })
+      assert.deepEqual(verdict.map(({ rule }) => rule), ['OK'], `${mine}: ${JSON.stringify(verdict)}`)
+      started.child.stdin.end()
+      const { code, stderr } = await started.ended
+      assert.deepEqual([code, stderr], [0, ''], mine)
+    }
+  }
+  await Promise.all([one(), one()])
+  t.diagnostic(`${runs} healthy runs, 0 verdicts`)
+})
+
+test('O4: a damaged journal is told by doctor', async (t) => {
+  const file = path.join(folder(t), 'locks.journal')
+  const writer = await runNode(async ({ chainlock, data }) => {
+    const journal = chainlock.openJournal({ path: data })
+    for (let at = 0; at < 2_000; at++) await chainlock.locks.withLock(`job ${at}`, () => {})
+    await journal.close()
+  }, file)
+  assert.equal(writer.code, 0, writer.stderr)
+  const told = async () => {
+    const { stdout } = await runCli(['doctor', '--json', '--journal', file])
+    return JSON.parse(stdout).checks.find(({ id }) => id === 'journal')
+  }
+  assert.equal((await told()).level, 'good')
+  const journal = fs.openSync(file, 'r+')
+  const { size } = fs.fstatSync(journal)
+  fs.writeSync(journal, Buffer.alloc(4_096, 0xa5), 0, 4_096, Math.floor(size / 2 / 4_096) * 4_096)
+  fs.closeSync(journal)
+  const { level, sentence, fix } = await told()
+  assert.deepEqual([level, fix], ['bad', `mv ${file} ${file}.broken`])
+  t.diagnostic(sentence)
+})
+
+describe('O2: the right verdict of who cannot answer, and how long the look took', onLinux, () => {
+  const CANNOT = { 'a blocked loop': 'blocked loop', SIGSTOP: 'stopped', 'native code': 'blocked in native code', SIGKILL: 'dead holder' }
+  for (const [what, staged] of Object.entries(CANNOT)) {
+    test(what, async (t) => {
+      const { program, data, then, tells } = STAGED[staged]
+      const start = starterFor(t)
+      const started = await start(program, data && `${data}-again`)
+      const how = (await then?.(started, start)) ?? {}
+      const { pid } = started.child
+      const { verdict } = await told(pid, how, { ...tells, lock: data ? `${data}-again` : tells.lock })
+      assert.equal(verdict.pid, pid)
+      const looks = Array.from({ length: 5 }, () => chainlock.snapshot(how.everywhere ? {} : { pid }).tookMs)
+      const { ms } = await status(how.everywhere ? [] : ['--pid', `${pid}`])
+      t.diagnostic(`O2: ${what}: ${verdict.rule}; the look ${median(looks).toFixed(1)} ms, with the start of the command ${ms.toFixed(0)} ms (bar: 300 ms)`)
+    })
+  }
+})
+
+test('O1: who is looked at 10 times a second makes no system call more', { skip: whyNoStrace() }, async (t) => {
+  for (const [what, program] of Object.entries({ idle: idles, busy: asksItself })) {
+    const started = await starterFor(t)(program)
+    const counts = []
+    for (const watched of [false, true]) counts.push(await callsOf(started, watched))
+    t.diagnostic(`O1: ${what}: ${counts.join(' system calls alone, ')} while it is watched`)
+    assert.equal(counts[1], counts[0], what)
+  }
+})
+
+test('O3: status beside an empty program', onLinux, async (t) => {
+  await starterFor(t)(STAGED.stopped.program)
+  const [empty, looking] = [[], []]
+  for (let round = 0; round < 5; round++) {
+    empty.push(timeOf(['-e', '0']))
+    looking.push(timeOf([BIN, 'status']))
+  }
+  const over = median(looking) - median(empty)
+  t.diagnostic(`O3: status takes ${over.toFixed(0)} ms longer than node -e 0 (${median(empty).toFixed(0)} ms; bar: 50 ms)`)
+  assert.ok(over < 5_000)
+})
+
+test('O3: ten processes with 1,000 locks each', onLinux, async (t) => {
+  const start = starterFor(t)
+  const pids = []
+  for (let count = 0; count < 10; count++) pids.push((await start(holdsThousand)).child.pid)
+  const snapshot = await status([])
+  for (const pid of pids) assert.equal(snapshot.locks.filter((lock) => lock.pid === pid && lock.kind === 'lock').length, 1_000)
+  t.diagnostic(`O3: 10 processes, 10,000 locks, 1,000 waiters: --json ${snapshot.ms.toFixed(0)} ms, ${snapshot.tookMs.toFixed(0)} ms of it the look`)
+  assert.ok(snapshot.ms < 30_000)
 })
