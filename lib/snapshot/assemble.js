@@ -68,7 +68,10 @@ function isAbout(lock, pid) {
   return [...lock.holders, ...lock.waiters].some((one) => one.pid === pid)
 }
 
-/** A send lock is always shown; of others only where something goes on or a verdict speaks. @param {import('./locks').OpenLock} lock */
+/**
+ * A send lock is always shown; of others only where something goes on or a verdict speaks.
+ * @param {import('./locks').OpenLock} lock
+ */
 function isShown(lock) {
   return (
     lock.state !== 'free' ||

@@ -43,8 +43,9 @@ const stuck = {
       const why = holder ? whyStuck(lock, holder) : null
       if (!holder || why === null) return []
       const silent = silenceOf(seen, holder)
+      const held = holder.heldMs === null ? 'is held' : `held ${duration(holder.heldMs)}`
       const sentence =
-        `${lockName(lock)} ${holder.heldMs === null ? 'is held' : `held ${duration(holder.heldMs)}`} by ${who(holder)}` +
+        `${lockName(lock)} ${held} by ${who(holder)}` +
         (silent > 0 ? `; its event loop has been silent for ${duration(silent)}` : `; ${waiting(lock)}`)
       const evidence = [why.because]
       if (silent > 0) evidence.push(waiting(lock))
