@@ -2079,7 +2079,10 @@ export const registry: ProcessRegistry
 export interface SnapshotOptions {
   /** Only this process; `process.pid` is your own. Default: every process of this user. */
   pid?: number
-  /** Also free locks that have statistics, and the buckets of all times. Default false. */
+  /**
+   * Also free locks that have statistics, and the buckets of all times. Default false: of free locks only those that a
+   * verdict is about.
+   */
   all?: boolean
   /** Also the lock files of host locks, and who holds them without chainlock. Default true. */
   hosts?: boolean

@@ -42,13 +42,11 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
     takenAtMs,
   )
   const locks = [...known.filter((lock) => lock.scope !== 'host'), ...ofHost]
-  const seen = {
-    processes,
-    locks: locks.filter((lock) => isAbout(lock, onlyPid) && (all || isShown(lock))),
-    leases: /** @type {const} */ ([]),
-    unseen: look.unseen.map(unseenView),
-  }
-  const verdict = judge({ ...seen, takenAtMs })
+  const about = locks.filter((lock) => isAbout(lock, onlyPid))
+  const unseen = look.unseen.map(unseenView)
+  // Also of free locks: what went wrong with them a moment ago.
+  const verdict = judge({ processes, locks: about, unseen, takenAtMs })
+  const told = new Set(verdict.map(({ lockId }) => lockId))
   const takenAt = /** @type {string} */ (isoOf(takenAtMs))
   return {
     schema: 1,
@@ -57,7 +55,10 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
     tookMs: tookMs(),
     ok: verdict.every(({ level }) => level !== 'bad'),
     verdict,
-    ...seen,
+    processes,
+    locks: about.filter((lock) => all || isShown(lock) || told.has(lock.id)),
+    leases: [],
+    unseen,
   }
 }
 
@@ -67,7 +68,10 @@ function isAbout(lock, pid) {
   return [...lock.holders, ...lock.waiters].some((one) => one.pid === pid)
 }
 
-/** A send lock is always shown; of others only where something is going on. @param {import('./locks').OpenLock} lock */
+/**
+ * A send lock is always shown; of others only where something goes on or a verdict speaks.
+ * @param {import('./locks').OpenLock} lock
+ */
 function isShown(lock) {
   return (
     lock.state !== 'free' ||

@@ -8,7 +8,7 @@ use crate::local::claim::{Claim, Parts};
 use crate::local::departures::Caller;
 use crate::local::names::{Names, Ref};
 use crate::local::statistics::{Mode, Operation, Record};
-use crate::name::ShortText;
+use crate::name::{self, ShortText};
 use crate::table::named::{Event, FIRST, NO_SLOT, event_row};
 use crate::table::ring;
 use crate::time::Nanos;
@@ -92,11 +92,12 @@ impl Book {
         }
     }
 
-    /// A request turns the order of locks round.
-    pub(super) fn tell_disorder(&mut self, caller: Caller, parts: &Parts, label: Option<&str>, now: Nanos) {
+    /// A request turns the order of locks round: it is made inside of the hold of that name.
+    pub(super) fn tell_disorder(&mut self, caller: Caller, parts: &Parts, held: &[u16], now: Nanos) {
         let Some(page) = self.names.shown.page else { return };
         page.order_inversions.add(1);
-        let claim = bare(caller, parts.clone(), extra(label, None, &[]), now);
+        let held = String::from_utf16_lossy(held);
+        let claim = bare(caller, parts.clone(), extra(Some(&name::clean(&held)), None, &[]), now);
         // It may be the first request for it.
         for part in parts.as_slice() {
             self.names.live(part.resource);

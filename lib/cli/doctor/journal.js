@@ -3,6 +3,7 @@
 'use strict'
 
 const fs = require('node:fs')
+const { typed } = require('../../snapshot/words')
 
 /** @type {import('./index').Check} */
 module.exports = {
@@ -18,7 +19,8 @@ module.exports = {
     try {
       const journal = /** @type {any} */ (require('../../../index')).openJournal({ path, readOnly: true })
       try {
-        await journal.query({ limit: 1 })
+        const [fault] = await journal.check()
+        if (fault !== undefined) return [damaged(path, fault)]
         return [{ level: 'good', sentence: `the journal ${path} is readable, ${facts.size} bytes` }]
       } finally {
         await journal.close()
@@ -26,7 +28,13 @@ module.exports = {
     } catch (error) {
       const { code, message } = /** @type {NodeJS.ErrnoException} */ (error)
       if (code === 'EACCES') throw error
-      return [{ level: 'bad', sentence: `the journal ${path}: ${message}`, fix: `mv ${path} ${path}.broken` }]
+      return [damaged(path, message)]
     }
   },
+}
+
+/** @param {string} path @param {string} what @returns {import('./index').Finding} */
+function damaged(path, what) {
+  const [from, to] = [typed(path), typed(`${path}.broken`)]
+  return { level: 'bad', sentence: `the journal ${path}: ${what}`, fix: from === null ? undefined : `mv ${from} ${to}` }
 }
