@@ -256,7 +256,9 @@ impl Names {
         let from = self.kept[place];
         let to = *self.free.last().filter(|&&to| to < from.0)?;
         let entry = self.entry(from)?;
-        let is_bound = entry.handles > 0 || entry.live().is_none_or(|live| !live.is_free());
+        // What the present step has changed is shown by its number when the step ends.
+        let is_bound =
+            entry.handles > 0 || entry.live().is_none_or(|live| !live.is_free() || live.is_changed);
         let (kind, name) = (entry.kind, entry.name.clone().filter(|_| !is_bound)?);
         self.free.pop();
         self.entries[to as usize] = self.entries[from.0 as usize].take();
@@ -382,5 +384,27 @@ mod tests {
         assert_eq!(moved, KEPT, "all behind no more than there are");
         names.close(bound);
         assert!(names.kept.iter().all(|&at| names.resource(at).is_some()));
+    }
+
+    #[test]
+    fn what_is_to_be_shown_when_the_step_ends_is_not_moved_before() {
+        let page = &crate::table::memory::ordinary_table().named;
+        let mut names = Names::shown_on(Shown::on(page));
+        let make = |names: &mut Names, number| names.find_or_make(Kind::ReadWrite, Some(&[number]), ALL);
+        // The first have slots in the table; the low numbers are free again when the crowd goes.
+        let all: Vec<Ref> = (0..6_000).map(|number| make(&mut names, number)).collect();
+        let last = all[5_999];
+        names.live(last).unwrap();
+        names.changed(last).unwrap();
+        names.settle(last);
+        all[..5_999].iter().for_each(|&at| names.settle(at));
+        assert!(
+            names.entries.len() > SMALL && names.changed(last).is_some(),
+            "it is where the step knows it"
+        );
+        names.shown.changed.clear();
+        names.resource_mut(last).unwrap().is_changed = false;
+        (0..2_000).for_each(|number| use_once(&mut names, 10_000 + number, 1));
+        assert!(names.entries.len() < 6_000, "then it goes to the front");
     }
 }
