@@ -369,7 +369,7 @@ impl Book {
         let Some(claim) = self.remove_claim(slot) else { return };
         self.note(&claim, what, now);
         for part in claim.parts.as_slice() {
-            let Some(resource) = self.names.resource_mut(part.resource) else { continue };
+            let Some(resource) = self.names.changed(part.resource) else { continue };
             let (claims, token) = (&self.claims, claim.token);
             resource.give_back(slot, units(part.weight), |hold| claims.is_older(hold, token));
             self.answer_upgrades_of(slot, part.resource, now);
