@@ -186,6 +186,56 @@ test('one journal per process: threads share it, another path is refused', async
   assert.ok(event.threadId > 0)
 })
 
+test('what is opened while the last one is being closed is written, too', async (t) => {
+  const file = path.join(folder(t), 'locks.journal')
+  for (let round = 0; round < 30; round++) {
+    const old = openJournal({ path: file })
+    locks.tryAcquire(`old ${round}`).release()
+    const closing = old.close()
+    // By then the closing has begun, and may be over.
+    for (let turn = 0; turn < round % 8; turn++) await new Promise(setImmediate)
+    const journal = openJournal({ path: file })
+    locks.tryAcquire(`new ${round}`).release()
+    await journal.flush()
+    assert.equal((await journal.query({ lock: `new ${round}` })).length, 2)
+    await closing
+    await journal.close()
+  }
+})
+
+test('a worker that ends without closing has closed: the path is free again', async (t) => {
+  const [one, other] = ['one', 'other'].map((name) => path.join(folder(t), name))
+  for (const end of ['', 'process.exit(0)', 'setInterval(() => {}, 1e6)']) {
+    const worker = new Worker(
+      `const { openJournal } = require(${JSON.stringify(root)})
+       const { workerData, parentPort } = require('node:worker_threads')
+       openJournal({ path: workerData })
+       parentPort.postMessage('open')
+       ${end}`,
+      { eval: true, workerData: one },
+    )
+    const ended = once(worker, 'exit')
+    await once(worker, 'message')
+    if (end.startsWith('setInterval')) await worker.terminate()
+    await ended
+    const journal = openJournal({ path: other })
+    await journal.close()
+  }
+})
+
+test('each new status of a process of the registry is written', async (t) => {
+  const journal = journalOf(t)
+  const { registry } = chainlock
+  t.after(() => registry.remove('build:7'))
+  registry.register({ id: 'build:7', name: 'build' })
+  registry.setStatus('build:7', 'running')
+  registry.update('build:7', { kind: 'tool' })
+  registry.setStatus('build:7', 'success')
+  assert.deepEqual(await told(journal, { kind: 'status' }, 'lockKind', 'lock', 'label', 'other'), [
+    'registry build build:7 pending', 'registry build build:7 running', 'registry build build:7 success',
+  ])
+})
+
 test('a journal can be read without being written, by anybody', async (t) => {
   const journal = journalOf(t, { events: ['released'] })
   locks.tryAcquire('x').release()

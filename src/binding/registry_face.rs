@@ -1,13 +1,14 @@
 //! A thread's view of the registry of processes: how a state becomes numbers and texts for JavaScript, and who is
 //! told of changes.
 //!
-//! While anybody listens, changes are made and told under the list of listeners, so that they are told in the
+//! While anybody listens or records, changes are made and told under the list of listeners, so that they are told in the
 //! order in which they happened. Nobody who reads ever waits for that.
 
 use crate::binding::entry::Seated;
 use crate::binding::mailbox::{self, Told};
 use crate::binding::thread::Seat;
 use crate::local::departures::RowId;
+use crate::recorder;
 use crate::registry::entry::Entry;
 use crate::registry::memory;
 use crate::registry::status::Refused;
@@ -143,12 +144,15 @@ pub fn text_of(bytes: Vec<u8>) -> String {
 
 /// Does something to the registry, and tells every listener what it reports.
 pub fn telling<R>(act: impl FnOnce(&mut dyn FnMut(What, &Entry)) -> R) -> R {
-    if COUNT.load(Ordering::Relaxed) == 0 {
+    if COUNT.load(Ordering::Relaxed) == 0 && !recorder::is_on() {
         return act(&mut |_, _| {});
     }
     let mut listeners = LISTENERS.lock();
     let moment = Moment::read();
     act(&mut |what, entry| {
+        if listeners.is_empty() {
+            return;
+        }
         let mut texts = Vec::new();
         push_texts(entry, &mut texts);
         let change = Arc::new(Change { what, numbers: numbers_of(entry, &moment), texts });
@@ -164,9 +168,22 @@ pub fn telling<R>(act: impl FnOnce(&mut dyn FnMut(What, &Entry)) -> R) -> R {
     })
 }
 
+/// Tells the recorder of a process that has another status; inside of `telling`, so that they stand in their order.
+pub fn note_status(entry: &Entry) {
+    if let Some(status) = entry.status.filter(|_| recorder::is_on()) {
+        let name = if entry.name.is_empty() { entry.id.to_text() } else { entry.name.to_text() };
+        recorder::status(&entry.id.to_text(), status.word(), &name, entry.thread_id);
+    }
+}
+
 /// A thread has ended.
 pub fn depart(row: RowId) {
     if let Some(registry) = memory::existing() {
-        telling(|tell| registry.depart(row.to_word(), time::now(), |entry| tell(What::Changed, entry)));
+        telling(|tell| {
+            registry.depart(row.to_word(), time::now(), |entry| {
+                note_status(entry);
+                tell(What::Changed, entry);
+            });
+        });
     }
 }

@@ -108,6 +108,9 @@ impl Book {
             let slot = self.claims.insert(claim);
             self.take(slot, part, record, label.as_ref());
             self.show_if_needed(slot);
+            if self.names.resource(part.resource).is_some_and(|live| live.slot.is_none()) {
+                self.show_late(slot, part.resource);
+            }
             return Grant { slot, token };
         }
         let parts = claim.parts.clone();
@@ -142,7 +145,7 @@ impl Book {
         match &resource.slot {
             Some(shown) if is_plain => shown.show_hold(slot, part, resource, claims),
             Some(_) => self.show_hold(slot, part.resource),
-            None => {}
+            None => self.show_late(slot, part.resource),
         }
         Some(Grant { slot, token })
     }
