@@ -42,9 +42,11 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
     takenAtMs,
   )
   const locks = [...known.filter((lock) => lock.scope !== 'host'), ...ofHost]
+  // Who shares a send lock is about it also while nobody holds it.
+  const membersOf = new Map(files.map(({ path, members }) => [`host:${path}`, members ?? []]))
   const seen = {
     processes,
-    locks: locks.filter((lock) => isAbout(lock, onlyPid) && (all || isShown(lock))),
+    locks: locks.filter((lock) => isAbout(lock, onlyPid, membersOf) && (all || isShown(lock))),
     leases: /** @type {const} */ ([]),
     unseen: look.unseen.map(unseenView),
   }
@@ -61,9 +63,13 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
   }
 }
 
-/** @param {import('./locks').OpenLock} lock @param {number | null} pid */
-function isAbout(lock, pid) {
-  if (pid === null || lock.pid === pid) return true
+/**
+ * @param {import('./locks').OpenLock} lock
+ * @param {number | null} pid
+ * @param {Map<string, number[]>} membersOf The processes that share a host lock, by its id.
+ */
+function isAbout(lock, pid, membersOf) {
+  if (pid === null || lock.pid === pid || membersOf.get(lock.id)?.includes(pid)) return true
   return [...lock.holders, ...lock.waiters].some((one) => one.pid === pid)
 }
 
