@@ -27,7 +27,7 @@ const eventsOf = (text) => text.split('\n').filter(Boolean).map((line) => JSON.p
 
 /** What a controller does: two layers at the send lock, two pieces of work at a named one. */
 async function work({ chainlock, data }) {
-  const { configureSendLock, trySend, forceReleaseLock, locks, openJournal } = chainlock
+  const { configureSendLock, trySend, forceReleaseLock, locks, openJournal, registry } = chainlock
   const written = openJournal({ path: data.journal })
   configureSendLock({ cooldownMs: 0, layers: 'any' })
   const first = trySend('agent')
@@ -39,6 +39,8 @@ async function work({ chainlock, data }) {
   const next = locks.acquire('index', { label: 'query' })
   guard.release()
   ;(await next).release()
+  registry.register({ id: 'build-1', name: 'build' })
+  registry.exit('build-1', 3)
   await written.close()
 }
 
@@ -105,6 +107,13 @@ test('a journal that cannot be read: the next command looks at that one', () => 
   assert.match(typed.stdout, /journal .*it's broken: it is no SQLite database/)
   const nowhere = cli(['trace', '--journal', journal, '-o', path.join(folder, 'none', 'x.json')])
   assert.deepEqual([nowhere.status, /cannot be written: ENOENT/.test(nowhere.stderr)], [2, true])
+})
+
+test('history: what becomes of registered processes', () => {
+  const { status, stdout } = cli(['history', '--kind', 'status', '--lock', 'build', '--journal', journal])
+  assert.equal(status, 0)
+  const short = eventsOf(stdout).map(({ lockKind, label, other }) => [lockKind, label, other].join(' '))
+  assert.deepEqual(short, ['registry build-1 pending', 'registry build-1 failed'])
 })
 
 test('history: a table in a terminal, no line too long', (t) => {

@@ -8,7 +8,7 @@ use crate::binding::entry::{self, Answer, Call, put};
 use crate::binding::mailbox::Told;
 use crate::binding::opening::{self, OpenedRegistryFace};
 use crate::binding::registry_face::{
-    NUMBERS, RegistryFace, TEXTS, What, note_status, numbers_of, push_texts, telling, text_of,
+    NUMBERS, RegistryFace, TEXTS, What, numbers_of, push_texts, telling, text_of,
 };
 use crate::binding::thread::{self, AnyFace, SCRATCH};
 use crate::name::MAX_BYTES;
@@ -141,10 +141,7 @@ pub fn registry_register(number: u32, id: String, given: ProcessFacts) -> Result
     };
     let done = telling(|tell| {
         let registered = registry().register(&mut new, time::now(), |gone| tell(What::Removed, gone));
-        registered.inspect(|()| {
-            note_status(&new);
-            tell(What::Registered, &new);
-        })
+        registered.inspect(|()| tell(What::Registered, &new))
     });
     Ok(answer(&face, done, &new))
 }
@@ -169,12 +166,7 @@ pub fn registry_change(number: u32, id: String, given: ProcessFacts) -> Result<S
     let mut entry = Entry::default();
     let done = telling(|tell| {
         let changed = registry().change(&id, &patch, time::now(), &mut entry);
-        changed.inspect(|()| {
-            if patch.status.is_some() {
-                note_status(&entry);
-            }
-            tell(What::Changed, &entry);
-        })
+        changed.inspect(|()| tell(What::Changed, &entry))
     });
     Ok(answer(&face, done, &entry))
 }

@@ -11,6 +11,7 @@ use crate::local::claim::{
 use crate::local::deadlines::Deadlines;
 use crate::local::deadlock::Graph;
 use crate::local::departures::Caller;
+use crate::local::forcing::Taking;
 use crate::local::lock_order::LockOrder;
 use crate::local::names::{Names, Ref};
 use crate::local::resource::Resource;
@@ -355,22 +356,23 @@ impl Book {
 
     /// Takes a resource away from all of its holders, and tells them. Answers how many they were. Nobody is
     /// served yet, here or in what they held besides (`touched`): a thief goes before the queue.
-    pub fn evict(&mut self, at: Ref, how: How, now: Nanos, touched: &mut Vec<Ref>) -> u64 {
+    pub fn evict(&mut self, at: Ref, taking: Taking<'_>, now: Nanos, touched: &mut Vec<Ref>) -> u64 {
         let holds = self.names.resource(at).map_or_else(VecDeque::new, |resource| resource.holds.clone());
         for &slot in &holds {
-            self.evict_hold(slot, how, now, touched);
+            self.evict_hold(slot, taking, now, touched);
         }
         holds.len() as u64
     }
 
     /// Takes one hold away from its holder, and tells it; the rest as in [`Book::evict`].
-    pub fn evict_hold(&mut self, slot: u32, how: How, now: Nanos, touched: &mut Vec<Ref>) {
+    pub fn evict_hold(&mut self, slot: u32, taking: Taking<'_>, now: Nanos, touched: &mut Vec<Ref>) {
+        let Taking { how, why } = taking;
         let what = match how {
             How::Stolen => Operation::Stolen,
             How::Forced => Operation::Forced,
         };
         let Some(claim) = self.remove_claim(slot) else { return };
-        self.note(&claim, what, now);
+        self.note_why(&claim, what, why, now);
         for part in claim.parts.as_slice() {
             let Some(resource) = self.names.changed(part.resource) else { continue };
             let (claims, token) = (&self.claims, claim.token);

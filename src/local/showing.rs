@@ -136,12 +136,17 @@ impl Book {
 
     /// Counts what happened to a claim, and tells of it.
     pub fn note(&mut self, claim: &Claim, what: Operation, now: Nanos) {
+        self.note_why(claim, what, None, now);
+    }
+
+    /// The same for what somebody had a reason for.
+    pub fn note_why(&mut self, claim: &Claim, what: Operation, why: Option<&str>, now: Nanos) {
         let span = now.since(claim.since);
         for part in claim.parts.as_slice() {
             let Some(resource) = self.names.resource_mut(part.resource) else { continue };
             let mode = Mode::of(part.weight);
             let (thread_id, token) = (claim.caller.thread_id, claim.token);
-            resource.note(Record { at: now, what, mode, thread_id, token, span }, claim.label());
+            resource.note_why(Record { at: now, what, mode, thread_id, token, span }, claim.label(), why);
         }
         if let Some(event) = event_of(what) {
             self.tell_event(claim, event, span, now);
