@@ -3,6 +3,7 @@
 'use strict'
 
 const fs = require('node:fs')
+const { typed } = require('../../snapshot/words')
 
 /** @type {import('./index').Check} */
 module.exports = {
@@ -13,7 +14,7 @@ module.exports = {
     const facts = fs.statSync(path, { throwIfNoEntry: false })
     if (!facts)
       return [
-        { level: 'warn', sentence: `there is no journal at ${path} yet`, fix: `CHAINLOCK_JOURNAL=${path} node …` },
+        { level: 'warn', sentence: `there is no journal at ${path} yet`, fix: `CHAINLOCK_JOURNAL=${typed(path) ?? 'PATH'} node …` },
       ]
     try {
       const journal = /** @type {any} */ (require('../../../index')).openJournal({ path, readOnly: true })
@@ -26,7 +27,8 @@ module.exports = {
     } catch (error) {
       const { code, message } = /** @type {NodeJS.ErrnoException} */ (error)
       if (code === 'EACCES') throw error
-      return [{ level: 'bad', sentence: `the journal ${path}: ${message}`, fix: `mv ${path} ${path}.broken` }]
+      const word = typed(path)
+      return [{ level: 'bad', sentence: message.startsWith('the journal ') ? message : `the journal ${path}: ${message}`, fix: word === null ? undefined : `mv -- ${word} ${typed(`${path}.broken`)}` }]
     }
   },
 }
