@@ -173,6 +173,22 @@ describe('why', () => {
     )
   })
 
+  test('what is stuck has a next command though nobody waits any more; two of a name in one process have ids', async (t) => {
+    const { pid } = await patient(t, async ({ chainlock: { acquireSendLock, configureSendLock, locks } }) => {
+      configureSendLock({ layers: 'any' })
+      globalThis.kept = [await acquireSendLock('agent'), await locks.acquire('send'), await locks.acquire('')]
+      await locks.acquire('send', { timeoutMs: 10 }).catch(() => {})
+      process.stdout.write('ready\n')
+      setInterval(() => {}, 1_000)
+    })
+    const { code, stdout, stderr } = await runCli(['why', 'send', '--pid', `${pid}`])
+    assert.equal(code, 1)
+    assert.match(stdout, new RegExp(`^next +chainlock release send --pid ${pid} --force --expect \\d+`, 'm'))
+    assert.ok(stderr.includes(`2 locks have that name; name one by its id: ${pid}:`), stderr)
+    for (const id of stderr.match(/\d+:\w+:send/g)) assert.match((await runCli(['why', id])).stdout, /^"send" /)
+    assert.match((await runCli(['status', '--pid', `${pid}`])).stdout, /^"" +lock +held/m)
+  })
+
   test('an unknown lock: the nearest name', async (t) => {
     const { pid } = await patient(t, busy)
     const { code, stderr } = await runCli(['why', 'idnex', '--pid', `${pid}`])

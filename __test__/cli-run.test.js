@@ -60,7 +60,7 @@ describe('the exit code', { skip }, () => {
       [2, /--wait is a time/, 'a', '--wait', 'soon', '--', 'true'],
       [2, /--scope host/, 'a', '--scope', 'process', '--', 'true'],
       [2, /leases/, 'a', '--scope', 'cluster', '--', 'true'],
-      [2, /a name of 1 to 255 bytes/, 'x'.repeat(256), '--', 'true'],
+      [2, /chainlock: <lock> must be a name of 1 to 255 bytes/, 'x'.repeat(256), '--', 'true'],
       [3, /ENOENT/, path.join(home, 'nowhere', 'x.lock'), '--', 'true'],
       [4, /something else than a lock/, path.join(home, 'other'), '--', 'true'],
       [127, /no command "nosuch"/, 'a', '--', 'nosuch'],
@@ -72,6 +72,15 @@ describe('the exit code', { skip }, () => {
       assert.deepEqual([found.code, found.stdout], [code, ''], args.join(' '))
       assert.match(found.stderr, pattern)
     }
+  })
+
+  test('a path needs no ./ in front of it', async (t) => {
+    const { run, home } = world(t)
+    fs.mkdirSync(path.join(home, 'made'), { recursive: true })
+    const script = `cd "${home}" && "${process.execPath}" "${require.resolve('../bin/chainlock.js')}" run made/x.lock -- true`
+    const { code, stderr } = await run('outer', '-c', script)
+    assert.deepEqual([code, stderr], [0, ''])
+    assert.ok(fs.existsSync(path.join(home, 'made', 'x.lock')))
   })
 
   test('is 5 for what another user may not touch', { skip: !isRoot && 'needs root' }, async (t) => {
