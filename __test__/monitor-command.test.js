@@ -62,7 +62,7 @@ describe('monitor', () => {
     assert.equal(stderr, '')
     assert.equal(status, 0)
     assert.match(stdout, /^chainlock {2}1 process · 2 locks/)
-    assert.match(stdout, /report +held +nightly/)
+    assert.match(stdout, /report +(process +)?held +nightly/)
     assert.match(stdout, /send +held +agent/)
     assert.match(stdout, /└─ .* 1st /)
     for (const line of stdout.split('\n')) assert.ok(!HARMFUL.test(line), JSON.stringify(line))
