@@ -178,7 +178,7 @@ describe('F8: pauses', () => {
     await until(() => stateOf(waiter.pid) === 'T', 'it is stopped')
     guard.release()
     let taken
-    await until(() => (taken = lock.tryAcquire()), 'the lock is free, and nobody can take it who does not wait', 3_000)
+    await until(() => (taken = lock.tryAcquire()), 'the lock is free, and nobody can take it who does not wait', 30_000)
     taken.release()
   })
 })
