@@ -254,6 +254,8 @@ test('the takeover from a killed Node process takes as long as with flock(1), bu
     await holder.acquire(lock.name)
     const kind = round % 2 === 0 ? 'ours' : 'raw'
     const raw = kind === 'raw' ? spawn('flock', [lock.path, '-c', 'echo got'], { stdio: ['ignore', 'pipe', 'inherit'] }) : null
+    // Its end may be told before its output is.
+    const rawEnded = raw && once(raw, 'exit')
     const got = raw === null ? lock.acquire() : once(raw.stdout, 'data')
     await until(() => waitersFor(lock.path) === 1, 'it waits')
     const killedAt = now()
@@ -261,7 +263,7 @@ test('the takeover from a killed Node process takes as long as with flock(1), bu
     const guard = await got
     times[kind].push(now() - killedAt)
     if (raw === null) guard.release()
-    else await once(raw, 'exit')
+    else await rawEnded
     await holder.ended
   }
   const told = (values) => `p50 ${percentile(values, 0.5).toFixed(2)} ms, worst ${Math.max(...values).toFixed(2)} ms`
