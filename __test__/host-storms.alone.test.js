@@ -137,8 +137,8 @@ describe('F7: a storm of kills', () => {
     await until(() => hostLock(name).status().waiters > 0, 'it waits')
     await other.kill()
     const guard = await waiting
-    const { pid, label, isAlive, command } = guard.previousHolderDied
-    assert.deepEqual([pid, label, isAlive], [other.pid, 'the dead', false])
+    const { pid, label, command } = guard.previousHolderDied
+    assert.deepEqual([pid, label], [other.pid, 'the dead'])
     assert.match(command, /node/)
     guard.release()
     assert.equal((await hostLock(name).acquire()).previousHolderDied, null)
@@ -178,7 +178,7 @@ describe('F8: pauses', () => {
     await until(() => stateOf(waiter.pid) === 'T', 'it is stopped')
     guard.release()
     let taken
-    await until(() => (taken = lock.tryAcquire()), 'the lock is free, and nobody can take it who does not wait', 3_000)
+    await until(() => (taken = lock.tryAcquire()), 'the lock is free, and nobody can take it who does not wait', 30_000)
     taken.release()
   })
 })
@@ -254,6 +254,8 @@ test('the takeover from a killed Node process takes as long as with flock(1), bu
     await holder.acquire(lock.name)
     const kind = round % 2 === 0 ? 'ours' : 'raw'
     const raw = kind === 'raw' ? spawn('flock', [lock.path, '-c', 'echo got'], { stdio: ['ignore', 'pipe', 'inherit'] }) : null
+    // Its end may be told before its output is.
+    const rawEnded = raw && once(raw, 'exit')
     const got = raw === null ? lock.acquire() : once(raw.stdout, 'data')
     await until(() => waitersFor(lock.path) === 1, 'it waits')
     const killedAt = now()
@@ -261,7 +263,7 @@ test('the takeover from a killed Node process takes as long as with flock(1), bu
     const guard = await got
     times[kind].push(now() - killedAt)
     if (raw === null) guard.release()
-    else await once(raw, 'exit')
+    else await rawEnded
     await holder.ended
   }
   const told = (values) => `p50 ${percentile(values, 0.5).toFixed(2)} ms, worst ${Math.max(...values).toFixed(2)} ms`

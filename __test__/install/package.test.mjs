@@ -30,9 +30,12 @@ test('installing it brings nothing else and runs nothing', async () => {
   const modules = filesUnder(join(project, 'node_modules')).filter((file) => file.endsWith('package.json'))
   assert.deepEqual(modules, ['chainlock/package.json'])
   const manifest = JSON.parse(readFileSync(join(project, 'node_modules', 'chainlock', 'package.json'), 'utf8'))
-  for (const field of ['dependencies', 'optionalDependencies', 'peerDependencies', 'bundleDependencies']) {
+  for (const field of ['dependencies', 'optionalDependencies', 'bundleDependencies']) {
     assert.equal(manifest[field], undefined, field)
   }
+  // What chainlock/otel works with, for those who have it.
+  const optional = Object.keys(manifest.peerDependenciesMeta).filter((name) => manifest.peerDependenciesMeta[name].optional)
+  assert.deepEqual(Object.keys(manifest.peerDependencies), optional)
   for (const script of ['preinstall', 'install', 'postinstall', 'prepare']) {
     assert.equal(manifest.scripts?.[script], undefined, script)
   }

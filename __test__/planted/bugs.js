@@ -224,16 +224,13 @@ const NATIVE = [
   {
     name: 'a grant is decided and recorded in two steps',
     file: 'src/local/locks.rs',
-    from: '        let part = Part { resource, weight };\n        book.try_hold(',
-    to: `        let part = Part { resource, weight };
-        if !book.would_be_first(&[part], 0) || !book.fits(&[part]) {
+    from: '        let grant = book.try_hold(part, bare(caller, Parts::One(part), extra(label, None, &[]), now), now);',
+    to: `        if !book.would_be_first(&[part], 0) || !book.fits(&[part]) {
             return None;
         }
         drop(book);
         let mut book = self.book.lock();
-        return Some(book.hold_at_once(bare(caller, Parts::One(part), extra(label, None, &[]), now), now));
-        #[allow(unreachable_code)]
-        book.try_hold(`,
+        let grant = Some(book.hold_at_once(bare(caller, Parts::One(part), extra(label, None, &[]), now), now));`,
     suite: 'locks-threads.alone.test.js',
     test: 'is exact after 1000000 grants of tryAcquire, acquire and withLock in 4 threads',
   },

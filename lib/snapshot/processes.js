@@ -64,6 +64,7 @@ function threadView(row, process, nowMs) {
     threadId: row.threadId,
     name: /** @type {string} */ (threadName(row.threadId)),
     since: isoOf(since),
+    // The native code knows an idle loop from one that is overdue.
     silentMs: row.silentMs ?? null,
   }
 }
