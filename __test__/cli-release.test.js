@@ -133,6 +133,7 @@ describe('without a terminal', { skip }, () => {
     assert.match(done.stdout, /released/)
     assert.match(await said('lost'), /operator: the night watch/)
     assert.equal((await release(name, ...SURE, '--expect', '1', '--yes')).code, 4, 'nobody holds it any more')
+    assert.match((await release(name, ...SURE)).stderr, /: nobody holds "/)
   })
 
   test('a token that has moved ends nothing', async (t) => {
@@ -154,6 +155,7 @@ describe('without a terminal', { skip }, () => {
     const cases = [
       [2, /<lock> is missing/],
       [2, /say --force/, name, '--reason', 'x'],
+      [2, /next {2}chainlock release --force --reason TEXT -- '-x'\n/, '--', '-x'],
       [2, /--reason is needed/, name, '--force'],
       [2, /--reason/, name, '--force', '--reason', ' '],
       [2, /--pid is a whole number/, name, ...SURE, '--pid', '0'],
@@ -221,7 +223,7 @@ describe('without a terminal', { skip }, () => {
     const token = tokenIn((await release(names[0], ...SURE)).stderr)
     const closed = await release(names[0], ...SURE, '--expect', token, '--yes')
     assert.equal(closed.code, 3)
-    assert.match(closed.stderr, /no control socket/)
+    assert.match(closed.stderr, /no control socket: .* CHAINLOCK_CONTROL=off is set/)
 
     const { pid } = await hold([{ name: names[1] }])
     fs.rmSync(socketOf(pid))

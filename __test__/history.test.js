@@ -27,7 +27,7 @@ const eventsOf = (text) => text.split('\n').filter(Boolean).map((line) => JSON.p
 
 /** What a controller does: two layers at the send lock, two pieces of work at a named one. */
 async function work({ chainlock, data }) {
-  const { configureSendLock, trySend, forceReleaseLock, locks, openJournal } = chainlock
+  const { configureSendLock, trySend, forceReleaseLock, locks, openJournal, registry } = chainlock
   const written = openJournal({ path: data.journal })
   configureSendLock({ cooldownMs: 0, layers: 'any' })
   const first = trySend('agent')
@@ -39,6 +39,8 @@ async function work({ chainlock, data }) {
   const next = locks.acquire('index', { label: 'query' })
   guard.release()
   ;(await next).release()
+  registry.register({ id: 'build-1', name: 'build' })
+  registry.exit('build-1', 3)
   await written.close()
 }
 
@@ -68,6 +70,50 @@ test('history: one JSON object a line where nobody looks, and only what was aske
   const newest = cli(['history', '--journal', journal, '--limit', '2'])
   assert.deepEqual(eventsOf(newest.stdout), events.slice(-2))
   assert.match(newest.stderr, /only the newest 2 are shown/)
+})
+
+test('history: times that are none, and ranges that are empty, are told', () => {
+  const answer = (...args) => cli(['history', '--journal', journal, ...args])
+  for (const wrong of ['25:00', '12:60', '2026-13-01', '7 May', '14:03 yesterday']) {
+    const { status, stderr } = answer('--since', wrong)
+    assert.deepEqual([status, /--since is a time such as/.test(stderr)], [2, true], wrong)
+  }
+  const turned = answer('--since', '1m', '--until', '2m')
+  assert.deepEqual([turned.status, turned.stderr.split('\n')[0]], [2, 'chainlock: --until must be later than --since'])
+  const empty = answer('--lock', 'nobody knows it')
+  assert.deepEqual([empty.status, empty.stdout], [0, ''])
+  assert.match(empty.stderr, /no such event/)
+  const over = cli(['history', '--journal', journal, '--follow', '--until', '1h'])
+  assert.equal(over.status, 0, 'what is over is not followed')
+})
+
+test('a time of day is the last one before now; a date begins at midnight here', () => {
+  const { range } = require('../lib/cli/journal')
+  const at = (...parts) => new Date(2026, 10, ...parts).getTime()
+  const now = at(21, 0, 20)
+  assert.deepEqual(range({ since: '23:50', until: '00:10' }, now), { since: at(20, 23, 50), until: at(21, 0, 10) })
+  assert.deepEqual(range({ since: '00:10', until: '00:30' }, now), { since: at(21, 0, 10), until: at(21, 0, 30) })
+  assert.deepEqual(range({ since: '2026-11-20' }, now), { since: at(20) })
+  assert.deepEqual(range({ since: '2026-11-20T14:03' }, now), { since: at(20, 14, 3) })
+})
+
+test('a journal that cannot be read: the next command looks at that one', () => {
+  const broken = path.join(folder, "it's broken")
+  fs.writeFileSync(broken, 'nothing that SQLite wrote')
+  const { status, stderr } = cli(['history', '--journal', broken])
+  assert.equal(status, 1)
+  const next = stderr.match(/next {2}chainlock (.*)/)[1]
+  const typed = spawnSync('sh', ['-c', `"${process.execPath}" "${CLI}" ${next}`], { encoding: 'utf8', env })
+  assert.match(typed.stdout, /journal .*it's broken: it is no SQLite database/)
+  const nowhere = cli(['trace', '--journal', journal, '-o', path.join(folder, 'none', 'x.json')])
+  assert.deepEqual([nowhere.status, /cannot be written: ENOENT/.test(nowhere.stderr)], [2, true])
+})
+
+test('history: what becomes of registered processes', () => {
+  const { status, stdout } = cli(['history', '--kind', 'status', '--lock', 'build', '--journal', journal])
+  assert.equal(status, 0)
+  const short = eventsOf(stdout).map(({ lockKind, label, other }) => [lockKind, label, other].join(' '))
+  assert.deepEqual(short, ['registry build-1 pending', 'registry build-1 failed'])
 })
 
 test('history: a table in a terminal, no line too long', (t) => {

@@ -80,6 +80,23 @@ test('this process is told of in the same way', () => {
   assert.ok(look(null).processes.some(({ isOwn }) => isOwn))
 })
 
+test('who was forced out or robbed is not shown any more', async () => {
+  const { locks } = require('..')
+  const { pid } = process
+  const guard = await locks.acquire('forced out')
+  locks.forceRelease('forced out')
+  const forced = byName(look(pid, true), 'forced out')
+  assert.deepEqual([forced.state, forced.used, forced.holderCount, forced.holders], ['free', 0, 0, []])
+  const robbed = await locks.acquire('robbed')
+  await locks.request('robbed', { steal: true }, () => {
+    const { holderCount, holders } = byName(look(pid, true), 'robbed')
+    assert.deepEqual([holderCount, holders.length, holders[0].token > robbed.token], [1, 1, true])
+  })
+  const { state, holders } = byName(look(pid, true), 'robbed')
+  assert.deepEqual([state, holders], ['free', []])
+  assert.ok(!guard.release() && !robbed.release())
+})
+
 test('who cannot be looked at has a reason', LINUX, async (t) => {
   const other = spawn('sleep', ['1000'])
   t.after(() => other.kill('SIGKILL'))

@@ -16,11 +16,11 @@ const USUAL_COLUMNS = 80
 /** @param {string[]} argv */
 async function main(argv) {
   // Whoever reads may have seen enough (`chainlock history | head`).
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (/** @type {NodeJS.ErrnoException} */ { code }) =>
-      process.exit(code === 'EPIPE' ? EXIT.ok : EXIT.bug),
-    )
-  }
+  process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ { code }) =>
+    process.exit(code === 'EPIPE' ? EXIT.ok : EXIT.bug),
+  )
+  // Nobody listens to the talk: that changes neither what is done nor how it ends.
+  process.stderr.on('error', () => {})
   process.exitCode = await codeOf(argv)
 }
 
@@ -112,8 +112,8 @@ function tell(error, name) {
   if (error instanceof CommandError) {
     say(`chainlock: ${error.message}`)
     const isKnown = name !== null && NAMES.includes(name)
-    if (error.exit === EXIT.usage) say(`  next  chainlock help${isKnown ? ` ${name}` : ''}`)
-    else if (error.next) say(`  next  ${error.next}`)
+    const next = error.next ?? (error.exit === EXIT.usage ? `chainlock help${isKnown ? ` ${name}` : ''}` : null)
+    if (next !== null) say(`  next  ${next}`)
     return error.exit
   }
   if (error?.code === 'EACCES' || error?.code === 'EPERM') {

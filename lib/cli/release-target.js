@@ -2,7 +2,7 @@
 // @ts-check
 'use strict'
 
-const { duration, lockName, short, typed, who } = require('../snapshot/words')
+const { clean, duration, lockName, short, typed, who } = require('../snapshot/words')
 const { CommandError, EXIT } = require('./exit')
 
 /** @typedef {import('../../index').Snapshot} Snapshot */
@@ -64,7 +64,7 @@ function notFound(snapshot, wanted, pid) {
   const hidden = snapshot.unseen.find((one) => one.pid === pid)
   if (hidden !== undefined) {
     const exit = hidden.reason === 'permission' ? EXIT.permission : EXIT.notFound
-    return new CommandError(exit, `process ${pid} cannot be looked at (${hidden.reason}): ${short(hidden.advice)}`)
+    return new CommandError(exit, `process ${pid} cannot be looked at (${hidden.reason}): ${clean(hidden.advice)}`)
   }
   if (pid !== null && !snapshot.processes.some((one) => one.pid === pid)) {
     return new CommandError(EXIT.notFound, `there is no process ${pid} with chainlock`, 'chainlock status')

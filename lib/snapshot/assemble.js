@@ -42,7 +42,9 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
     takenAtMs,
   )
   const locks = [...known.filter((lock) => lock.scope !== 'host'), ...ofHost]
-  const about = locks.filter((lock) => isAbout(lock, onlyPid))
+  // Who shares a send lock is about it also while nobody holds it.
+  const membersOf = new Map(files.map(({ path, members }) => [`host:${path}`, members ?? []]))
+  const about = locks.filter((lock) => isAbout(lock, onlyPid, membersOf))
   const unseen = look.unseen.map(unseenView)
   // Also of free locks: what went wrong with them a moment ago.
   const verdict = judge({ processes, locks: about, unseen, takenAtMs })
@@ -62,9 +64,13 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
   }
 }
 
-/** @param {import('./locks').OpenLock} lock @param {number | null} pid */
-function isAbout(lock, pid) {
-  if (pid === null || lock.pid === pid) return true
+/**
+ * @param {import('./locks').OpenLock} lock
+ * @param {number | null} pid
+ * @param {Map<string, number[]>} membersOf The processes that share a host lock, by its id.
+ */
+function isAbout(lock, pid, membersOf) {
+  if (pid === null || lock.pid === pid || membersOf.get(lock.id)?.includes(pid)) return true
   return [...lock.holders, ...lock.waiters].some((one) => one.pid === pid)
 }
 

@@ -87,7 +87,7 @@ function who(one) {
  * @param {string} text
  */
 function typed(text) {
-  if (text === '' || clean(text) !== text) return null
+  if (clean(text) !== text) return null
   return /^[\w@%+=:,./-]+$/.test(text) && !text.startsWith('-') ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
@@ -96,10 +96,20 @@ function typed(text) {
  * @param {import('../../index').SnapshotLock} lock
  */
 function whyCommand(lock) {
-  const name = typed(lock.name ?? lock.path ?? '')
+  const word = typed(lock.name ?? lock.path ?? lock.id)
   const where = lock.pid === null ? '' : ` --pid ${lock.pid}`
-  if (name === null || lock.nameCut || name.startsWith("'-")) return `chainlock status${where}`
-  return `chainlock why ${name}${where}`
+  if (word === null || lock.nameCut) return `chainlock status${where}`
+  return withWord('chainlock why', word, where)
 }
 
-module.exports = { clean, short, duration, lockName, place, who, typed, whyCommand }
+/**
+ * A command line about one word. A word that looks like an option has to stand behind `--`.
+ * @param {string} command
+ * @param {string} word As `typed` gives it.
+ * @param {string} options
+ */
+function withWord(command, word, options) {
+  return word.startsWith("'-") ? `${command}${options} -- ${word}` : `${command} ${word}${options}`
+}
+
+module.exports = { clean, short, duration, lockName, place, who, typed, whyCommand, withWord }

@@ -4,6 +4,7 @@ use crate::local::book::Book;
 use crate::local::claim::{Ask, Claim, Claims, Extra, How, Outcome, Part, Parts, State, Told, Warning};
 use crate::local::deadlock::Cycle;
 use crate::local::departures::Caller;
+use crate::local::forcing::Taking;
 use crate::local::lock_order::{self, Disorder, Level};
 use crate::local::moving::Move;
 use crate::local::statistics::Operation;
@@ -79,7 +80,7 @@ pub(super) fn ask_for(book: &mut Book, caller: Caller, parts: Parts, ask: &Ask<'
     let mut touched = Vec::new();
     if ask.steal {
         for part in parts.as_slice() {
-            book.evict(part.resource, How::Stolen, now, &mut touched);
+            book.evict(part.resource, Taking { how: How::Stolen, why: None }, now, &mut touched);
         }
     } else if !book.would_be_first(parts.as_slice(), ask.priority) || !book.fits(parts.as_slice()) {
         if is_full(book, &parts) {

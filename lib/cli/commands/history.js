@@ -4,7 +4,7 @@
 
 const { wholeNumber, word } = require('../args')
 const { CommandError, EXIT } = require('../exit')
-const { JOURNAL_OPTION, SINCE_OPTION, journalPath, moment, withJournal } = require('../journal')
+const { JOURNAL_OPTION, SINCE_OPTION, journalPath, range, withJournal } = require('../journal')
 const { clean, cut, duration, pad } = require('../text')
 
 /** @typedef {import('../../../index').JournalEvent} JournalEvent */
@@ -44,7 +44,12 @@ module.exports = {
     const question = questionOf(values, Date.now())
     const path = journalPath(context)
     if (path === null) {
-      throw new CommandError(EXIT.notFound, 'there is no journal: give --journal PATH, or set CHAINLOCK_JOURNAL')
+      throw new CommandError(
+        EXIT.notFound,
+        'there is no journal: give --journal PATH, or set CHAINLOCK_JOURNAL; a program writes one when it is started ' +
+          'with CHAINLOCK_JOURNAL=PATH',
+        'CHAINLOCK_JOURNAL=locks.journal node …',
+      )
     }
     const isTable = isTty && !json
     const show = (/** @type {JournalEvent} */ event) => out(isTable ? rowOf(event, context) : JSON.stringify(event))
@@ -55,7 +60,8 @@ module.exports = {
       }
       if (isTable) out(context.colour.dim(head(context.columns)))
       for (const event of found) show(event)
-      if (values.follow) await follow(journal, question, found.at(-1), show)
+      if (found.length === 0 && !values.follow) err('chainlock: the journal has no such event')
+      if (values.follow && !(Number(question.until) <= Date.now())) await follow(journal, question, found.at(-1), show)
       return EXIT.ok
     })
   },
@@ -69,8 +75,7 @@ module.exports = {
 function questionOf({ since, until, lock, layer, kind, limit }, nowMs) {
   const { native } = require('../../native')
   return {
-    ...(since !== undefined && { since: moment('--since', since, nowMs) }),
-    ...(until !== undefined && { until: moment('--until', until, nowMs) }),
+    ...range({ since, until }, nowMs),
     ...(lock !== undefined && { lock }),
     ...(layer !== undefined && { layer }),
     ...(kind !== undefined && { kind: /** @type {any} */ (word('--kind', kind, native.journalKinds())) }),

@@ -4,9 +4,9 @@
 'use strict'
 
 const { createInterface } = require('node:readline')
-const { duration, lockName, short, typed, who } = require('../../snapshot/words')
+const { clean, duration, lockName, short, typed, who, withWord } = require('../../snapshot/words')
 const { JSON_OPTION, PID_OPTION, wholeNumber } = require('../args')
-const { CommandError, EXIT, usageError } = require('../exit')
+const { CommandError, EXIT } = require('../exit')
 const { findTarget } = require('../release-target')
 
 /** @typedef {import('../commands').Context} Context */
@@ -30,7 +30,7 @@ const EXIT_OF = {
 /** @param {Context} context */
 async function run(context) {
   const [wanted] = context.args
-  const asked = readOptions(context)
+  const asked = readOptions(wanted, context)
   const { snapshot } = require('../../snapshot')
   const seen = snapshot(asked.pid === null ? { all: true } : { pid: asked.pid, all: true })
   const target = findTarget(seen, wanted, asked)
@@ -42,11 +42,14 @@ async function run(context) {
   return EXIT.ok
 }
 
-/** @param {Context} context */
-function readOptions({ values }) {
-  if (!values.force) throw usageError('release takes a lock away from a holder that lives; say --force if that is meant')
+/** @param {string} wanted @param {Context} context */
+function readOptions(wanted, { values }) {
+  const word = typed(wanted)
+  const wrong = (/** @type {string} */ text) =>
+    new CommandError(EXIT.usage, text, word === null ? undefined : withWord('chainlock release', word, ' --force --reason TEXT'))
+  if (!values.force) throw wrong('release takes a lock away from a holder that lives; say --force if that is meant')
   const reason = (values.reason ?? '').trim()
-  if (reason === '') throw usageError('--reason is needed: a few words for those who ask later why')
+  if (reason === '') throw wrong('--reason is needed: a few words for those who ask later why')
   return {
     reason,
     pid: values.pid === undefined ? null : wholeNumber('--pid', values.pid, { min: 1, max: 0x7fff_ffff }),
@@ -142,7 +145,7 @@ async function release(context, { lock, holder }, { reason }) {
   } catch (error) {
     if (!(error instanceof ControlError)) throw error
     if (error.code === 'stopped') throw stopped(holder.pid)
-    throw new CommandError(EXIT_OF[error.code] ?? EXIT.bug, short(error.message), 'chainlock doctor')
+    throw new CommandError(EXIT_OF[error.code] ?? EXIT.bug, clean(error.message), 'chainlock doctor')
   }
   if (!answer.released) throw refused(lock, holder.token, answer)
   const what = `released ${lockName(lock)}: it was held by ${who(holder)}, token ${holder.token}, for ${duration(holder.heldMs)}`
@@ -175,7 +178,7 @@ module.exports = {
   ],
   examples: [
     "chainlock release send --force --reason 'stuck since 14:03'",
-    "chainlock release index --force --reason deploy --pid 4242 --expect 1841 --yes",
+    "chainlock release index --force --reason deploy --expect 1841 --yes",
   ],
   exits: [EXIT.notFound, EXIT.refused, EXIT.permission, EXIT.timedOut],
   run,

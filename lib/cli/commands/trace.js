@@ -5,11 +5,13 @@
 const fs = require('node:fs')
 const { PID_OPTION, wholeNumber } = require('../args')
 const { CommandError, EXIT, usageError } = require('../exit')
-const { JOURNAL_OPTION, SINCE_OPTION, journalPath, moment, withJournal } = require('../journal')
+const { JOURNAL_OPTION, SINCE_OPTION, journalPath, range, withJournal } = require('../journal')
 const { clean } = require('../text')
 
 /** What a journal answers at most; more no viewer shows well. */
 const MOST_EVENTS = 100_000
+/** How much is drawn when nobody says from when on. */
+const USUAL_MS = 600_000
 
 /**
  * @typedef {import('../../../index').JournalEvent} JournalEvent
@@ -20,7 +22,7 @@ module.exports = {
   summary: 'writes a picture of time for Perfetto or Chrome',
   usage: '[options]',
   options: {
-    since: { ...SINCE_OPTION, help: `${SINCE_OPTION.help} (default 10m)` },
+    since: { ...SINCE_OPTION, help: `${SINCE_OPTION.help} (default: 10m before the end)` },
     until: { type: 'string', value: 'WHEN', help: 'up to then' },
     output: { type: 'string', short: 'o', value: 'FILE', help: 'where to (default: stdout); .gz compresses' },
     pid: PID_OPTION,
@@ -34,8 +36,8 @@ module.exports = {
     const { values, stdout, isTty, err } = context
     if (values.output === undefined && isTty) throw usageError('where to? Give -o locks.json, or send stdout to a file')
     const nowMs = Date.now()
-    const sinceMs = moment('--since', values.since ?? '10m', nowMs)
-    const untilMs = values.until === undefined ? nowMs : moment('--until', values.until, nowMs)
+    const { since, until: untilMs = nowMs } = range(values, nowMs)
+    const sinceMs = since ?? untilMs - USUAL_MS
     const pid = values.pid === undefined ? null : wholeNumber('--pid', values.pid, { min: 1 })
     const path = journalPath(context)
     const { events, endMs, commands } =
@@ -91,6 +93,11 @@ async function write(text, output, stdout) {
   const source = Readable.from(text)
   if (output === undefined) return pipeline(source, stdout, { end: false })
   const file = fs.createWriteStream(output)
-  if (!output.endsWith('.gz')) return pipeline(source, file)
-  return pipeline(source, require('node:zlib').createGzip(), file)
+  const steps = output.endsWith('.gz') ? [require('node:zlib').createGzip()] : []
+  try {
+    await pipeline([source, ...steps, file])
+  } catch (/** @type {any} */ error) {
+    if (error.syscall === undefined || error.code === 'EACCES') throw error
+    throw usageError(`${clean(output)} cannot be written: ${clean(error.message)}`)
+  }
 }

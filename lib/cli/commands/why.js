@@ -31,10 +31,19 @@ module.exports = {
       const { whyLines } = require('../views/why')
       const parts = found.map((lock) => whyLines(lock, taken, context).join('\n'))
       context.out(parts.join('\n\n'))
-      if (found.length > 1) context.err(`${found.length} locks have that name; --pid N chooses one process`)
+      if (found.length > 1) context.err(which(found))
     }
     return about.ok ? EXIT.ok : EXIT.bad
   },
+}
+
+/** How to ask for one of them. @param {readonly Lock[]} found */
+function which(found) {
+  const { short, typed } = require('../../snapshot/words')
+  const pids = new Set(found.map(({ pid }) => pid))
+  const isByPid = pids.size === found.length && !pids.has(null)
+  const ids = () => found.map(({ id }) => typed(id) ?? short(id)).join(' or ')
+  return `${found.length} locks have that name; ${isByPid ? '--pid N chooses one process' : `name one by its id: ${ids()}`}`
 }
 
 /**

@@ -68,7 +68,7 @@ function rowOf(lock, commands, { glyphs }) {
   const time = (/** @type {number | null | undefined} */ ms) => (ms == null ? glyphs.dash : duration(ms))
   const longest = waiters.reduce((most, { waitedMs }) => Math.max(most, waitedMs ?? 0), 0)
   return [
-    cut(clean(lock.name ?? lock.path ?? glyphs.dash), LONGEST_NAME, glyphs.more),
+    cut(clean(lock.name === '' ? '""' : (lock.name ?? lock.path ?? glyphs.dash)), LONGEST_NAME, glyphs.more),
     lock.kind,
     stateWords(lock, glyphs),
     time(first?.heldMs),

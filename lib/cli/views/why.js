@@ -3,7 +3,7 @@
 'use strict'
 
 const { clean, duration, pad } = require('../text')
-const { lockName, typed, who } = require('../../snapshot/words')
+const { lockName, typed, who, withWord } = require('../../snapshot/words')
 const { verdictLines } = require('./verdict')
 const { waitTree } = require('./tree')
 
@@ -32,7 +32,7 @@ function whyLines(lock, { verdict, locks, processes }, look) {
   const where = lock.path ? `${of}, ${lock.path}` : of
   const part = (/** @type {string} */ head, /** @type {string[]} */ lines) =>
     lines.map((line, index) => `${colour.dim(pad(index === 0 ? head : '', 10))}${line}`)
-  const next = nextCommand(lock)
+  const next = nextCommand(lock, about.some(({ level }) => level === 'bad'))
   return [
     `${colour.strong(clean(lockName(lock)))}  ${lock.kind}${clean(where)}: ${stateOf(lock)}`,
     ...verdictLines(about, look),
@@ -138,13 +138,19 @@ function eventLine({ at, kind, layer, label, token, spanMs, other }) {
   return clean(`${clockTime(at)}  ${pad(kind, 9)} ${parts.filter(Boolean).join(' ')}`.trimEnd())
 }
 
-/** What makes it free, when somebody waits for it or it is overdue. @param {Lock} lock @returns {string | null} */
-function nextCommand({ name, nameCut, kind, pid, holders: [holder], waiterCount, send }) {
-  if (!holder || (waiterCount === 0 && !(send?.dueTimeoutMs != null && send.dueTimeoutMs <= 0))) return null
+/**
+ * What makes it free, when somebody waits for it, it is overdue, or something else is wrong with it.
+ * @param {Lock} lock
+ * @param {boolean} isBad
+ * @returns {string | null}
+ */
+function nextCommand({ name, nameCut, kind, pid, holders: [holder], waiterCount, send }, isBad) {
+  const isOverdue = send?.dueTimeoutMs != null && send.dueTimeoutMs <= 0
+  if (!holder || (waiterCount === 0 && !isOverdue && !isBad)) return null
   if (kind === 'host') return holder.pid === null ? null : `ps -o pid,stat,etime,args -p ${holder.pid}`
   const word = nameCut || name === null ? null : typed(name)
   if (word === null || holder.token === null) return null
-  return `chainlock release ${word} --pid ${pid} --force --expect ${holder.token} --reason TEXT`
+  return withWord('chainlock release', word, ` --pid ${pid} --force --expect ${holder.token} --reason TEXT`)
 }
 
 module.exports = { whyLines }
