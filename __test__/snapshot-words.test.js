@@ -3,6 +3,7 @@
 
 const { test } = require('node:test')
 const assert = require('node:assert/strict')
+const { lock } = require('./helpers/snapshots')
 
 test('a command to type survives a shell, whatever the name', () => {
   const { typed } = require('../lib/snapshot/words')
