@@ -2327,7 +2327,7 @@ export interface SnapshotEvent {
   readonly token: number | null
   /** How long it was held, or waited for. */
   readonly spanMs: number | null
-  /** Who was in the way, or why. */
+  /** Who was in the way, or why; of `'order'` the lock that was held. */
   readonly other: string | null
 }
 
