@@ -4,9 +4,8 @@
 
 const { test } = require('node:test')
 const assert = require('node:assert/strict')
-const { hostWorld, acquire, release } = require('./helpers/host-world')
+const { hostWorld, acquire, release, status } = require('./helpers/host-world')
 const { runCli } = require('./helpers/cli')
-const { until } = require('./helpers/waiting')
 
 const skip = process.platform !== 'linux' && 'only Linux shows tables to others'
 const A = 'e2e-executor'
@@ -35,7 +34,7 @@ test('is one lock with its holder and who waits, from inside and from outside', 
     id: `host:${world.file()}`, scope: 'host', pid: null, state: 'held', used: 1,
     holders: [[one.pid, A, true]], waiters: [[two.pid, B]],
   }
-  await until(async () => (await one.call(look)).locks.some(({ scope, waiterCount }) => scope === 'host' && waiterCount === 1))
+  while ((await one.call(status)).waiters === 0);
   for (const looker of [one, two, alone]) assert.deepEqual(sendLocks(await looker.call(look), pids), [shared])
   const { stdout } = await runCli(['status', '--json'], { env: { XDG_RUNTIME_DIR: world.directory } })
   assert.deepEqual(sendLocks(JSON.parse(stdout), pids), [shared])
