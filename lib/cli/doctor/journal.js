@@ -14,12 +14,13 @@ module.exports = {
     const facts = fs.statSync(path, { throwIfNoEntry: false })
     if (!facts)
       return [
-        { level: 'warn', sentence: `there is no journal at ${path} yet`, fix: `CHAINLOCK_JOURNAL=${typed(path) ?? 'PATH'} node …` },
+        { level: 'warn', sentence: `there is no journal at ${path} yet`, fix: `CHAINLOCK_JOURNAL=${path} node …` },
       ]
     try {
       const journal = /** @type {any} */ (require('../../../index')).openJournal({ path, readOnly: true })
       try {
-        await journal.query({ limit: 1 })
+        const [fault] = await journal.check()
+        if (fault !== undefined) return [damaged(path, fault)]
         return [{ level: 'good', sentence: `the journal ${path} is readable, ${facts.size} bytes` }]
       } finally {
         await journal.close()
@@ -27,8 +28,13 @@ module.exports = {
     } catch (error) {
       const { code, message } = /** @type {NodeJS.ErrnoException} */ (error)
       if (code === 'EACCES') throw error
-      const word = typed(path)
-      return [{ level: 'bad', sentence: message.startsWith('the journal ') ? message : `the journal ${path}: ${message}`, fix: word === null ? undefined : `mv -- ${word} ${typed(`${path}.broken`)}` }]
+      return [damaged(path, message)]
     }
   },
+}
+
+/** @param {string} path @param {string} what @returns {import('./index').Finding} */
+function damaged(path, what) {
+  const [from, to] = [typed(path), typed(`${path}.broken`)]
+  return { level: 'bad', sentence: `the journal ${path}: ${what}`, fix: from === null ? undefined : `mv ${from} ${to}` }
 }
