@@ -2079,7 +2079,10 @@ export const registry: ProcessRegistry
 export interface SnapshotOptions {
   /** Only this process; `process.pid` is your own. Default: every process of this user. */
   pid?: number
-  /** Also free locks that have statistics, and the buckets of all times. Default false. */
+  /**
+   * Also free locks that have statistics, and the buckets of all times. Default false: of free locks only those that a
+   * verdict is about.
+   */
   all?: boolean
   /** Also the lock files of host locks, and who holds them without chainlock. Default true. */
   hosts?: boolean
@@ -2165,8 +2168,8 @@ export interface SnapshotProcess {
   /** Pairs of named locks that were taken in both orders, so far. */
   readonly orderInversions: number
   readonly journal: SnapshotJournal | null
-  /** Its process registry. */
-  readonly registry: readonly Readonly<Record<string, unknown>>[]
+  /** Its process registry; empty without `all`. */
+  readonly registry: readonly RegistryEntry[]
 }
 
 /** A thread that uses chainlock. */
@@ -2291,7 +2294,7 @@ export interface SnapshotWaiter {
   readonly insideOf: readonly number[]
 }
 
-/** `status`: of an entry of the process registry. */
+/** `status`: of an entry of the process registry. `dropped`: events that a journal had no room for. */
 export type SnapshotEventKind =
   | 'acquired'
   | 'released'
@@ -2311,6 +2314,7 @@ export type SnapshotEventKind =
   | 'failed'
   | 'lost'
   | 'status'
+  | 'dropped'
 
 /** Something that happened to a lock. */
 export interface SnapshotEvent {

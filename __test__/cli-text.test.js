@@ -24,7 +24,8 @@ test('widths: letters, marks, East Asian, emoji', () => {
     'e\u0301': 1,
     漢字: 4,
     ｆｕｌｌ: 8,
-    '👩‍👩‍👧': 2,
+    // Two columns where it joins, and this where it does not.
+    '👩‍👩‍👧': 8,
     '❤️': 2,
     한글: 4,
     שלום: 4,

@@ -27,7 +27,7 @@ const eventsOf = (text) => text.split('\n').filter(Boolean).map((line) => JSON.p
 
 /** What a controller does: two layers at the send lock, two pieces of work at a named one. */
 async function work({ chainlock, data }) {
-  const { configureSendLock, trySend, forceReleaseLock, locks, openJournal } = chainlock
+  const { configureSendLock, trySend, forceReleaseLock, locks, openJournal, registry } = chainlock
   const written = openJournal({ path: data.journal })
   configureSendLock({ cooldownMs: 0, layers: 'any' })
   const first = trySend('agent')
@@ -39,6 +39,8 @@ async function work({ chainlock, data }) {
   const next = locks.acquire('index', { label: 'query' })
   guard.release()
   ;(await next).release()
+  registry.register({ id: 'build-1', name: 'build' })
+  registry.exit('build-1', 3)
   await written.close()
 }
 
@@ -68,39 +70,6 @@ test('history: one JSON object a line where nobody looks, and only what was aske
   const newest = cli(['history', '--journal', journal, '--limit', '2'])
   assert.deepEqual(eventsOf(newest.stdout), events.slice(-2))
   assert.match(newest.stderr, /only the newest 2 are shown/)
-})
-
-test('history: a table in a terminal, no line too long', (t) => {
-  const command = `stty cols 80 rows 24; ${process.execPath} ${CLI} history --journal ${journal} --color never`
-  const { status, stdout, error } = spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8', env: { ...env, TERM: 'xterm' } })
-  if (error) return t.skip('NOT TESTED: there is no script(1) here')
-  assert.equal(status, 0, stdout)
-  const lines = stdout.replaceAll('\r', '').trimEnd().split('\n')
-  assert.match(lines[0], /^TIME +PROCESS +LOCK +EVENT +WHO +TOOK/)
-  assert.ok(lines.some((line) => /\bsend +forced +fallback\b/.test(line)), stdout)
-  assert.ok(lines.some((line) => /\bindex +acquired +query\b/.test(line)), stdout)
-  for (const line of lines) assert.ok(line.length <= 80, `${line.length}: ${line}`)
-  assert.ok(!stdout.includes('\u001b'))
-})
-
-test('trace: a file for Perfetto, plain or compressed, and on stdout', () => {
-  const plain = path.join(folder, 'locks.json')
-  const told = cli(['trace', '--since', '10m', '-o', plain, '--journal', journal])
-  assert.equal(told.status, 0, told.stderr)
-  assert.equal(told.stdout, '')
-  assert.match(told.stderr, /^\d+ events are drawn in /)
-  const trace = readTrace(fs.readFileSync(plain, 'utf8'))
-  assert.deepEqual(trace.faults, [])
-  for (const name of ['hold send', 'hold index', 'wait index']) assert.ok(trace.spans.some((span) => span.name === name), name)
-  assert.ok(trace.events.some(({ ph, name }) => ph === 'i' && name === 'forced send'))
-  assert.ok(trace.events.some(({ ph }) => ph === 's'))
-  const packed = path.join(folder, 'locks.json.gz')
-  assert.equal(cli(['trace', '-o', packed, '--journal', journal]).status, 0)
-  assert.deepEqual(readTrace(zlib.gunzipSync(fs.readFileSync(packed)).toString()).faults, [])
-  assert.deepEqual(readTrace(cli(['trace', '--journal', journal]).stdout).faults, [])
-  const { pid } = trace.spans[0]
-  const one = readTrace(cli(['trace', '--journal', journal, '--pid', String(pid)]).stdout)
-  assert.deepEqual([...new Set(one.spans.map((span) => span.pid))], [pid])
 })
 
 test('history: times that are none, and ranges that are empty, are told', () => {
@@ -138,6 +107,46 @@ test('a journal that cannot be read: the next command looks at that one', () => 
   assert.match(typed.stdout, /journal .*it's broken: it is no SQLite database/)
   const nowhere = cli(['trace', '--journal', journal, '-o', path.join(folder, 'none', 'x.json')])
   assert.deepEqual([nowhere.status, /cannot be written: ENOENT/.test(nowhere.stderr)], [2, true])
+})
+
+test('history: what becomes of registered processes', () => {
+  const { status, stdout } = cli(['history', '--kind', 'status', '--lock', 'build', '--journal', journal])
+  assert.equal(status, 0)
+  const short = eventsOf(stdout).map(({ lockKind, label, other }) => [lockKind, label, other].join(' '))
+  assert.deepEqual(short, ['registry build-1 pending', 'registry build-1 failed'])
+})
+
+test('history: a table in a terminal, no line too long', (t) => {
+  const command = `stty cols 80 rows 24; ${process.execPath} ${CLI} history --journal ${journal} --color never`
+  const { status, stdout, error } = spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8', env: { ...env, TERM: 'xterm' } })
+  if (error) return t.skip('NOT TESTED: there is no script(1) here')
+  assert.equal(status, 0, stdout)
+  const lines = stdout.replaceAll('\r', '').trimEnd().split('\n')
+  assert.match(lines[0], /^TIME +PROCESS +LOCK +EVENT +WHO +TOOK/)
+  assert.ok(lines.some((line) => /\bsend +forced +fallback\b/.test(line)), stdout)
+  assert.ok(lines.some((line) => /\bindex +acquired +query\b/.test(line)), stdout)
+  for (const line of lines) assert.ok(line.length <= 80, `${line.length}: ${line}`)
+  assert.ok(!stdout.includes('\u001b'))
+})
+
+test('trace: a file for Perfetto, plain or compressed, and on stdout', () => {
+  const plain = path.join(folder, 'locks.json')
+  const told = cli(['trace', '--since', '10m', '-o', plain, '--journal', journal])
+  assert.equal(told.status, 0, told.stderr)
+  assert.equal(told.stdout, '')
+  assert.match(told.stderr, /^\d+ events are drawn in /)
+  const trace = readTrace(fs.readFileSync(plain, 'utf8'))
+  assert.deepEqual(trace.faults, [])
+  for (const name of ['hold send', 'hold index', 'wait index']) assert.ok(trace.spans.some((span) => span.name === name), name)
+  assert.ok(trace.events.some(({ ph, name }) => ph === 'i' && name === 'forced send'))
+  assert.ok(trace.events.some(({ ph }) => ph === 's'))
+  const packed = path.join(folder, 'locks.json.gz')
+  assert.equal(cli(['trace', '-o', packed, '--journal', journal]).status, 0)
+  assert.deepEqual(readTrace(zlib.gunzipSync(fs.readFileSync(packed)).toString()).faults, [])
+  assert.deepEqual(readTrace(cli(['trace', '--journal', journal]).stdout).faults, [])
+  const { pid } = trace.spans[0]
+  const one = readTrace(cli(['trace', '--journal', journal, '--pid', String(pid)]).stdout)
+  assert.deepEqual([...new Set(one.spans.map((span) => span.pid))], [pid])
 })
 
 test('what is not there, and what cannot be meant', () => {

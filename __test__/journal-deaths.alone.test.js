@@ -1,4 +1,4 @@
-// F10: processes that end in any way while they write a journal. The file is sound; it has a beginning of each
+// F10: processes that end in any way while they write a journal and hold locks. The file is sound; it has a beginning of each
 // process's events, without gaps; what is missing is of the last moment. Several processes write one file at once.
 'use strict'
 
@@ -14,20 +14,23 @@ const { startNode, runNode, said } = require('./helpers/processes')
 /** Who has not ended by then never will, however busy the machine is. */
 const HANGS_MS = 60_000
 
-/** What a process does: pairs without end, each told in a file of its own before it is made; then the way. */
+/** What a process does: holds a lock, makes pairs without end, each told in a file of its own before; then the way. */
 function program({ chainlock, data: { journal, log, way } }) {
   const { appendFileSync } = require('node:fs')
+  // So much that a journal that is only written at the end would be seen to be.
+  const [BUSY, LAST] = [1_000, 3_000]
   chainlock.openJournal({ path: journal })
-  let token = 0
+  globalThis.kept = chainlock.locks.tryAcquire(`held by ${process.pid}`)
+  let token = 1
   const pair = () => {
     appendFileSync(log, `${++token} ${Date.now()}\n`)
     chainlock.locks.tryAcquire(`of ${process.pid}`).release()
-    if (token === 200) console.log('busy')
-    if (token === 1_000 && way) new Function(`(${way})()`)()
+    if (token === BUSY) console.log('busy')
+    if (token === LAST && way) new Function(`(${way})()`)()
   }
   const beating = setInterval(() => {
     for (let count = 0; count < 5; count++) pair()
-    if (token >= 1_000 && way) clearInterval(beating)
+    if (token >= LAST && way) clearInterval(beating)
   }, 1)
 }
 
@@ -63,9 +66,10 @@ async function read(file) {
 /** The events of one process are a beginning of what it did; answers how old the oldest missing one was at its end. */
 function judge(events, pid, log, what) {
   const did = fs.readFileSync(log, 'utf8').trim().split('\n').map((line) => line.split(' ').map(Number))
-  const own = events.filter((event) => event.pid === pid)
+  const [held, ...own] = events.filter((event) => event.pid === pid)
+  assert.deepEqual([held?.kind, held?.lock, held?.token], ['acquired', `held by ${pid}`, 1], `${what}: the lock it died with`)
   own.forEach(({ token, kind, lock }, index) => {
-    const expected = [Math.floor(index / 2) + 1, index % 2 === 0 ? 'acquired' : 'released', `of ${pid}`]
+    const expected = [Math.floor(index / 2) + 2, index % 2 === 0 ? 'acquired' : 'released', `of ${pid}`]
     assert.deepEqual([token, kind, lock], expected, `${what}: event ${index} without a gap`)
   })
   const end = did.at(-1)[1]
@@ -94,19 +98,22 @@ async function end(t, name) {
 for (const name of Object.keys(END)) {
   test(`nothing is lost by ${name}`, async (t) => {
     const { written, did, stderr } = await end(t, name)
-    assert.ok(did >= 2_000, stderr)
+    assert.ok(did >= 5_000, stderr)
     assert.equal(written, did)
   })
 }
 
 for (const name of [...Object.keys(KILLED), ...SIGNALS]) {
   test(`${name} loses the last moment at most`, async (t) => {
-    let worst = 0
+    const lost = []
     for (let round = 0; round < deep(20, 1); round++) {
-      const { lostMs } = await end(t, name)
-      worst = Math.max(worst, lostMs)
+      const { lostMs, written } = await end(t, name)
+      assert.ok(written > 0, 'it was written while it ran')
+      lost.push(lostMs)
     }
+    const worst = Math.max(...lost)
     t.diagnostic(`journal, ${name}: ${worst} ms of events lost at most (bar: 100 ms on a machine with time)`)
+    if (lost.length > 1) assert.ok(lost.sort((a, b) => a - b)[lost.length >> 1] <= 100, `usually ${lost} ms`)
     // The bar is for a machine that lets the writer run; what does not depend on that is that it is a moment.
     assert.ok(worst < 5_000, `${worst} ms`)
   })

@@ -11,6 +11,7 @@ const { Worker } = require('node:worker_threads')
 const { freshProcessLock, root } = require('./helpers/package')
 const { folder } = require('./helpers/folders')
 const { runNode, startNode, said } = require('./helpers/processes')
+const { request } = require('../lib/control/client')
 
 const chainlock = freshProcessLock({ cooldownMs: 0 })
 const { locks, openJournal, hostLock } = chainlock
@@ -78,6 +79,55 @@ test('forced, stolen, aborted, failed, upgraded and downgraded', async (t) => {
     'acquired exclusive', 'waiting exclusive', 'aborted exclusive', 'forced exclusive', 'acquired exclusive',
     'failed exclusive', 'acquired shared', 'upgraded shared', 'downgraded exclusive', 'released shared',
   ])
+})
+
+test('reasons of holds that were taken away by force', async (t) => {
+  const journal = journalOf(t)
+  for (const reason of ['it hangs', undefined, '\u001b[2Jred']) {
+    assert.notEqual(locks.tryAcquire('forced', { label: 'worker' }), null)
+    assert.equal(locks.forceRelease('forced', reason), 1)
+  }
+  const guard = locks.tryAcquire('forced')
+  const order = { op: 'release', kind: 'lock', name: 'forced', token: guard.token, reason: 'on call' }
+  if (process.platform === 'linux') assert.equal((await request(process.pid, order)).released, true)
+  else locks.forceRelease('forced', 'operator: on call')
+  assert.deepEqual(await told(journal, { lock: 'forced', kind: 'forced' }, 'label', 'other'), [
+    'worker it hangs', 'worker ', 'worker \ufffd[2Jred', ' operator: on call',
+  ])
+})
+
+test('what becomes of the processes of the registry', async (t) => {
+  const journal = journalOf(t)
+  const { registry } = chainlock
+  registry.register({ id: 'job-1', name: 'the job', command: 'secret command' })
+  registry.setStatus('job-1', 'running')
+  registry.update('job-1', { pid: 4_242 })
+  registry.setStatus('job-1', 'running')
+  registry.exit('job-1', 0)
+  assert.throws(() => registry.setStatus('job-1', 'running'), { code: 'ERR_REGISTRY_FINISHED' })
+  registry.remove('job-1')
+  registry.register({ id: 'nameless' })
+  // Listeners change who is told, not what is written.
+  t.after(registry.subscribe(() => {}))
+  registry.setStatus('nameless', 'failed')
+  registry.clearFinished()
+  const worker = new Worker(`
+    require(${JSON.stringify(root)}).registry.register({ id: 'of a worker', name: 'left behind' })`, { eval: true })
+  await once(worker, 'exit')
+  assert.deepEqual(await told(journal, { kind: 'status' }, 'lockKind', 'lock', 'label', 'other'), [
+    'registry the job job-1 pending',
+    'registry the job job-1 running',
+    'registry the job job-1 success',
+    'registry the job job-1 removed',
+    'registry nameless nameless pending',
+    'registry nameless nameless failed',
+    'registry nameless nameless removed',
+    'registry left behind of a worker pending',
+    'registry left behind of a worker failed',
+  ])
+  const [begun, ended] = await journal.query({ kind: 'status', lock: 'left behind' })
+  assert.ok(begun.threadId > 0 && ended.threadId === begun.threadId, 'the thread that registered it')
+  registry.clearFinished()
 })
 
 test('the send lock, a semaphore and a host lock', async (t) => {
@@ -184,6 +234,56 @@ test('one journal per process: threads share it, another path is refused', async
   const [event] = await journal.query({ lock: 'of the worker' })
   assert.equal(event.threadId, worker.threadId === -1 ? event.threadId : worker.threadId)
   assert.ok(event.threadId > 0)
+})
+
+test('what is opened while the last one is being closed is written, too', async (t) => {
+  const file = path.join(folder(t), 'locks.journal')
+  for (let round = 0; round < 30; round++) {
+    const old = openJournal({ path: file })
+    locks.tryAcquire(`old ${round}`).release()
+    const closing = old.close()
+    // By then the closing has begun, and may be over.
+    for (let turn = 0; turn < round % 8; turn++) await new Promise(setImmediate)
+    const journal = openJournal({ path: file })
+    locks.tryAcquire(`new ${round}`).release()
+    await journal.flush()
+    assert.equal((await journal.query({ lock: `new ${round}` })).length, 2)
+    await closing
+    await journal.close()
+  }
+})
+
+test('a worker that ends without closing has closed: the path is free again', async (t) => {
+  const [one, other] = ['one', 'other'].map((name) => path.join(folder(t), name))
+  for (const end of ['', 'process.exit(0)', 'setInterval(() => {}, 1e6)']) {
+    const worker = new Worker(
+      `const { openJournal } = require(${JSON.stringify(root)})
+       const { workerData, parentPort } = require('node:worker_threads')
+       openJournal({ path: workerData })
+       parentPort.postMessage('open')
+       ${end}`,
+      { eval: true, workerData: one },
+    )
+    const ended = once(worker, 'exit')
+    await once(worker, 'message')
+    if (end.startsWith('setInterval')) await worker.terminate()
+    await ended
+    const journal = openJournal({ path: other })
+    await journal.close()
+  }
+})
+
+test('each new status of a process of the registry is written', async (t) => {
+  const journal = journalOf(t)
+  const { registry } = chainlock
+  t.after(() => registry.remove('build:7'))
+  registry.register({ id: 'build:7', name: 'build' })
+  registry.setStatus('build:7', 'running')
+  registry.update('build:7', { kind: 'tool' })
+  registry.setStatus('build:7', 'success')
+  assert.deepEqual(await told(journal, { kind: 'status' }, 'lockKind', 'lock', 'label', 'other'), [
+    'registry build build:7 pending', 'registry build build:7 running', 'registry build build:7 success',
+  ])
 })
 
 test('a journal can be read without being written, by anybody', async (t) => {

@@ -124,7 +124,7 @@ describe('from what is read', () => {
   })
 
   test('ages, threads and commands are put in', () => {
-    const rows = [{ threadId: 3, live: true, sinceNs: 1e9, busySinceNs: 2e9 }]
+    const rows = [{ threadId: 3, live: true, sinceNs: 1e9, silentMs: 7_000 }]
     const locks = [
       {
         kind: 'lock',

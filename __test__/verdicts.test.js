@@ -138,12 +138,18 @@ const CASES = {
         locks: [lock({ holders: held(3_000), events: [event('timed_out', 500, { spanMs: 1_000 })] })],
       },
       'a long hold and a long wait': { locks: [lock({ holders: held(40_000), waiters: waited(35_000) })] },
+      'a long wait for somebody without chainlock': {
+        locks: [lock({ kind: 'host', holders: held(null, { foreign: true, alive: null }), waiters: waited(35_000) })],
+      },
     },
     silent: {
       'somebody gave up on an earlier hold': {
         locks: [lock({ holders: held(300), events: [event('timed_out', 500)] })],
       },
       'a long hold for which nobody waits': { locks: [lock({ holders: held(9_000_000) })] },
+      'a wait for somebody without chainlock': {
+        locks: [lock({ kind: 'host', holders: held(null, { foreign: true, alive: null }), waiters: waited(25_000) })],
+      },
       'a long wait, handed on quickly': {
         locks: [lock({ holders: held(200), waiters: waited(40_000), wait: times() })],
       },
@@ -167,7 +173,13 @@ const CASES = {
         processes: [processView({ state: 'stopped' })],
       },
     },
-    silent: { 'stopped, and holds nothing': { locks: [lock()], processes: [processView({ state: 'stopped' })] } },
+    silent: {
+      'stopped, and holds nothing': { locks: [lock()], processes: [processView({ state: 'stopped' })] },
+      'stopped, with the pid of a dead holder': {
+        locks: [lock({ kind: 'host', holders: held(900, { alive: false }), waiters: waited(500) })],
+        processes: [processView({ state: 'stopped' })],
+      },
+    },
   },
   SILENT: {
     fires: {
@@ -341,6 +353,11 @@ test('OK says when the last problem was', () => {
   } = snapshotOf({ locks: [lock({ events: [event('forced', 3 * 3_600_000)] })] })
   assert.equal(rule, 'OK')
   assert.match(sentence, /nothing waits.*last problem 3h ago/)
+})
+
+test('OK says how long a send lock cools down', () => {
+  const { verdict } = snapshotOf({ locks: [sendLock({ state: 'cooldown', send: { cooldownLeftMs: 1_500 } })] })
+  assert.match(verdict[0].sentence, /"send" cools down for another 1\.5s/)
 })
 
 test('no name, layer, label or reason drives a terminal or breaks a line', () => {

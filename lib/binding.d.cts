@@ -179,8 +179,11 @@ export declare function journalNewest(reader: ExternalObject<unknown>): Promise<
 /** The next events; null when nothing was written since nothing was found. */
 export declare function journalNews(reader: ExternalObject<unknown>, query: JournalQuery): Promise<string | JournalFault | null>
 
-/** Opens the process's journal, or shares it. Null when it is open. */
-export declare function journalOpen(path: string, settings: JournalSettings): JournalFault | null
+/**
+ * Opens the process's journal, or shares it. Null when it is open. A worker's opening ends with the worker at
+ * latest, also when that is terminated; the main thread's with the process, which closes nothing.
+ */
+export declare function journalOpen(path: string, settings: JournalSettings, isWorker: boolean): JournalFault | null
 
 /** What to read. Times in ms since 1970. */
 export interface JournalQuery {

@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const WORDS = ['src/raw/hold_word.rs', 'src/raw/seqlock.rs', 'src/table/ring.rs']
+const WORDS = ['src/raw/hold_word.rs', 'src/raw/seqlock.rs', 'src/raw/versions.rs', 'src/table/ring.rs']
 const STRONG = /Ordering::(Acquire|Release|AcqRel|SeqCst)/
 
 /** Every line of code that orders something, with that line as it would be without. */

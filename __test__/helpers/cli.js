@@ -17,9 +17,10 @@ function plainEnv(extra) {
   return { ...env, ...extra }
 }
 
-/** @param {string[]} args */
-function startCli(args, { env = {}, nodeArgs = [], ...how } = {}) {
-  const child = spawn(process.execPath, [...nodeArgs, BIN, ...args], {
+/** @param {string[]} args `command`: what stands in front of it, if anything. */
+function startCli(args, { env = {}, nodeArgs = [], command = [], ...how } = {}) {
+  const [file, ...rest] = [...command, process.execPath, ...nodeArgs, BIN, ...args]
+  const child = spawn(file, rest, {
     env: plainEnv(env),
     stdio: ['ignore', 'pipe', 'pipe'],
     ...how,

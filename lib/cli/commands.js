@@ -2,7 +2,6 @@
 // @ts-check
 'use strict'
 
-const fs = require('node:fs')
 const path = require('node:path')
 
 /**
@@ -52,21 +51,14 @@ const path = require('node:path')
  */
 
 /** @type {readonly string[]} */
-const NAMES = [
-  ...['status', 'why', 'monitor', 'history', 'trace', 'doctor', 'release', 'metrics', 'run', 'help', 'completion'],
-].filter((name) => fs.existsSync(fileOf(name)))
-
-/** @param {string} name */
-function fileOf(name) {
-  return path.join(__dirname, 'commands', `${name}.js`)
-}
+const NAMES = 'status why monitor history trace doctor release metrics run help completion'.split(' ')
 
 /**
  * @param {string} name One of `NAMES`.
  * @returns {Command}
  */
 function loadCommand(name) {
-  return require(fileOf(name))
+  return require(path.join(__dirname, 'commands', `${name}.js`))
 }
 
 module.exports = { NAMES, loadCommand }

@@ -3,6 +3,7 @@
 // @ts-check
 'use strict'
 
+const { isMainThread } = require('node:worker_threads')
 const { native } = require('../native')
 const { check, closed, textOf } = require('./errors')
 const { Follower } = require('./follow')
@@ -124,7 +125,7 @@ class Journal {
 function openJournal(options) {
   const { path, readOnly, settings } = opening('openJournal', options)
   if (readOnly) return shownAs(new Journal(path, true))
-  check(native.journalOpen(path, settings), path)
+  check(native.journalOpen(path, settings, !isMainThread), path)
   if (writing !== null) {
     // This thread has it open: its object stands for this opening, too.
     native.journalCloseSync(0)

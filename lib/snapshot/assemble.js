@@ -42,13 +42,13 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
     takenAtMs,
   )
   const locks = [...known.filter((lock) => lock.scope !== 'host'), ...ofHost]
-  const seen = {
-    processes,
-    locks: locks.filter((lock) => isAbout(lock, onlyPid) && (all || isShown(lock))),
-    leases: /** @type {const} */ ([]),
-    unseen: look.unseen.map(unseenView),
-  }
-  const verdict = judge({ ...seen, takenAtMs })
+  // Who shares a send lock is about it also while nobody holds it.
+  const membersOf = new Map(files.map(({ path, members }) => [`host:${path}`, members ?? []]))
+  const about = locks.filter((lock) => isAbout(lock, onlyPid, membersOf))
+  const unseen = look.unseen.map(unseenView)
+  // Also of free locks: what went wrong with them a moment ago.
+  const verdict = judge({ processes, locks: about, unseen, takenAtMs })
+  const told = new Set(verdict.map(({ lockId }) => lockId))
   const takenAt = /** @type {string} */ (isoOf(takenAtMs))
   return {
     schema: 1,
@@ -57,17 +57,27 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
     tookMs: tookMs(),
     ok: verdict.every(({ level }) => level !== 'bad'),
     verdict,
-    ...seen,
+    processes,
+    locks: about.filter((lock) => all || isShown(lock) || told.has(lock.id)),
+    leases: [],
+    unseen,
   }
 }
 
-/** @param {import('./locks').OpenLock} lock @param {number | null} pid */
-function isAbout(lock, pid) {
-  if (pid === null || lock.pid === pid) return true
+/**
+ * @param {import('./locks').OpenLock} lock
+ * @param {number | null} pid
+ * @param {Map<string, number[]>} membersOf The processes that share a host lock, by its id.
+ */
+function isAbout(lock, pid, membersOf) {
+  if (pid === null || lock.pid === pid || membersOf.get(lock.id)?.includes(pid)) return true
   return [...lock.holders, ...lock.waiters].some((one) => one.pid === pid)
 }
 
-/** A send lock is always shown; of others only where something is going on. @param {import('./locks').OpenLock} lock */
+/**
+ * A send lock is always shown; of others only where something goes on or a verdict speaks.
+ * @param {import('./locks').OpenLock} lock
+ */
 function isShown(lock) {
   return (
     lock.state !== 'free' ||

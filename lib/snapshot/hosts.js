@@ -68,19 +68,32 @@ function join(lock, line) {
     const same = lock.holders.find(
       (one) => one.pid === holder.pid && (one.threadId ?? holder.threadId) === holder.threadId,
     )
-    if (!same) continue
+    if (!same) {
+      tellOfFirst(lock, holder)
+      continue
+    }
     for (const key of /** @type {const} */ (['threadId', 'thread', 'label', 'since', 'heldMs', 'waitsFor'])) {
       Object.assign(same, { [key]: same[key] ?? holder[key] })
     }
   }
   const pids = new Set(line.waiters.map((waiter) => waiter.pid))
-  const others = lock.waiters.filter((waiter) => !pids.has(waiter.pid))
+  const others = lock.waiters.filter((waiter) => waiter.since !== null || !pids.has(waiter.pid))
   lock.waiterCount += line.waiterCount - (lock.waiters.length - others.length)
   lock.waiters = [...others, ...line.waiters].sort((a, b) => (b.waitedMs ?? 0) - (a.waitedMs ?? 0))
   for (const key of COUNTS) lock[key] += line[key]
   if (line.wait.count > lock.wait.count) lock.wait = line.wait
   if (line.hold.count > lock.hold.count) lock.hold = line.hold
   lock.events = [...lock.events, ...line.events].sort((a, b) => a.atMs - b.atMs).slice(-10)
+}
+
+/**
+ * The first in a process's line asks the kernel, which knows of it no more than the pid.
+ * @param {OpenLock} lock
+ * @param {OpenLock['holders'][number]} first
+ */
+function tellOfFirst(lock, { pid, threadId, thread, label, since, heldMs }) {
+  const waiter = lock.waiters.find((one) => one.pid === pid && one.since === null)
+  if (waiter) Object.assign(waiter, { threadId, thread, label, since, waitedMs: heldMs })
 }
 
 const COUNTS = /** @type {const} */ ([
@@ -97,7 +110,8 @@ const COUNTS = /** @type {const} */ ([
 function nameProcesses(lock, processes) {
   for (const holder of lock.holders) {
     const process = holder.pid === null ? undefined : processes.get(holder.pid)
-    if (!process) continue
+    // The pid of the dead may have gone to somebody else.
+    if (!process || holder.alive === false) continue
     holder.command = process.command ?? holder.command
     if (process.state === 'zombie') holder.alive = false
   }

@@ -9,7 +9,7 @@ const { invalidArgument } = require('../errors')
 const { assemble } = require('./assemble')
 const { asHost } = require('./locks')
 
-const { lookAt, lookAtHostLocks, processFacts, registryOf } = /** @type {any} */ (native)
+const { lookAt, lookAtHostLocks, processFacts, registryOf } = native
 
 /**
  * @param {unknown} [options]

@@ -64,18 +64,8 @@ function threadView(row, process, nowMs) {
     threadId: row.threadId,
     name: /** @type {string} */ (threadName(row.threadId)),
     since: isoOf(since),
-    silentMs: silenceOf(row, process),
+    silentMs: row.silentMs ?? null,
   }
-}
-
-/**
- * 0 says that its loop is idle or unknown; an instant to come, that a timer wakes it by then.
- * @param {any} row
- * @param {any} process
- * @returns {number | null}
- */
-function silenceOf({ busySinceNs = 0 }, { nowNs }) {
-  return busySinceNs > 0 && busySinceNs < nowNs ? (nowNs - busySinceNs) / 1e6 : null
 }
 
 /** @param {any} row @param {any} process @param {number} nowMs @returns {number | null} */

@@ -100,8 +100,8 @@ fn release_named(kind: resource::Kind, order: &Release, reason: ShortText) -> Re
         Some(name) if order.name_cut => Named::Begins(name),
         Some(name) => Named::So(name),
     };
-    let done = PROCESS.named.force_release_hold(kind, name, order.token, time::now());
     let reason: Arc<str> = reason.to_text().into();
+    let done = PROCESS.named.force_release_hold(kind, name, order.token, &reason, time::now());
     // Before its holder is told: it asks for the reason at once.
     for delivery in &done.tell {
         if let Told::Lost { token, .. } = delivery.what {

@@ -12,8 +12,19 @@ use crate::time::Nanos;
 use napi::bindgen_prelude::*;
 use napi::{Env, Task};
 use napi_derive::napi;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+
+/// How long the end of a thread waits for what is to be written.
+const LAST_PATIENCE: Nanos = Nanos(2_000_000_000);
+
+thread_local! {
+    /// How many openings this thread has not given up.
+    static OPENINGS: Cell<u32> = const { Cell::new(0) };
+    /// Whether the thread's end gives them up.
+    static IS_HOOKED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// What was wrong.
 #[napi(object)]
@@ -108,9 +119,19 @@ pub fn journal_kinds() -> Vec<&'static str> {
     What::ALL.iter().map(|(_, word)| *word).collect()
 }
 
-/// Opens the process's journal, or shares it. Null when it is open.
+/// Opens the process's journal, or shares it. Null when it is open. A worker's opening ends with the worker at
+/// latest, also when that is terminated; the main thread's with the process, which closes nothing.
 #[napi(catch_unwind)]
-pub fn journal_open(path: String, settings: JournalSettings) -> Option<JournalFault> {
+pub fn journal_open(
+    env: Env,
+    path: String,
+    settings: JournalSettings,
+    is_worker: bool,
+) -> Result<Option<JournalFault>> {
+    if is_worker && !IS_HOOKED.get() {
+        env.add_env_cleanup_hook((), |()| leave())?;
+        IS_HOOKED.set(true);
+    }
     let kinds =
         settings.kinds.map_or(u64::MAX, |kinds| kinds.iter().fold(0, |bits, kind| bits | 1 << (kind & 63)));
     let settings = Settings {
@@ -119,17 +140,36 @@ pub fn journal_open(path: String, settings: JournalSettings) -> Option<JournalFa
         max_age: Nanos::from_ms(settings.max_age_ms),
         flush: Nanos::from_ms(settings.flush_ms),
     };
-    journal::open(Path::new(&path), settings, PROCESS.journal).err().map(JournalFault::from)
+    let opened = journal::open(Path::new(&path), settings, PROCESS.journal);
+    OPENINGS.set(OPENINGS.get() + u32::from(opened.is_ok()));
+    Ok(opened.err().map(JournalFault::from))
+}
+
+/// A worker has ended.
+fn leave() {
+    let _ = catch_unwind(|| {
+        for _ in 0..OPENINGS.try_with(Cell::take).unwrap_or(0) {
+            // Nobody is left who could be told.
+            let _ = journal::close(LAST_PATIENCE);
+        }
+    });
+}
+
+/// This thread gives up one opening, unless its end has done so.
+fn give_up() {
+    OPENINGS.set(OPENINGS.get().saturating_sub(1));
 }
 
 /// Gives up one opening; the last one closes. Waits at most so long for what is to be written.
 #[napi(catch_unwind, ts_return_type = "Promise<JournalFault | null>")]
 pub fn journal_close(patience_ms: f64) -> AsyncTask<JournalTask> {
+    give_up();
     later(move || journal::close(Nanos::from_ms(patience_ms)).map(|()| None))
 }
 
 #[napi(catch_unwind)]
 pub fn journal_close_sync(patience_ms: f64) -> Option<JournalFault> {
+    give_up();
     journal::close(Nanos::from_ms(patience_ms)).err().map(JournalFault::from)
 }
 

@@ -218,8 +218,8 @@ pub fn clock_ms() -> f64 {
 #[napi(catch_unwind)]
 pub fn force_release_name(number: u32, name: Utf16String, reason: String) -> Result<f64> {
     face(number)?;
-    let done = PROCESS.named.force_release(&name, time::now());
     let reason: Arc<str> = short(&reason).into();
+    let done = PROCESS.named.force_release(&name, &reason, time::now());
     for delivery in &done.tell {
         if let Told::Lost { token, .. } = delivery.what {
             reasons::keep(token, &reason);

@@ -3,7 +3,7 @@
 use crate::binding::process::PROCESS;
 use crate::snapshot::named::Wanted;
 use crate::snapshot::outside;
-use crate::snapshot::process::{self, SendAt};
+use crate::snapshot::process;
 use crate::snapshot::views::to_json;
 use napi_derive::napi;
 
@@ -14,10 +14,7 @@ pub fn look_at(pid: Option<u32>, all: bool) -> String {
     let wanted = Wanted { all };
     let look = outside::look(
         pid,
-        |wanted, moment| {
-            let send = SendAt { page: PROCESS.send.page(), is_shared: PROCESS.send.is_shared() };
-            process::view(PROCESS.table, std::process::id(), send, wanted, moment)
-        },
+        |wanted, moment| process::view(PROCESS.table, std::process::id(), wanted, moment),
         wanted,
     );
     to_json(&look)

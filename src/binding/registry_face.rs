@@ -1,16 +1,17 @@
 //! A thread's view of the registry of processes: how a state becomes numbers and texts for JavaScript, and who is
-//! told of changes.
+//! told of changes: listeners of all of them, the journal of every new status.
 //!
-//! While anybody listens, changes are made and told under the list of listeners, so that they are told in the
-//! order in which they happened. Nobody who reads ever waits for that.
+//! While anybody listens or a journal is open, changes are made and told under the list of listeners, so that they are
+//! told in the order in which they happened. Nobody who reads ever waits for that.
 
 use crate::binding::entry::Seated;
 use crate::binding::mailbox::{self, Told};
 use crate::binding::thread::Seat;
 use crate::local::departures::RowId;
+use crate::recorder;
 use crate::registry::entry::Entry;
 use crate::registry::memory;
-use crate::registry::status::Refused;
+use crate::registry::status::{Refused, Status};
 use crate::registry::text::Text;
 use crate::sync::{Arc, Mutex, Ordering, StaticU64};
 use crate::time::{self, Moment, Nanos};
@@ -141,14 +142,21 @@ pub fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned())
 }
 
-/// Does something to the registry, and tells every listener what it reports.
+/// What the journal says of a process that is no longer there.
+const REMOVED: &str = "removed";
+
+/// Does something to the registry, and tells every listener and the journal what it reports.
 pub fn telling<R>(act: impl FnOnce(&mut dyn FnMut(What, &Entry)) -> R) -> R {
-    if COUNT.load(Ordering::Relaxed) == 0 {
+    if COUNT.load(Ordering::Relaxed) == 0 && !recorder::is_on() {
         return act(&mut |_, _| {});
     }
     let mut listeners = LISTENERS.lock();
     let moment = Moment::read();
     act(&mut |what, entry| {
+        record(what, entry);
+        if listeners.is_empty() {
+            return;
+        }
         let mut texts = Vec::new();
         push_texts(entry, &mut texts);
         let change = Arc::new(Change { what, numbers: numbers_of(entry, &moment), texts });
@@ -164,9 +172,27 @@ pub fn telling<R>(act: impl FnOnce(&mut dyn FnMut(What, &Entry)) -> R) -> R {
     })
 }
 
+/// Tells the journal what a process is from now on.
+fn record(what: What, entry: &Entry) {
+    let is_news = what != What::Changed || entry.before != entry.status;
+    if !recorder::is_on() || !is_news {
+        return;
+    }
+    let [mut id, mut name] = [Vec::new(), Vec::new()];
+    entry.id.push_to(&mut id);
+    entry.name.push_to(&mut name);
+    if name.is_empty() {
+        name.clone_from(&id);
+    }
+    let status = entry.status.filter(|_| what != What::Removed).map_or(REMOVED, Status::word);
+    recorder::status(&text_of(id), status, &text_of(name), entry.thread_id);
+}
+
 /// A thread has ended.
 pub fn depart(row: RowId) {
     if let Some(registry) = memory::existing() {
-        telling(|tell| registry.depart(row.to_word(), time::now(), |entry| tell(What::Changed, entry)));
+        telling(|tell| {
+            registry.depart(row.to_word(), time::now(), |entry| tell(What::Changed, entry));
+        });
     }
 }

@@ -35,6 +35,7 @@ pub fn join_host(name: String) -> Result<Option<HostFault>> {
     match PROCESS.send.join_host(&name, mailbox::anybody_listens(), time::now()) {
         Ok(None) => Ok(None),
         Ok(Some(watcher)) => {
+            PROCESS.table.header.shares_send.set(1);
             let thread = std::thread::Builder::new().name("chainlock-host".into()).stack_size(256 * 1024);
             match thread.spawn(move || run(watcher)) {
                 Ok(_) => Ok(None),

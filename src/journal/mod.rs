@@ -29,6 +29,7 @@ use once_cell::sync::Lazy;
 use row::Author;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 use writer::Writer;
 
 /// How a journal is kept.
@@ -56,7 +57,8 @@ pub struct Journal {
 /// What the writer and those who ask it share.
 #[derive(Debug)]
 struct Shared {
-    orders: Mutex<Vec<Order>>,
+    /// `None` when the writer has ended: nobody would answer.
+    orders: Mutex<Option<Vec<Order>>>,
     closing: StaticU64,
     written: StaticU64,
     /// Taken out of the ring and not yet in the file; and when the first of them was.
@@ -142,6 +144,21 @@ pub fn close(patience: Nanos) -> Result<(), Fault> {
     journal.map_or(Ok(()), |journal| journal.close(patience))
 }
 
+/// How long a new journal waits for the writer of the one before, which may still be at its last transaction.
+const PATIENCE: Nanos = Nanos(10_000_000_000);
+
+/// The recorder has one reader at a time: two would take each other's events.
+fn claim(recorder: &Recorder) -> Result<(), Fault> {
+    let until = time::now().plus(PATIENCE);
+    while !recorder.claim() {
+        if time::now() >= until {
+            return Err(Fault::new(fault::OPEN, "the one that was closed before it is still being written"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
 /// Which process this is.
 fn author() -> Author {
     static STARTED: Lazy<i64> = Lazy::new(|| match process::own().start {
@@ -159,10 +176,11 @@ impl Journal {
         page: Option<&'static JournalPage>,
     ) -> Result<Self, Fault> {
         let connection = schema::open_to_write(path).map_err(|fault| fault.of(path))?;
+        claim(&recorder).map_err(|fault| fault.of(path))?;
         // What came after the last one was closed belongs to none.
         recorder.drain(usize::MAX >> 1, |_, _| {});
         let shared = Arc::new(Shared {
-            orders: Mutex::default(),
+            orders: Mutex::new(Some(Vec::new())),
             closing: StaticU64::new(0),
             written: StaticU64::new(0),
             in_hand: StaticU64::new(0),
@@ -174,14 +192,6 @@ impl Journal {
         let (end, ended) = channel();
         let upkeep = upkeep::start(path, settings);
         let writer = Writer::new(connection, settings, recorder.clone(), shared.clone(), upkeep, author());
-        let thread = std::thread::Builder::new().name("chainlock-journal".into());
-        thread
-            .spawn(move || {
-                writer.run();
-                // Nobody may be there to hear it.
-                let _ = end.send(());
-            })
-            .map_err(|error| Fault::io("start its thread", &error).of(path))?;
         if let Some(page) = page {
             page.set_path(&path.to_string_lossy());
             for field in
@@ -191,6 +201,17 @@ impl Journal {
             }
             page.open.set(1);
         }
+        let thread = std::thread::Builder::new().name("chainlock-journal".into());
+        let started = thread.spawn(move || {
+            writer.run();
+            // Nobody may be there to hear it.
+            let _ = end.send(());
+        });
+        if let Err(error) = started {
+            page.into_iter().for_each(|page| page.open.set(0));
+            recorder.leave();
+            return Err(Fault::io("start its thread", &error).of(path));
+        }
         let ended = Mutex::new(ended);
         Ok(Self { path: path.to_owned(), settings, recorder, shared, ended })
     }
@@ -198,7 +219,9 @@ impl Journal {
     /// Whoever receives has all that was noted until now in the file, or hears why not.
     pub fn order_flush(&self) -> Receiver<Result<(), Fault>> {
         let (answer, receiver) = channel();
-        self.shared.orders.lock().push(Order { until: self.recorder.noted(), answer });
+        if let Some(orders) = self.shared.orders.lock().as_mut() {
+            orders.push(Order { until: self.recorder.noted(), answer });
+        }
         self.recorder.wake();
         receiver
     }
@@ -232,9 +255,6 @@ impl Journal {
         self.recorder.wake();
         // When it does not end in time, its process goes on without it.
         let _ = self.ended.lock().recv_timeout(patience.duration());
-        if let Some(page) = self.shared.page {
-            page.open.set(0);
-        }
         flushed
     }
 }

@@ -77,9 +77,13 @@ impl Writer {
         self.recorder.attend();
         // A bug in here must not take the process with it.
         let _ = catch_unwind(AssertUnwindSafe(|| while self.turn() {}));
+        // Whoever waits, or comes, hears that nobody is here any more.
+        *self.shared.orders.lock() = None;
+        if let Some(page) = self.shared.page {
+            page.open.set(0);
+        }
+        // Last: the next one begins at once.
         self.recorder.leave();
-        // Whoever waits hears that nobody is here any more.
-        self.shared.orders.lock().clear();
     }
 
     /// One look at the ring, and what follows; false when it was the last.
@@ -106,7 +110,7 @@ impl Writer {
     }
 
     fn is_wanted(&self) -> bool {
-        self.is_closing() || !self.shared.orders.lock().is_empty()
+        self.is_closing() || self.shared.orders.lock().as_ref().is_some_and(|orders| !orders.is_empty())
     }
 
     /// Sleeps while there is nothing, and then until it is worth a transaction, or somebody asks for one.
@@ -218,6 +222,7 @@ impl Writer {
         let read = self.recorder.read();
         let trouble = self.shared.trouble.lock().clone();
         let mut orders = self.shared.orders.lock();
+        let Some(orders) = orders.as_mut() else { return };
         for order in orders.extract_if(.., |order| order.until <= read || trouble.is_some()) {
             // Whoever asked may be gone.
             let _ = order.answer.send(trouble.clone().map_or(Ok(()), Err));

@@ -4,7 +4,8 @@ use crate::local::book::Book;
 use crate::local::claim::{Ask, Claim, Claims, Extra, How, Outcome, Part, Parts, State, Told, Warning};
 use crate::local::deadlock::Cycle;
 use crate::local::departures::Caller;
-use crate::local::lock_order::{self, Level};
+use crate::local::forcing::Taking;
+use crate::local::lock_order::{self, Disorder, Level};
 use crate::local::moving::Move;
 use crate::local::statistics::Operation;
 use crate::local::{deadlock, report};
@@ -63,9 +64,9 @@ pub(super) fn ask_for(book: &mut Book, caller: Caller, parts: Parts, ask: &Ask<'
     let may_wait = !ask.steal && ask.deadline > now;
     if may_wait
         && book.order.level != Level::Off
-        && let Some(report) = lock_order::look_at(book, caller, &parts, ask)
+        && let Some(Disorder { report, held }) = lock_order::look_at(book, caller, &parts, ask)
     {
-        book.tell_disorder(caller, &parts, ask.label, now);
+        book.tell_disorder(caller, &parts, &held, now);
         if is_on() {
             let asked = bare(caller, parts.clone(), extra(ask.label, None, &[]), now);
             book.tell_request(What::Order, &asked, now);
@@ -79,7 +80,7 @@ pub(super) fn ask_for(book: &mut Book, caller: Caller, parts: Parts, ask: &Ask<'
     let mut touched = Vec::new();
     if ask.steal {
         for part in parts.as_slice() {
-            book.evict(part.resource, How::Stolen, now, &mut touched);
+            book.evict(part.resource, Taking { how: How::Stolen, why: None }, now, &mut touched);
         }
     } else if !book.would_be_first(parts.as_slice(), ask.priority) || !book.fits(parts.as_slice()) {
         if is_full(book, &parts) {

@@ -11,6 +11,7 @@ use crate::local::claim::{
 use crate::local::deadlines::Deadlines;
 use crate::local::deadlock::Graph;
 use crate::local::departures::Caller;
+use crate::local::forcing::Taking;
 use crate::local::lock_order::LockOrder;
 use crate::local::names::{Names, Ref};
 use crate::local::resource::Resource;
@@ -108,6 +109,9 @@ impl Book {
             let slot = self.claims.insert(claim);
             self.take(slot, part, record, label.as_ref());
             self.show_if_needed(slot);
+            if self.names.resource(part.resource).is_some_and(|live| live.slot.is_none()) {
+                self.show_late(slot, part.resource);
+            }
             return Grant { slot, token };
         }
         let parts = claim.parts.clone();
@@ -142,7 +146,7 @@ impl Book {
         match &resource.slot {
             Some(shown) if is_plain => shown.show_hold(slot, part, resource, claims),
             Some(_) => self.show_hold(slot, part.resource),
-            None => {}
+            None => self.show_late(slot, part.resource),
         }
         Some(Grant { slot, token })
     }
@@ -352,22 +356,23 @@ impl Book {
 
     /// Takes a resource away from all of its holders, and tells them. Answers how many they were. Nobody is
     /// served yet, here or in what they held besides (`touched`): a thief goes before the queue.
-    pub fn evict(&mut self, at: Ref, how: How, now: Nanos, touched: &mut Vec<Ref>) -> u64 {
+    pub fn evict(&mut self, at: Ref, taking: Taking<'_>, now: Nanos, touched: &mut Vec<Ref>) -> u64 {
         let holds = self.names.resource(at).map_or_else(VecDeque::new, |resource| resource.holds.clone());
         for &slot in &holds {
-            self.evict_hold(slot, how, now, touched);
+            self.evict_hold(slot, taking, now, touched);
         }
         holds.len() as u64
     }
 
     /// Takes one hold away from its holder, and tells it; the rest as in [`Book::evict`].
-    pub fn evict_hold(&mut self, slot: u32, how: How, now: Nanos, touched: &mut Vec<Ref>) {
+    pub fn evict_hold(&mut self, slot: u32, taking: Taking<'_>, now: Nanos, touched: &mut Vec<Ref>) {
+        let Taking { how, why } = taking;
         let what = match how {
             How::Stolen => Operation::Stolen,
             How::Forced => Operation::Forced,
         };
         let Some(claim) = self.remove_claim(slot) else { return };
-        self.note(&claim, what, now);
+        self.note_why(&claim, what, why, now);
         for part in claim.parts.as_slice() {
             let Some(resource) = self.names.changed(part.resource) else { continue };
             let (claims, token) = (&self.claims, claim.token);

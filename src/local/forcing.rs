@@ -9,6 +9,20 @@ use crate::local::report;
 use crate::local::resource::Kind;
 use crate::time::Nanos;
 
+/// Taking away from holders, and the reason given for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Taking<'a> {
+    pub how: How,
+    pub why: Option<&'a str>,
+}
+
+impl<'a> Taking<'a> {
+    /// An empty reason is none.
+    pub fn by_force(reason: &'a str) -> Self {
+        Self { how: How::Forced, why: Some(reason).filter(|reason| !reason.is_empty()) }
+    }
+}
+
 /// Which lock is meant.
 #[derive(Clone, Copy, Debug)]
 pub enum Named<'a> {
@@ -34,7 +48,14 @@ pub enum Forced {
 
 impl Locks {
     /// Ends the hold of that token, if it is one of that lock. `None` names the locks that have no name.
-    pub fn force_release_hold(&self, kind: Kind, name: Named<'_>, token: u64, now: Nanos) -> Done<Forced> {
+    pub fn force_release_hold(
+        &self,
+        kind: Kind,
+        name: Named<'_>,
+        token: u64,
+        reason: &str,
+        now: Nanos,
+    ) -> Done<Forced> {
         self.change(now, |book, now| {
             let found = book.claims.iter().find(|(_, claim)| {
                 claim.state == State::Held && claim.token == token && is_for(book, claim, kind, name)
@@ -42,7 +63,7 @@ impl Locks {
             if let Some((slot, claim)) = found {
                 let holder = report::holder(book, claim, now);
                 let mut touched = Vec::new();
-                book.evict_hold(slot, How::Forced, now, &mut touched);
+                book.evict_hold(slot, Taking::by_force(reason), now, &mut touched);
                 book.serve_touched(&touched, now);
                 return Forced::Ended(holder);
             }
@@ -101,7 +122,8 @@ mod tests {
         let (one, two) = (take(1, 1), take(1, 2));
         let wait = locks.request(caller(3), Target::Name(&name), 0, Ask::default(), Nanos(2));
         assert!(matches!(wait.answer, Outcome::Waiting(..)));
-        let force = |token| locks.force_release_hold(Kind::ReadWrite, Named::So("index"), token, Nanos(3));
+        let force =
+            |token| locks.force_release_hold(Kind::ReadWrite, Named::So("index"), token, "", Nanos(3));
 
         let done = force(one.token);
         assert!(matches!(done.answer, Forced::Ended(_)) && done.tell.len() == 1);
@@ -124,7 +146,7 @@ mod tests {
         let hold = locks.try_acquire(caller(1), Target::Name(&a), 0, None, Nanos(1)).unwrap();
         let free = locks.try_acquire(caller(1), Target::Name(&b), 0, None, Nanos(1)).unwrap();
         locks.release(free.slot, free.token, false, Nanos(2));
-        let force = |kind, name| locks.force_release_hold(kind, name, hold.token, Nanos(3)).answer;
+        let force = |kind, name| locks.force_release_hold(kind, name, hold.token, "", Nanos(3)).answer;
         assert_eq!(force(Kind::ReadWrite, Named::So("b")), Forced::Free);
         assert_eq!(force(Kind::ReadWrite, Named::So("c")), Forced::Unknown);
         assert_eq!(force(Kind::Semaphore, Named::So("a")), Forced::Unknown);
@@ -137,11 +159,12 @@ mod tests {
         let locks = Locks::new(|| 0);
         let odd = [0xd800, u16::from(b'x')];
         let hold = locks.try_acquire(caller(1), Target::Name(&odd), 0, None, Nanos(1)).unwrap();
-        let done = locks.force_release_hold(Kind::ReadWrite, Named::So("\u{fffd}x"), hold.token, Nanos(2));
+        let done =
+            locks.force_release_hold(Kind::ReadWrite, Named::So("\u{fffd}x"), hold.token, "", Nanos(2));
         assert!(matches!(done.answer, Forced::Ended(_)));
         let at = locks.open(Kind::Semaphore, None, 2).unwrap();
         let hold = locks.try_acquire(caller(1), Target::Ref(at), 2, None, Nanos(3)).unwrap();
-        let done = locks.force_release_hold(Kind::Semaphore, Named::Not, hold.token, Nanos(4));
+        let done = locks.force_release_hold(Kind::Semaphore, Named::Not, hold.token, "", Nanos(4));
         assert!(matches!(done.answer, Forced::Ended(_)));
         assert_eq!(locks.semaphore_state(at), (2, 0, 0));
     }
@@ -151,7 +174,7 @@ mod tests {
         let locks = Locks::new(|| 0);
         let hold =
             locks.try_acquire(caller(1), Target::Name(&units("a long one")), 0, None, Nanos(1)).unwrap();
-        let force = |name| locks.force_release_hold(Kind::ReadWrite, name, hold.token, Nanos(2)).answer;
+        let force = |name| locks.force_release_hold(Kind::ReadWrite, name, hold.token, "", Nanos(2)).answer;
         assert_eq!(force(Named::So("a long")), Forced::Unknown);
         assert_eq!(force(Named::Begins("a long one!")), Forced::Unknown);
         assert!(matches!(force(Named::Begins("a long")), Forced::Ended(_)));

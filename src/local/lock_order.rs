@@ -43,6 +43,20 @@ pub struct Sight {
     pub site: Option<Arc<str>>,
 }
 
+/// An order that was turned round.
+#[derive(Debug)]
+pub struct Disorder {
+    pub report: Arc<str>,
+    /// The hold inside of which the request was made.
+    pub held: Arc<[u16]>,
+}
+
+impl Disorder {
+    fn new(first: &Sight, now: &Sight, hold: &Ranked) -> Self {
+        Self { report: report::disorder(first, now), held: hold.name.clone() }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct LockOrder {
     pub level: Level,
@@ -64,7 +78,7 @@ impl LockOrder {
     }
 
     /// A lock is asked for while others are held. Answers an inversion that was not told before.
-    pub fn look(&mut self, held: &[Ranked], asked: &Ranked, by: &Sight) -> Option<Arc<str>> {
+    pub fn look(&mut self, held: &[Ranked], asked: &Ranked, by: &Sight) -> Option<Disorder> {
         let mut found = None;
         for hold in held {
             if hold.class == asked.class {
@@ -74,11 +88,11 @@ impl LockOrder {
             let before = self.way(&asked.class, &hold.class);
             match before {
                 Some(first) if self.told.insert((hold.class.clone(), asked.class.clone())) => {
-                    found = found.or_else(|| Some(report::disorder(&first, &sight)));
+                    found = found.or_else(|| Some(Disorder::new(&first, &sight, hold)));
                 }
                 // Told already; in the error mode it is an error every time.
                 Some(first) if self.level == Level::Error => {
-                    found = found.or_else(|| Some(report::disorder(&first, &sight)));
+                    found = found.or_else(|| Some(Disorder::new(&first, &sight, hold)));
                 }
                 Some(_) => {}
                 None => self.remember(sight),
@@ -118,7 +132,7 @@ impl LockOrder {
 }
 
 /// Whether a request for these parts, inside of the holds that it names, turns an order round.
-pub fn look_at(book: &mut Book, caller: Caller, parts: &Parts, ask: &Ask<'_>) -> Option<Arc<str>> {
+pub fn look_at(book: &mut Book, caller: Caller, parts: &Parts, ask: &Ask<'_>) -> Option<Disorder> {
     let held = held_by(book, ask.ancestors);
     if held.is_empty() {
         return None;

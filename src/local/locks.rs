@@ -12,9 +12,10 @@
 
 use crate::local::asking::{ask_for, bare, claim_for, extra, refuse_inside, wait};
 use crate::local::book::{Book, units};
-use crate::local::claim::{ALL, Ask, Claim, Done, Grant, How, Outcome, Part, Parts, State, UPGRADE};
+use crate::local::claim::{ALL, Ask, Claim, Done, Grant, Outcome, Part, Parts, State, UPGRADE};
 use crate::local::deadlock;
 use crate::local::departures::{Caller, RowId};
+use crate::local::forcing::Taking;
 use crate::local::names::{Ref, Target};
 use crate::local::resource::Kind;
 use crate::local::settings::{Change, Settings};
@@ -283,11 +284,11 @@ impl Locks {
     }
 
     /// Ends every hold of a read/write lock; how many.
-    pub fn force_release(&self, name: &[u16], now: Nanos) -> Done<u64> {
+    pub fn force_release(&self, name: &[u16], reason: &str, now: Nanos) -> Done<u64> {
         self.change(now, |book, now| {
             let Some(at) = book.names.find(Kind::ReadWrite, name) else { return 0 };
             let mut touched = vec![at];
-            let ended = book.evict(at, How::Forced, now, &mut touched);
+            let ended = book.evict(at, Taking::by_force(reason), now, &mut touched);
             book.serve_touched(&touched, now);
             ended
         })

@@ -256,7 +256,9 @@ impl Names {
         let from = self.kept[place];
         let to = *self.free.last().filter(|&&to| to < from.0)?;
         let entry = self.entry(from)?;
-        let is_bound = entry.handles > 0 || entry.live().is_none_or(|live| !live.is_free());
+        // What the present step has changed is shown by its number when the step ends.
+        let is_bound =
+            entry.handles > 0 || entry.live().is_none_or(|live| !live.is_free() || live.is_changed);
         let (kind, name) = (entry.kind, entry.name.clone().filter(|_| !is_bound)?);
         self.free.pop();
         self.entries[to as usize] = self.entries[from.0 as usize].take();
@@ -382,5 +384,16 @@ mod tests {
         assert_eq!(moved, KEPT, "all behind no more than there are");
         names.close(bound);
         assert!(names.kept.iter().all(|&at| names.resource(at).is_some()));
+    }
+
+    #[test]
+    fn what_is_to_be_shown_when_the_step_ends_is_not_moved_before() {
+        let mut names = Names::shown_on(Shown::on(&crate::table::memory::ordinary_table().named));
+        let make = |number| names.find_or_make(Kind::ReadWrite, Some(&[number]), ALL);
+        let all: Vec<Ref> = (0..6_000).map(make).collect();
+        let last = all[5_999];
+        assert!(names.live(last).is_some() && names.changed(last).is_some());
+        all.iter().rev().for_each(|&at| names.settle(at));
+        assert!(names.gone < 5_999 && names.changed(last).is_some(), "it is where the step knows it");
     }
 }

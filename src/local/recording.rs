@@ -20,15 +20,21 @@ impl Resource {
     /// Counts and remembers an operation, and tells the recorder.
     #[inline]
     pub fn note(&mut self, record: Record, label: Option<&Arc<str>>) {
+        self.note_why(record, label, None);
+    }
+
+    /// The same for what somebody had a reason for.
+    #[inline]
+    pub fn note_why(&mut self, record: Record, label: Option<&Arc<str>>, why: Option<&str>) {
         self.statistics.note(record);
         if is_on() {
-            self.tell(&record, label.map(|label| &**label));
+            self.tell(&record, label.map(|label| &**label), why);
         }
     }
 
     // Not cold: while somebody records, this is part of every pair.
     #[inline(never)]
-    pub fn tell(&self, record: &Record, label: Option<&str>) {
+    pub fn tell(&self, record: &Record, label: Option<&str>, given: Option<&str>) {
         let has_token = record.token != 0;
         let (what, why) = match record.what {
             Operation::Acquired => (What::Acquired, None),
@@ -36,8 +42,8 @@ impl Resource {
             Operation::Failed => (What::Failed, None),
             Operation::TimedOut => (What::TimedOut, None),
             Operation::Aborted => (What::Aborted, None),
-            Operation::Stolen => (What::Stolen, None),
-            Operation::Forced => (What::Forced, None),
+            Operation::Stolen => (What::Stolen, given),
+            Operation::Forced => (What::Forced, given),
             Operation::Died if has_token => (What::Recovered, Some(THREAD_EXIT)),
             Operation::Died => (What::Aborted, Some(THREAD_EXIT)),
             Operation::Deadlocked => (What::Deadlock, None),

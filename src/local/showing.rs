@@ -8,7 +8,7 @@ use crate::local::claim::{Claim, Parts};
 use crate::local::departures::Caller;
 use crate::local::names::{Names, Ref};
 use crate::local::statistics::{Mode, Operation, Record};
-use crate::name::ShortText;
+use crate::name::{self, ShortText};
 use crate::table::named::{Event, FIRST, NO_SLOT, event_row};
 use crate::table::ring;
 use crate::time::Nanos;
@@ -65,6 +65,26 @@ impl Book {
         self.show_changes();
     }
 
+    /// A lock that was free is held. When it came to life all slots were taken; it gets one that is free by now.
+    #[cold]
+    pub(super) fn show_late(&mut self, at: u32, of: Ref) {
+        if !self.names.shown.has_room() {
+            return;
+        }
+        let Some(entry) = self.names.entry(of) else { return };
+        // The rows of others do not name the slot.
+        if entry.live().is_none_or(|live| live.holds.len() != 1 || !live.queue.is_empty()) {
+            return;
+        }
+        let (kind, name) = (entry.kind, entry.name.clone());
+        let slot = self.names.shown.take_late(kind, name.as_deref());
+        if let (Some(slot), Some(live)) = (slot, self.names.resource_mut(of)) {
+            live.statistics.move_to(slot.figures());
+            live.slot = Some(slot);
+        }
+        self.show_hold(at, of);
+    }
+
     /// A hold that nobody waits for ends, and is not there any more.
     #[cold]
     pub(super) fn show_end(&mut self, at: u32, of: Ref, what: Operation, now: Nanos) {
@@ -92,11 +112,12 @@ impl Book {
         }
     }
 
-    /// A request turns the order of locks round.
-    pub(super) fn tell_disorder(&mut self, caller: Caller, parts: &Parts, label: Option<&str>, now: Nanos) {
+    /// A request turns the order of locks round: it is made inside of the hold of that name.
+    pub(super) fn tell_disorder(&mut self, caller: Caller, parts: &Parts, held: &[u16], now: Nanos) {
         let Some(page) = self.names.shown.page else { return };
         page.order_inversions.add(1);
-        let claim = bare(caller, parts.clone(), extra(label, None, &[]), now);
+        let held = String::from_utf16_lossy(held);
+        let claim = bare(caller, parts.clone(), extra(Some(&name::clean(&held)), None, &[]), now);
         // It may be the first request for it.
         for part in parts.as_slice() {
             self.names.live(part.resource);
@@ -115,12 +136,17 @@ impl Book {
 
     /// Counts what happened to a claim, and tells of it.
     pub fn note(&mut self, claim: &Claim, what: Operation, now: Nanos) {
+        self.note_why(claim, what, None, now);
+    }
+
+    /// The same for what somebody had a reason for.
+    pub fn note_why(&mut self, claim: &Claim, what: Operation, why: Option<&str>, now: Nanos) {
         let span = now.since(claim.since);
         for part in claim.parts.as_slice() {
             let Some(resource) = self.names.resource_mut(part.resource) else { continue };
             let mode = Mode::of(part.weight);
             let (thread_id, token) = (claim.caller.thread_id, claim.token);
-            resource.note(Record { at: now, what, mode, thread_id, token, span }, claim.label());
+            resource.note_why(Record { at: now, what, mode, thread_id, token, span }, claim.label(), why);
         }
         if let Some(event) = event_of(what) {
             self.tell_event(claim, event, span, now);

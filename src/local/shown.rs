@@ -39,6 +39,11 @@ impl Shown {
         Self { page: Some(page), ..Self::default() }
     }
 
+    /// Whether there is a slot for another resource.
+    pub fn has_room(&self) -> bool {
+        self.page.is_some() && (!self.free.is_empty() || (self.end as usize) < SLOTS)
+    }
+
     /// A slot for a resource that comes to life; `None` when all are taken.
     pub fn take(&mut self, kind: Kind, name: Option<&[u16]>) -> Option<Slot> {
         let page = self.page?;
@@ -69,13 +74,23 @@ impl Shown {
         Some(Slot { number, slot, name: ShortText::cut(name.as_deref().unwrap_or_default()) })
     }
 
+    /// The same for one that has done without until now.
+    pub fn take_late(&mut self, kind: Kind, name: Option<&[u16]>) -> Option<Slot> {
+        let slot = self.take(kind, name)?;
+        self.give_back_none();
+        Some(slot)
+    }
+
+    fn give_back_none(&self) {
+        if let Some(page) = self.page {
+            page.unshown.set(page.unshown.get().saturating_sub(1));
+        }
+    }
+
     /// A resource is no more: its slot is another's.
     pub fn give_back(&mut self, slot: Option<Slot>) {
         let Some(page) = self.page else { return };
-        let Some(Slot { number, slot, .. }) = slot else {
-            page.unshown.set(page.unshown.get().saturating_sub(1));
-            return;
-        };
+        let Some(Slot { number, slot, .. }) = slot else { return self.give_back_none() };
         slot.identity.write(|| {
             slot.kind.set(0);
             slot.modes.iter().for_each(ModeStatistics::clear);

@@ -103,15 +103,18 @@ impl Timing {
         }
     }
 
+    fn fields(&self) -> impl Iterator<Item = &Field> {
+        [&self.count, &self.total_ns, &self.least_ns, &self.max_ns].into_iter().chain(&self.pairs)
+    }
+
     pub fn clear(&self) {
-        if self.count.get() == 0 {
-            return;
+        if self.count.get() > 0 {
+            self.fields().for_each(|field| field.set(0));
         }
-        for field in
-            [&self.count, &self.total_ns, &self.least_ns, &self.max_ns].into_iter().chain(&self.pairs)
-        {
-            field.set(0);
-        }
+    }
+
+    pub fn copy_from(&self, other: &Timing) {
+        self.fields().zip(other.fields()).for_each(|(field, from)| field.set(from.get()));
     }
 
     pub fn summary(&self) -> TimingSummary {

@@ -31,6 +31,8 @@ pub struct Recorder {
 
 #[derive(Debug, Default)]
 struct Reader {
+    /// Somebody reads, or is about to.
+    is_taken: bool,
     thread: Option<Thread>,
     /// When the old generation of texts may go: everything before this was read.
     old_until: Option<u64>,
@@ -114,6 +116,11 @@ impl Recorder {
         }
     }
 
+    /// Makes the caller the one who may read, until it leaves; false while another one does.
+    pub fn claim(&self) -> bool {
+        !std::mem::replace(&mut self.reader.lock().is_taken, true)
+    }
+
     /// The calling thread reads from now on.
     pub fn attend(&self) {
         self.reader.lock().thread = Some(std::thread::current());
@@ -121,7 +128,8 @@ impl Recorder {
 
     /// Nobody reads any more.
     pub fn leave(&self) {
-        self.reader.lock().thread = None;
+        let mut reader = self.reader.lock();
+        (reader.thread, reader.is_taken) = (None, false);
     }
 
     /// Records that are not read yet.

@@ -119,8 +119,8 @@ impl Registry {
         spare: &mut Option<usize>,
         into: &mut Entry,
     ) -> Result<bool, Refused> {
-        let Some(status) = current.status() else { return Ok(false) };
-        let status = status.after(patch.status)?;
+        let Some(before) = current.status() else { return Ok(false) };
+        let status = before.after(patch.status)?;
         let record = match *spare {
             Some(record) => record,
             None => *spare.insert(self.take_record().ok_or(Refused::Full)?),
@@ -129,7 +129,7 @@ impl Registry {
         let new = &self.records[record];
         new.follow(&self.records[current.record()], patch, status, self.next_change(), now);
         new.copy_to(into);
-        into.status = Some(status);
+        (into.status, into.before) = (Some(status), Some(before));
         if !self.swap(place, current, current.with(record, status)) {
             return Ok(false);
         }

@@ -14,6 +14,8 @@ const CODE_ORIGIN: i64 = 1 << 32;
 pub struct Entry {
     /// `None` before the first reading.
     pub status: Option<Status>,
+    /// What it was before the change that made this state; `None` where this is read, or new.
+    pub before: Option<Status>,
     pub registered_as: u64,
     pub changed_as: u64,
     pub revision: u64,

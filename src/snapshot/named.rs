@@ -27,7 +27,7 @@ const ALL: u64 = u32::MAX as u64;
 /// What is wanted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
-    /// Also the free locks, and every bucket of their times.
+    /// Also every free lock, not only those where something went wrong lately, and every bucket of their times.
     pub all: bool,
 }
 
@@ -97,10 +97,12 @@ pub fn locks(page: &NamedPage, pid: u32, wanted: Wanted, moment: Moment) -> (Vec
     let mut found = Vec::new();
     for (number, slot) in page.locks[..end].iter().enumerate() {
         let number = number as u32;
-        if let Some(mut lock) = lock(page, slot, number, &mut rows, wanted, moment) {
+        let records = events.remove(&event_row(number)).unwrap_or_default();
+        // What went wrong is told also when nobody holds or waits any more.
+        let is_told = wanted.all || records.iter().any(|record| is_trouble(record.kind));
+        if let Some(mut lock) = lock(page, slot, number, &mut rows, (wanted, is_told), moment) {
             lock.holders.iter_mut().for_each(|holder| holder.pid = Some(pid));
             lock.waiters.iter_mut().for_each(|waiter| waiter.pid = Some(pid));
-            let records = events.remove(&event_row(number)).unwrap_or_default();
             let of_it = records.into_iter().filter(|record| is_about(record, &lock));
             let mut last: Vec<EventView> =
                 of_it.take(MOST_EVENTS).map(|record| event(&record, moment)).collect();
@@ -119,7 +121,7 @@ fn lock(
     slot: &LockSlot,
     number: u32,
     rows: &mut Rows,
-    wanted: Wanted,
+    (wanted, also_free): (Wanted, bool),
     moment: Moment,
 ) -> Option<LockView> {
     let mut torn = None;
@@ -132,7 +134,7 @@ fn lock(
             }
             let state = slot.newest.read(|place| State::copy(&slot.states[place]))?;
             let is_free = state.holders == 0 && state.waiters == 0;
-            Some((wanted.all || !is_free).then(|| (kind, state, name_of(slot))))
+            Some((also_free || !is_free).then(|| (kind, state, name_of(slot))))
         });
         let Some(whole) = whole.flatten() else { continue };
         let (kind, state, name) = whole?;
@@ -326,8 +328,15 @@ fn is_about(record: &Record<Event>, lock: &LockView) -> bool {
     record.layer == crate::name::ShortText::cut(name)
 }
 
+fn is_trouble(event: Event) -> bool {
+    use Event::{Deadlock, Forced, Order, Recovered, Stolen, TimedOut};
+    matches!(event, Deadlock | Forced | Order | Recovered | Stolen | TimedOut)
+}
+
 fn event(record: &Record<Event>, moment: Moment) -> EventView {
-    let label = (!record.other.is_empty()).then(|| record.other.to_text());
+    let text = (!record.other.is_empty()).then(|| record.other.to_text());
+    // Of an order that was turned round, the record has the other lock.
+    let (label, other) = if record.kind == Event::Order { (None, text) } else { (text, None) };
     EventView {
         at_ms: moment.epoch_of(record.at),
         kind: match record.kind {
@@ -349,6 +358,6 @@ fn event(record: &Record<Event>, moment: Moment) -> EventView {
         thread_id: record.thread_id,
         token: (record.token != 0).then_some(record.token),
         span_ms: record.held.map(Nanos::as_ms),
-        other: None,
+        other,
     }
 }

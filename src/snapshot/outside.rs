@@ -2,7 +2,7 @@
 
 use crate::name;
 use crate::snapshot::named::Wanted;
-use crate::snapshot::process::{self, SendAt};
+use crate::snapshot::process;
 use crate::snapshot::views::{Look, ProcessView, UnseenView};
 use crate::sys::map::{self, Unseen};
 use crate::sys::process::{command_of, own_processes};
@@ -83,6 +83,5 @@ fn look_at(pid: u32, wanted: Wanted, moment: Moment) -> Result<ProcessView, Reas
     if table.header.pid.get() != u64::from(pid) {
         return Err(Reason::new(pid, "other_pid_namespace"));
     }
-    let send = SendAt { page: &table.send, is_shared: false };
-    Ok(process::view(table, pid, send, wanted, moment))
+    Ok(process::view(table, pid, wanted, moment))
 }

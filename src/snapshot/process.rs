@@ -5,19 +5,12 @@ use crate::name::clean;
 use crate::snapshot::named::{self, Wanted};
 use crate::snapshot::send;
 use crate::snapshot::views::{JournalView, ProcessView, RowView, TableView};
-use crate::table::layout::{JournalPage, SendPage, Table};
+use crate::table::layout::{JournalPage, Table};
 use crate::table::named::{CLAIMS, SLOTS};
 use crate::time::{Moment, Nanos};
 
-/// Where a process's send lock is to be read, which it may share with others.
-#[derive(Clone, Copy, Debug)]
-pub struct SendAt<'a> {
-    pub page: &'a SendPage,
-    pub is_shared: bool,
-}
-
-/// What a table says of its process.
-pub fn view(table: &Table, pid: u32, send: SendAt<'_>, wanted: Wanted, moment: Moment) -> ProcessView {
+/// What a table says of its process. A send lock that it shares with others is shown by their file, not here.
+pub fn view(table: &Table, pid: u32, wanted: Wanted, moment: Moment) -> ProcessView {
     let page = &table.named;
     let (locks, outside) = named::locks(page, pid, wanted, moment);
     let rows: Vec<RowView> = table
@@ -52,13 +45,8 @@ pub fn view(table: &Table, pid: u32, send: SendAt<'_>, wanted: Wanted, moment: M
             rows_used: rows.len() as u64,
         },
         rows,
-        send: send::lock(
-            send.page,
-            if send.is_shared { "host" } else { "process" },
-            &outside,
-            wanted,
-            moment,
-        ),
+        send: (table.header.shares_send.get() == 0)
+            .then(|| send::lock(&table.send, &outside, wanted, moment)),
         locks,
         deadlocks: page.deadlocks.get(),
         order_inversions: page.order_inversions.get(),

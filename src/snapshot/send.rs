@@ -86,14 +86,8 @@ fn layer(page: &SendPage, row: u64) -> Option<String> {
     text(&page.layers.0[row].name.get())
 }
 
-/// The send lock of a page; `scope` says whether other processes share it.
-pub fn lock(
-    page: &SendPage,
-    scope: &'static str,
-    outside: &Outside,
-    wanted: Wanted,
-    moment: Moment,
-) -> LockView {
+/// The send lock of a page.
+pub fn lock(page: &SendPage, outside: &Outside, wanted: Wanted, moment: Moment) -> LockView {
     let whole = (0..LOOKS).find_map(|look| {
         if look > 1 {
             // A writer was stopped in the middle, for a moment.
@@ -123,7 +117,7 @@ pub fn lock(
     LockView {
         name: Some("send".into()),
         kind: "send",
-        scope,
+        scope: "process",
         state: match (hot.is_held, cooldown_left, hot.waiter_count) {
             (true, _, _) => "held",
             (false, Some(_), _) => "cooldown",

@@ -31,7 +31,8 @@ pub struct ProcessView {
     pub now_ns: u64,
     pub rows: Vec<RowView>,
     pub table: TableView,
-    pub send: LockView,
+    /// `null`: it is shared with other processes, and their file shows it.
+    pub send: Option<LockView>,
     pub locks: Vec<LockView>,
     pub deadlocks: u64,
     pub order_inversions: u64,

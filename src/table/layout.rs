@@ -37,6 +37,8 @@ pub struct Header {
     pub size: Field,
     /// Of the package.
     pub version: TextField,
+    /// 1: the process shares its send lock with others. It lies in their file then, and `send` here is idle.
+    pub shares_send: Field,
 }
 
 /// One thread that has chainlock loaded: `state` is 0 for a free row, 1 for a live thread.
@@ -309,12 +311,12 @@ pub struct Table {
 const _: () = {
     use crate::table::named::{ClaimRow, LockState};
     use std::mem::{align_of, offset_of, size_of};
-    assert!(size_of::<Header>() == 104);
+    assert!(size_of::<Header>() == 112);
     assert!(size_of::<Row>() == 48);
     assert!(size_of::<TextField>() == 72);
     assert!(size_of::<LayerRow>() == 104);
-    assert!(offset_of!(Table, rows) == 104);
-    assert!(offset_of!(Table, send) == 104 + 48 * ROWS);
+    assert!(offset_of!(Table, rows) == 112);
+    assert!(offset_of!(Table, send) == 112 + 48 * ROWS);
     assert!(align_of::<Table>() == 8);
     assert!(size_of::<LockState>() == 232);
     assert!(size_of::<ClaimRow>() == 216);

@@ -133,8 +133,8 @@ pub struct ModeStatistics {
 }
 
 impl ModeStatistics {
-    pub fn clear(&self) {
-        for field in [
+    fn counts(&self) -> [&Field; 10] {
+        [
             &self.acquisitions,
             &self.releases,
             &self.timeouts,
@@ -145,11 +145,19 @@ impl ModeStatistics {
             &self.deaths,
             &self.deadlocks,
             &self.contended,
-        ] {
-            field.set(0);
-        }
+        ]
+    }
+
+    pub fn clear(&self) {
+        self.counts().iter().for_each(|field| field.set(0));
         self.wait.clear();
         self.hold.clear();
+    }
+
+    pub fn copy_from(&self, other: &ModeStatistics) {
+        self.counts().iter().zip(other.counts()).for_each(|(field, from)| field.set(from.get()));
+        self.wait.copy_from(&other.wait);
+        self.hold.copy_from(&other.hold);
     }
 }
 

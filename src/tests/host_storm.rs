@@ -237,8 +237,9 @@ fn a_storm_of_kills_leaves_no_orphan_and_no_second_holder() {
             fork(|| live(scene, &path, seed, point))
         };
         let mut storm = Storm::new(scene, 4, &start);
+        // The time is for a machine that hangs: a loaded one is to reach the number, too.
         let (killed, mut latencies) =
-            kills(&mut storm, sized(10_000, 100_000), Nanos(sized(20_000, 400_000) * MS.0));
+            kills(&mut storm, sized(3_000, 100_000), Nanos(sized(120_000, 400_000) * MS.0));
         // Whoever is left gets on.
         let grants = scene.grants.load(SeqCst);
         storm.next_grant(grants);

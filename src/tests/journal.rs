@@ -100,6 +100,29 @@ fn what_several_threads_note_is_in_the_file_once_and_in_order() {
 }
 
 #[test]
+fn a_journal_that_begins_while_the_last_one_ends_has_the_events_to_itself() {
+    let folder = Folder::new("turns");
+    let recorder = Arc::new(Recorder::new(65_536));
+    let begin = || Journal::start(&folder.file(), SETTINGS, recorder.clone(), None).unwrap();
+    let mut old = begin();
+    for round in 1..=sized(40, 1_000) {
+        let new = std::thread::scope(|scope| {
+            scope.spawn(|| old.close(PATIENCE).unwrap());
+            // Where the old one is, when the new one comes, is up to the scheduler.
+            (0..round % 7).for_each(|_| std::thread::yield_now());
+            begin()
+        });
+        note(&recorder, "turns", "x", round);
+        new.flush(PATIENCE).unwrap();
+        assert_eq!(new.stats().written, 1, "round {round}");
+        old = new;
+    }
+    old.close(PATIENCE).unwrap();
+    let late = old.order_flush();
+    assert!(late.recv().is_err(), "nobody waits for a writer that has ended");
+}
+
+#[test]
 fn what_does_not_fit_is_counted_and_told() {
     let folder = Folder::new("drops");
     let recorder = Arc::new(Recorder::new(64));

@@ -184,7 +184,7 @@ impl Real {
                 Answer::Yes
             }
             Op::Force { at } => {
-                let done = self.locks.force_release(NAMES[*at], now);
+                let done = self.locks.force_release(NAMES[*at], "", now);
                 Answer::Count(self.take(done))
             }
             Op::Resize { at, permits } => {

@@ -63,7 +63,7 @@ fn everything_that_happens_is_counted_once() {
     let last = take(&locks, 5, 0, 70);
     let refused = Ask { ancestors: &[last.token as i64], ..Ask::default() };
     assert!(matches!(ask(&locks, 5, 0, refused, 71).answer, Outcome::SelfDeadlock(_)));
-    assert_eq!(locks.force_release(NAME, Nanos(72 * MS)).answer, 1);
+    assert_eq!(locks.force_release(NAME, "", Nanos(72 * MS)).answer, 1);
 
     let counted = statistics(&locks, "exclusive");
     let expected = [

@@ -263,7 +263,7 @@ impl<'a> LocksActor<'a> {
             16..=22 => self.release_one(),
             23..=25 => self.cancel(),
             26 | 27 => self.change_mode(),
-            28 => drop(self.world.tell(self.world.locks.force_release(NAMES[at % 2], self.world.now()))),
+            28 => drop(self.world.tell(self.world.locks.force_release(NAMES[at % 2], "", self.world.now()))),
             _ => self.tick(choice >> 32 & 3),
         }
     }

@@ -185,6 +185,26 @@ fn no_impossible_state_is_seen_from_outside() {
     assert!(torn * 1_000 <= reads, "{torn} of {reads} were torn");
 }
 
+#[test]
+fn a_lock_that_came_when_the_table_was_full_is_shown_when_there_is_room() {
+    let table = ordinary_table();
+    let locks = Locks::in_table(|| 0, &table.named);
+    let caller = Caller { row: RowId::here(0, 1), thread_id: 0, mailbox: 0 };
+    let take = |number: u16| locks.try_acquire(caller, Target::Name(&[number]), 0, None, Nanos(1)).unwrap();
+    let give = |grant: Grant| assert!(locks.release(grant.slot, grant.token, false, Nanos(2)).answer);
+    let crowd: Vec<Grant> = (0..4_096).map(take).collect();
+    // Busy enough to be kept when the crowd goes.
+    (0..100).for_each(|_| give(take(5_000)));
+    assert_eq!(table.named.unshown.get(), 1);
+    crowd.into_iter().for_each(give);
+    let _held = take(5_000);
+    let moment = Moment::at(Nanos(10), 0.0);
+    let (shown, _) = named::locks(&table.named, 1, Wanted::default(), moment);
+    let [lock] = &shown[..] else { panic!("{} locks are shown", shown.len()) };
+    assert_eq!((lock.holders.len(), lock.acquisitions, lock.releases, lock.hold.count), (1, 101, 100, 100));
+    assert_eq!((table.named.unshown.get(), table.named.slots_used.get()), (0, 1_000));
+}
+
 /// The bar of one who looks: the whole table within 2 ms. Printed; asserted with room for a busy machine.
 #[test]
 fn a_full_table_is_read_quickly() {

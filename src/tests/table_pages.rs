@@ -9,7 +9,7 @@ use crate::local::names::Target;
 use crate::name::ShortText;
 use crate::send::lock::SendLock;
 use crate::snapshot::named::Wanted;
-use crate::snapshot::process::{SendAt, view};
+use crate::snapshot::process::view;
 use crate::snapshot::views::to_json;
 use crate::sync::Field;
 use crate::table::layout::{SendPage, Table};
@@ -95,8 +95,7 @@ fn no_table_makes_a_reader_stumble() {
             words[place(*at)].set(noise(*value));
         }
         let began = time::now();
-        let send = SendAt { page: &table.send, is_shared: false };
-        let json = to_json(&view(table, 7, send, Wanted { all }, Moment::at(Nanos(200_000), 0.0)));
+        let json = to_json(&view(table, 7, Wanted { all }, Moment::at(Nanos(200_000), 0.0)));
         longest_seen.set(longest_seen.get().max(time::now().since(began)));
         before.iter().rev().for_each(|(at, value)| words[*at].set(*value));
         prop_assert!(json.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
@@ -113,8 +112,7 @@ fn no_table_makes_a_reader_stumble() {
 #[test]
 fn the_true_table_is_told_as_it_is() {
     let table = true_table();
-    let send = SendAt { page: &table.send, is_shared: false };
-    let told = view(table, 7, send, Wanted::default(), Moment::at(Nanos(200_000), 0.0));
+    let told = view(table, 7, Wanted::default(), Moment::at(Nanos(200_000), 0.0));
     let counts: Vec<_> =
         told.locks.iter().map(|lock| (lock.holder_count, lock.holders.len(), lock.waiter_count)).collect();
     assert_eq!(counts, [(1, 1, 0), (2, 2, 0), (1, 1, 0), (4, 4, 0), (1, 1, 0), (6, 6, 0)]);
@@ -123,6 +121,7 @@ fn the_true_table_is_told_as_it_is() {
     let kinds: Vec<_> = told.locks[2].events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, ["waiting", "waiting", "timed_out", "timed_out"]);
     assert_eq!(told.locks[3].holders[0].label.as_deref(), Some("label"));
-    let layers: Vec<_> = told.send.waiters.iter().map(|waiter| waiter.layer.as_deref()).collect();
+    let layers: Vec<_> =
+        told.send.as_ref().unwrap().waiters.iter().map(|waiter| waiter.layer.as_deref()).collect();
     assert_eq!(layers, [Some("e2e-executor"); 4]);
 }

@@ -107,7 +107,7 @@ async function runPage(source, intervalMs, port, { out, err }) {
 }
 
 module.exports = {
-  summary: 'locks as they live: verdict, table, timeline, who waits for whom',
+  summary: 'locks live: verdict, table, timeline, who waits for whom',
   usage: '[options] [port]',
   options: {
     interval: {

@@ -178,7 +178,7 @@ module.exports = {
   ],
   examples: [
     "chainlock release send --force --reason 'stuck since 14:03'",
-    "chainlock release index --force --reason deploy --pid 4242 --expect 1841 --yes",
+    "chainlock release index --force --reason deploy --expect 1841 --yes",
   ],
   exits: [EXIT.notFound, EXIT.refused, EXIT.permission, EXIT.timedOut],
   run,

@@ -196,18 +196,18 @@ module.exports = {
   usage: '<lock> [options] -- [command…]',
   locks: true,
   options: {
-    wait: { type: 'string', value: 'TIME', help: 'how long to wait (30s, 5m); 0 tries once. Default: for ever' },
+    wait: { type: 'string', value: 'TIME', help: 'give up after it (30s, 5m); 0 tries once' },
     shared: { type: 'boolean', help: 'together with other shared holders' },
     scope: { type: 'string', value: 'SCOPE', help: 'host (the default): all processes of this user on this machine' },
     label: { type: 'string', value: 'TEXT', help: 'who this is, for those who wait. Default: the command' },
     command: { type: 'string', short: 'c', value: 'LINE', help: 'a line for /bin/sh in place of a command' },
   },
   details: [
-    '<lock> is a name, or a path with / in it; flock(1) on the same file takes part. The lock ends with the command, or ' +
-      'with this process, however that ends; the command\'s own children do not keep it.',
-    'It ends as the command ends: with its code, or with 128 and the number of the signal that killed it. 127: there is ' +
-      'no such command; 126: it cannot be run. 1: the command was done, but the lock was lost meanwhile.',
-    'SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on; what a terminal sends to both is not sent twice.',
+    '<lock> is a name, or a path with / in it; flock(1) on that file takes part. The lock ends with the command, or ' +
+      'with this process, not with its children.',
+    'It ends as the command ends: with its code, or 128 + the number of a signal. 127: no such command; 126: it cannot ' +
+      'be run; 1: the lock was lost.',
+    'SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on, from a terminal only once.',
   ],
   examples: ['chainlock run deploy --wait 30s -- ./deploy.sh', "chainlock run ./index.lock --shared -c 'wc -l index | tee size'"],
   exits: [EXIT.bad, EXIT.notFound, EXIT.refused, EXIT.permission, EXIT.timedOut],

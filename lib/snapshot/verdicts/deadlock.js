@@ -105,6 +105,8 @@ function ofCircle(circle) {
   return onLock('DEADLOCK', 'bad', lock, { sentence, evidence, pid: holder.pid, since: since ?? holder.since })
 }
 
+const MOST_HOLDERS = 3
+
 /** @param {Seen} seen @param {Lock} lock */
 function refused(seen, lock) {
   const event = recent(seen, lock, ['deadlock'])
@@ -113,7 +115,10 @@ function refused(seen, lock) {
   const sentence =
     `a request for ${lockName(lock)}${by ? ` by "${short(by)}"` : ''} was refused ` +
     `${duration(seen.takenAtMs - event.atMs)} ago: it would have waited for ever`
-  const evidence = event.other === null ? [] : [short(event.other)]
+  const evidence = [
+    ...(event.other === null ? [] : [short(event.other)]),
+    ...lock.holders.slice(0, MOST_HOLDERS).map((holder) => `held for ${duration(holder.heldMs)} by ${who(holder)}`),
+  ]
   return [onLock('DEADLOCK', 'warn', lock, { sentence, evidence, since: event.at })]
 }
 

@@ -48,9 +48,9 @@ function recent(seen, lock, kinds) {
   return lock.events.findLast(({ kind, atMs }) => kinds.includes(kind) && seen.takenAtMs - atMs < RECENT_MS)
 }
 
-/** @param {Seen} seen @param {{ pid: number | null }} holder */
-function processOf(seen, { pid }) {
-  return pid === null ? undefined : seen.processes.find((process) => process.pid === pid)
+/** Nobody's for the dead: their pid may have gone to somebody else. @param {Seen} seen @param {Holder} holder */
+function processOf(seen, { pid, alive }) {
+  return pid === null || alive === false ? undefined : seen.processes.find((process) => process.pid === pid)
 }
 
 /** The longest wait of those who wait, 0 for none. @param {Lock} lock */

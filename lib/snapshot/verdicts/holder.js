@@ -43,8 +43,9 @@ const stuck = {
       const why = holder ? whyStuck(lock, holder) : null
       if (!holder || why === null) return []
       const silent = silenceOf(seen, holder)
+      const held = holder.heldMs === null ? 'is held' : `held ${duration(holder.heldMs)}`
       const sentence =
-        `${lockName(lock)} held ${duration(holder.heldMs)} by ${who(holder)}` +
+        `${lockName(lock)} ${held} by ${who(holder)}` +
         (silent > 0 ? `; its event loop has been silent for ${duration(silent)}` : `; ${waiting(lock)}`)
       const evidence = [why.because]
       if (silent > 0) evidence.push(waiting(lock))
@@ -52,14 +53,16 @@ const stuck = {
         evidence.push(`usual hold: ${duration(lock.hold.p50Ms)}, 99 % within ${duration(lock.hold.p99Ms)}`)
       if (lock.send?.dueForceMs != null)
         evidence.push(`forced free in ${duration(Math.max(0, lock.send.dueForceMs))}`)
-      return [onLock('STUCK', why.level, lock, { sentence, evidence, pid: holder.pid, since: holder.since })]
+      const since = holder.since ?? why.since ?? null
+      return [onLock('STUCK', why.level, lock, { sentence, evidence, pid: holder.pid, since })]
     }),
 }
 
 /**
  * @param {Lock} lock
  * @param {Holder} holder
- * @returns {{ level: 'bad' | 'warn', because: string } | null}
+ * @returns {{ level: 'bad' | 'warn', because: string, since?: string | null } | null} `since`: held since then at the
+ *   latest, where nobody knows better.
  */
 function whyStuck(lock, holder) {
   const { send } = lock
@@ -75,12 +78,13 @@ function whyStuck(lock, holder) {
       because: `${by === null ? 'a request' : `"${by}"`} gave up waiting after ${duration(gaveUp.spanMs)}`,
     }
   }
-  const held = holder.heldMs ?? 0
   const waited = longestWait(lock)
+  const held = holder.heldMs ?? waited
   if (waited < LONG_MS || held < LONG_MS) return null
   return {
     level: waited >= TOO_LONG_MS ? 'bad' : 'warn',
     because: `held for ${duration(held)} while others wait for ${duration(waited)}`,
+    since: lock.waiters.find(({ waitedMs }) => waitedMs === waited)?.since,
   }
 }
 

@@ -3,7 +3,7 @@
 // @ts-check
 'use strict'
 
-const { duration } = require('../words')
+const { duration, lockName } = require('../words')
 const deadlock = require('./deadlock')
 const { lost, stale } = require('./taken')
 const { stuck, stopped, silent } = require('./holder')
@@ -39,9 +39,11 @@ function ok(seen) {
   const held = seen.locks.filter(({ holderCount }) => holderCount > 0).length
   const problems = seen.locks.flatMap(({ events }) => events.filter(({ kind }) => PROBLEMS.includes(kind)))
   const last = Math.max(-Infinity, ...problems.map(({ atMs }) => atMs))
+  const cooling = seen.locks.filter(({ state }) => state === 'cooldown').map(coolsDown)
   const sentence = [
     waiting === 0 ? 'nothing waits' : `${waiting} ${waiting === 1 ? 'waits' : 'wait'}, none for long`,
     held === 0 ? 'nothing is held' : `${held} ${held === 1 ? 'lock is' : 'locks are'} held`,
+    ...cooling,
     ...(Number.isFinite(last) ? [`last problem ${duration(seen.takenAtMs - last)} ago`] : []),
   ].join('; ')
   return {
@@ -55,6 +57,11 @@ function ok(seen) {
     next: null,
     since: null,
   }
+}
+
+/** @param {import('./finding').Lock} lock */
+function coolsDown(lock) {
+  return `${lockName(lock)} cools down for another ${duration(lock.send?.cooldownLeftMs ?? null)}`
 }
 
 module.exports = { judge, RULES }

@@ -79,7 +79,7 @@ const hot = {
 }
 
 const FULL_SHARE = 0.8
-/** As many may wait for one lock by default. */
+/** As many may wait for a send lock. The line of other locks is longer; so many in it are too many, too. */
 const QUEUE = 10_000
 
 /** @type {Rule} */
@@ -129,8 +129,10 @@ function fullTables(process) {
 /** @param {import('../../../index').SnapshotLock} lock @returns {import('./finding').Verdict[]} */
 function fullQueue(lock) {
   if (lock.waiterCount < FULL_SHARE * QUEUE) return []
-  const sentence = `${lock.waiterCount} requests wait for ${lockName(lock)}; from ${QUEUE} on the next are refused`
-  return [onLock('FULL', 'warn', lock, { sentence, since: lock.waiters[0]?.since ?? null })]
+  const then = lock.kind === 'send' ? `; from ${QUEUE} on the next are refused` : ''
+  const sentence = `${lock.waiterCount} requests wait for ${lockName(lock)}${then}`
+  const evidence = lock.holders.slice(0, 3).map((holder) => `held for ${duration(holder.heldMs)} by ${who(holder)}`)
+  return [onLock('FULL', 'warn', lock, { sentence, evidence, since: lock.waiters[0]?.since ?? null })]
 }
 
 module.exports = { order, starving, hot, full }

@@ -39,6 +39,8 @@ pub struct View {
     pub holder_count: usize,
     pub waiters: Vec<WaiterView>,
     pub waiter_count: usize,
+    /// The processes that share it.
+    pub members: Vec<u32>,
     pub last_token: u64,
     pub acquisitions: u64,
     pub contended: u64,
@@ -106,8 +108,8 @@ pub struct EventView {
 pub struct SendView {
     pub cooldown_ms: f64,
     pub cooldown_left_ms: f64,
-    pub timeout_ms: f64,
-    pub force_after_ms: f64,
+    pub timeout_ms: Option<f64>,
+    pub force_after_ms: Option<f64>,
     pub due_timeout_ms: Option<f64>,
     pub due_force_ms: Option<f64>,
     pub duplicates_suppressed: u64,
@@ -212,6 +214,7 @@ fn tell_of_book(view: &mut View, image: &Image, locks: Option<&[Lock]>, moment: 
         Some(locks?.iter().any(is_locked))
     };
     let ms = |span: Nanos| span.as_ms();
+    view.members = book.processes.iter().map(|member| member.process.pid()).collect();
     let rules = &book.settings.rules;
     if let Some(holder) = book.holder {
         let pid = holder.caller.row.process.pid();
@@ -237,9 +240,12 @@ fn tell_of_book(view: &mut View, image: &Image, locks: Option<&[Lock]>, moment: 
             },
             alive: lives(pid),
         }];
-        let left = |span: Nanos| ms(holder.since.plus(span).since(moment.now));
-        (view.send.due_timeout_ms, view.send.due_force_ms) =
-            (Some(left(rules.timeout)), Some(left(rules.force_after)));
+        // Less than nothing when it is over; never has no time.
+        let left = |span: Nanos| {
+            let (at, now) = (holder.since.plus(span), moment.now);
+            (at != Nanos::FOREVER).then(|| ms(at.since(now)) - ms(now.since(at)))
+        };
+        (view.send.due_timeout_ms, view.send.due_force_ms) = (left(rules.timeout), left(rules.force_after));
     }
     let left = rules::cooldown_left(rules, &book.state, moment.now);
     view.send.cooldown_left_ms = left.map_or(0.0, ms);
@@ -268,8 +274,9 @@ fn tell_of_book(view: &mut View, image: &Image, locks: Option<&[Lock]>, moment: 
         };
     }
     view.send.cooldown_ms = ms(rules.cooldown);
-    view.send.timeout_ms = ms(rules.timeout);
-    view.send.force_after_ms = ms(rules.force_after);
+    let unless_never = |span: Nanos| (span != Nanos::FOREVER).then(|| ms(span));
+    view.send.timeout_ms = unless_never(rules.timeout);
+    view.send.force_after_ms = unless_never(rules.force_after);
 }
 
 fn tell_of_page(view: &mut View, page: &SendPage, moment: Moment) {

@@ -79,8 +79,13 @@ pub fn open_shared(pid: u32, name: &str) -> Result<View, Unseen> {
     let wanted = format!("/memfd:{name}");
     for entry in fs::read_dir(format!("/proc/{pid}/fd")).map_err(unseen)? {
         let path = entry.map_err(unseen)?.path();
-        // A descriptor that was closed meanwhile.
-        let Ok(target) = fs::read_link(&path) else { continue };
+        let target = match fs::read_link(&path) {
+            Ok(target) => target,
+            // Of a process with more rights the list may be read, and what stands in it may not.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(Unseen::Permission),
+            // A descriptor that was closed meanwhile.
+            Err(_) => continue,
+        };
         let is_it = target
             .to_string_lossy()
             .strip_prefix(&wanted)
