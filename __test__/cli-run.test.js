@@ -93,8 +93,12 @@ describe('the exit code', { skip }, () => {
   })
 
   test('is 75 when the wait ends first, with who is in the way', async (t) => {
-    const { run, hold } = world(t)
+    const { run, hold, home } = world(t)
     const holder = await hold('a', '--label', 'nightly')
+    const near = spawnSync(process.execPath, [require.resolve('../bin/chainlock.js'), 'why', './chainlock/a.lock'], {
+      encoding: 'utf8', cwd: home, env: { ...process.env, XDG_RUNTIME_DIR: home },
+    })
+    assert.match(near.stdout, /"nightly"/, 'a path that begins here')
     for (const wait of ['0', '100ms']) {
       const { code, stderr, stdout } = await run('a', '--wait', wait, '--', 'echo', 'in')
       assert.deepEqual([code, stdout], [75, ''])

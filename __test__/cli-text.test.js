@@ -134,3 +134,18 @@ test('who gets colours: --color, then FORCE_COLOR, then NO_COLOR and the termina
     assert.equal(wantsColour(stream, values, env), wanted, JSON.stringify([stream, values, env]))
   assert.equal(colourIf(false).bad('x'), 'x')
 })
+
+test('the command that shows a lock works when it is typed, also for odd names', () => {
+  const make = require('./helpers/snapshots')
+  const { whyCommand } = require('../lib/snapshot/words')
+  const { parse } = require('../lib/cli/args')
+  const { options } = require('../lib/cli/commands/why')
+  const { execFileSync } = require('node:child_process')
+  for (const name of ['-x', '--', '--pid', '', ' ', "it's", 'a b', '锁']) {
+    const line = whyCommand(make.lock({ name, pid: 7 })).replace('chainlock why', "printf '%s\\0'")
+    const words = execFileSync('sh', ['-c', line], { encoding: 'utf8' }).split('\0').slice(0, -1)
+    const { args, values } = parse(words, options)
+    assert.deepEqual([args, values.pid], [[name], '7'], line)
+  }
+  assert.equal(whyCommand(make.lock({ name: 'a\nb', pid: 7 })), 'chainlock status --pid 7')
+})

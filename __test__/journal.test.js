@@ -312,6 +312,14 @@ test('CHAINLOCK_JOURNAL opens one when the package is loaded; one that cannot be
   const bad = await runNode(program, null, { env: { CHAINLOCK_JOURNAL: `${file}.bad` } })
   assert.equal(bad.code, 0)
   assert.match(bad.stderr, /ERR_JOURNAL_FOREIGN.*CHAINLOCK_JOURNAL/)
+  const threads = ({ chainlock, data }) => {
+    const { Worker } = require('node:worker_threads')
+    const source = `require(${JSON.stringify(data)}).locks.tryAcquire('w').release()`
+    for (let i = 0; i < 3; i++) new Worker(source, { eval: true }).on('error', (error) => { throw error })
+    chainlock.locks.tryAcquire('m').release()
+  }
+  const many = await runNode(threads, root, { env: { CHAINLOCK_JOURNAL: `${file}.bad` } })
+  assert.deepEqual([many.code, many.stderr.match(/ERR_JOURNAL_FOREIGN/g).length], [0, 1], 'once, not once a thread')
   assert.equal(fs.readFileSync(`${file}.bad`, 'utf8'), 'notes of somebody')
 })
 

@@ -11,6 +11,7 @@ test('a command to type survives a shell, whatever the name', () => {
   for (const name of ['a b', "it's", '$(rm x)', '`x`', 'a;b', 'ü', '*', '"', '\\', '~', '#x', 'a\u0020-b']) {
     assert.equal(execFileSync('sh', ['-c', `printf %s ${typed(name)}`], { encoding: 'utf8' }), name)
   }
+  assert.equal(typed(''), "''")
   assert.equal(typed('a\u001b[31m'), null)
   assert.equal(typed(''), "''")
 })

@@ -3,6 +3,7 @@
 // @ts-check
 'use strict'
 
+const { resolve } = require('node:path')
 const { CommandError, EXIT } = require('./exit')
 const { wholeNumber } = require('./args')
 
@@ -49,10 +50,19 @@ function nothingAt(pid, { unseen }) {
   )
 }
 
+/**
+ * Whether a word of a command line means this lock: its name, its id, or the path of its file.
+ * @param {Snapshot['locks'][number]} lock
+ * @param {string} wanted
+ */
+function isMeant({ name, path, id }, wanted) {
+  return [name, path, id].includes(wanted) || (path !== null && wanted.includes('/') && path === resolve(wanted))
+}
+
 /** When there is nothing to show at all. @param {Snapshot} taken */
 function checkAnybody({ processes, locks, unseen }) {
   if (processes.length > 0 || locks.length > 0 || unseen.length > 0) return
   throw new CommandError(EXIT.notFound, 'no process of yours has chainlock loaded', 'chainlock doctor')
 }
 
-module.exports = { look, checkAnybody }
+module.exports = { look, isMeant, checkAnybody }

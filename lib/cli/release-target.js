@@ -4,6 +4,7 @@
 
 const { clean, duration, lockName, short, typed, who } = require('../snapshot/words')
 const { CommandError, EXIT } = require('./exit')
+const { isMeant } = require('./look')
 
 /** @typedef {import('../../index').Snapshot} Snapshot */
 /** @typedef {import('../../index').SnapshotLock} Lock */
@@ -28,9 +29,8 @@ function findTarget(snapshot, wanted, { pid, expect }) {
 
 /** @param {Snapshot} snapshot @param {string} wanted @param {number | null} pid @param {number | null} expect */
 function oneLock(snapshot, wanted, pid, expect) {
-  const isMeant = (/** @type {Lock} */ lock) => [lock.id, lock.name, lock.path].includes(wanted)
   const isThere = (/** @type {Lock} */ lock) => pid === null || lock.pid === pid || lock.holders.some((one) => one.pid === pid)
-  const known = snapshot.locks.filter((lock) => isMeant(lock) && isThere(lock))
+  const known = snapshot.locks.filter((lock) => isMeant(lock, wanted) && isThere(lock))
   const held = known.filter(({ holders }) => holders.length > 0)
   if (held.length === 1) return held[0]
   if (held.length > 1) throw tooMany(held, wanted)

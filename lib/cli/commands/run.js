@@ -3,7 +3,7 @@
 'use strict'
 
 const { constants } = require('node:os')
-const { clean, duration, short } = require('../../snapshot/words')
+const { clean, duration, short, typed, withWord } = require('../../snapshot/words')
 const { span, word } = require('../args')
 const { CommandError, EXIT, usageError } = require('../exit')
 
@@ -87,7 +87,9 @@ async function take({ stderr, err }, lock, { waitMs, mode, label }) {
   if (waitMs === 0) {
     const guard = lock.tryAcquire(request)
     if (guard !== null) return guard
-    throw new CommandError(EXIT.timedOut, `"${short(lock.name)}" is taken: ${holders(lock)}`, `chainlock status`)
+    const word = typed(lock.name)
+    const next = word === null ? 'chainlock status' : withWord('chainlock why', word, '')
+    throw new CommandError(EXIT.timedOut, `"${short(lock.name)}" is taken: ${holders(lock)}`, next)
   }
   const say = () => err(`chainlock: waiting for "${short(lock.name)}": ${holders(lock)}`)
   const timer = stderr.isTTY === true ? setTimeout(say, SAY_AFTER_MS) : undefined

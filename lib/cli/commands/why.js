@@ -20,10 +20,10 @@ module.exports = {
 
   /** @param {import('../commands').Context} context */
   run(context) {
-    const { look } = require('../look')
+    const { isMeant, look } = require('../look')
     const [wanted] = context.args
     const taken = look(context, { all: true })
-    const found = taken.locks.filter(({ name, path, id }) => [name, path, id].includes(wanted))
+    const found = taken.locks.filter((lock) => isMeant(lock, wanted))
     if (found.length === 0) throw notFound(wanted, taken)
     const about = aboutOnly(found, taken)
     if (context.json) context.out(JSON.stringify(about))

@@ -14,7 +14,7 @@ module.exports = {
     const facts = fs.statSync(path, { throwIfNoEntry: false })
     if (!facts)
       return [
-        { level: 'warn', sentence: `there is no journal at ${path} yet`, fix: `CHAINLOCK_JOURNAL=${typed(path) ?? 'PATH'} node …` },
+        { level: 'warn', sentence: `there is no journal at ${path} yet`, fix: `CHAINLOCK_JOURNAL=${path} node …` },
       ]
     try {
       const journal = /** @type {any} */ (require('../../../index')).openJournal({ path, readOnly: true })
@@ -36,6 +36,5 @@ module.exports = {
 /** @param {string} path @param {string} what @returns {import('./index').Finding} */
 function damaged(path, what) {
   const [from, to] = [typed(path), typed(`${path}.broken`)]
-  const sentence = what.startsWith('the journal ') ? what : `the journal ${path}: ${what}`
-  return { level: 'bad', sentence, fix: from === null ? undefined : `mv -- ${from} ${to}` }
+  return { level: 'bad', sentence: `the journal ${path}: ${what}`, fix: from === null ? undefined : `mv ${from} ${to}` }
 }
