@@ -13,7 +13,6 @@ test('a command to type survives a shell, whatever the name', () => {
   }
   assert.equal(typed(''), "''")
   assert.equal(typed('a\u001b[31m'), null)
-  assert.equal(typed(''), "''")
 })
 
 test('the command that shows a lock works when it is typed, also for odd names', () => {
