@@ -2294,27 +2294,8 @@ export interface SnapshotWaiter {
   readonly insideOf: readonly number[]
 }
 
-/** `status`: of an entry of the process registry. `dropped`: events that a journal had no room for. */
-export type SnapshotEventKind =
-  | 'acquired'
-  | 'released'
-  | 'blocked'
-  | 'waiting'
-  | 'timed_out'
-  | 'aborted'
-  | 'overdue'
-  | 'forced'
-  | 'recovered'
-  | 'stolen'
-  | 'deadlock'
-  | 'order'
-  | 'downgraded'
-  | 'upgraded'
-  | 'refused'
-  | 'failed'
-  | 'lost'
-  | 'status'
-  | 'dropped'
+/** The same words as in a journal. */
+export type SnapshotEventKind = JournalEventKind
 
 /** Something that happened to a lock. */
 export interface SnapshotEvent {
@@ -2459,7 +2440,10 @@ export function collectInto(register: MetricsRegister, options?: MetricsOptions)
 
 // ── The journal ──────────────────────────────────────────────────────────────────────────────────────
 
-/** What can happen to a lock; docs/journal.md says what each means. */
+/**
+ * What can happen to a lock; docs/journal.md says what each means. `status` is of an entry of the process registry,
+ * `dropped` of events that a journal had no room for.
+ */
 export type JournalEventKind =
   | 'acquired'
   | 'released'

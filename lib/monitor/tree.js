@@ -3,6 +3,7 @@
 // @ts-check
 'use strict'
 
+const { isSame } = require('../snapshot/waits')
 const { trackName } = require('./recorder')
 
 /** @typedef {import('./types').Snapshot} Snapshot */
@@ -89,16 +90,6 @@ function nodeOf(lock, heldBelow, seen, path) {
 function again({ id, name, holderCount, waiterCount }, circle) {
   const none = { holders: [], waiters: [], more: 0 }
   return { lockId: id, lock: name, ...none, holderCount, waiterCount, circle, again: true }
-}
-
-/**
- * Whether the one who waits is the one who holds.
- * @param {HolderView} holder @param {WaiterView} waiter @param {string} lockId The lock waited for.
- */
-function isSame(holder, waiter, lockId) {
-  if (holder.waitsFor !== lockId || holder.pid !== waiter.pid) return false
-  if (waiter.insideOf.length > 0 && holder.token !== null) return waiter.insideOf.includes(holder.token)
-  return holder.layer === waiter.layer && holder.threadId === waiter.threadId
 }
 
 /** Where somebody with a layer runs; null where the name says it. @param {HolderView | WaiterView} who */

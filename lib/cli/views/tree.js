@@ -4,6 +4,7 @@
 'use strict'
 
 const { clean, duration } = require('../text')
+const { isSame } = require('../../snapshot/waits')
 const { lockName, who } = require('../../snapshot/words')
 
 /** @typedef {import('../../../index').SnapshotLock} Lock */
@@ -57,13 +58,7 @@ function below(lock, locks, glyphs, above) {
  * @param {readonly Lock[]} locks
  */
 function heldBy(waiter, lock, locks) {
-  const isIts = (/** @type {import('../../../index').SnapshotHolder} */ holder) => {
-    if (holder.waitsFor !== lock.id || holder.pid !== waiter.pid) return false
-    return holder.token !== null && waiter.insideOf.length > 0
-      ? waiter.insideOf.includes(holder.token)
-      : holder.threadId === waiter.threadId
-  }
-  return locks.filter((other) => other.waiterCount > 0 && other.holders.some(isIts))
+  return locks.filter((other) => other.waiterCount > 0 && other.holders.some((holder) => isSame(holder, waiter, lock.id)))
 }
 
 /** @param {Waiter} waiter */
