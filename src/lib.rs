@@ -55,6 +55,8 @@ pub mod control;
 pub mod host;
 #[cfg(feature = "sqlite")]
 pub mod journal;
+#[cfg(feature = "lease")]
+pub mod lease;
 pub mod mtime_keeper;
 pub mod registry;
 pub mod snapshot;

@@ -1,0 +1,1 @@
+//! The stores: one area each, which knows `store.rs`, the address and the record's text, and nothing else.
