@@ -11,6 +11,8 @@
 //!   the fencing token, which grows with every grant, lets the guarded resource refuse it.
 
 pub mod address;
+#[cfg(test)]
+pub mod conformance;
 pub mod fault;
 pub mod record;
 pub mod rules;
