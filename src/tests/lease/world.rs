@@ -21,7 +21,8 @@ use tokio::sync::oneshot;
 /// Runs it with a time that goes on only when everybody sleeps.
 pub fn in_time<T>(run: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, run)
+    let limited = async { tokio::time::timeout(Duration::from_secs(600), run).await.expect("nothing is stuck") };
+    tokio::task::LocalSet::new().block_on(&runtime, limited)
 }
 
 /// The simulated time as a boot clock.
