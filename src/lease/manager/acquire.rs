@@ -114,12 +114,7 @@ pub struct Won {
     pub stolen: u32,
 }
 
-pub async fn run(
-    client: &Rc<Client>,
-    request: Request,
-    cancel: Rc<Cancel>,
-    reply: Reply<Granted>,
-) {
+pub async fn run(client: &Rc<Client>, request: Request, cancel: Rc<Cancel>, reply: Reply<Granted>) {
     let desk = &client.desk;
     let checked = match check(&request, &client.shared.opening, desk.store.caps()) {
         Ok(checked) => checked,
@@ -146,11 +141,18 @@ pub async fn run(
         }
     };
     match done {
+        // It may have been given up in the very moment in which it was granted.
+        Some(Ok(won)) if wanted.cancel.is_given_up() => {
+            let fault = wanted.cancel.fault().unwrap_or_else(Client::closed_fault);
+            count_failure(client, &fault);
+            won.iter().for_each(|won| clear_later(desk, &won.line, &won.nonce, wanted.ttl()));
+            reply(Err(fault));
+        }
         Some(done) => answer(client, &wanted, done, reply),
         None => {
             let fault = wanted.cancel.fault().unwrap_or_else(Client::closed_fault);
             count_failure(client, &fault);
-            reply(Err(fault));
+            reply(Err(Fault { retries: wanted.retries.get(), ..fault }));
             if let Ok(won) = pursuit.await {
                 won.iter().for_each(|won| clear_later(desk, &won.line, &won.nonce, wanted.ttl()));
             }
@@ -198,7 +200,8 @@ fn timed_out(client: &Client, wanted: &Wanted) -> Fault {
     }
     let ms = wanted.request.timeout_ms.unwrap_or_default();
     let about = key.as_ref().map(|key| format!(" on key {key:?}")).unwrap_or_default();
-    let mut fault = Fault::new("ERR_LOCK_TIMEOUT", format!("the lease{about} was not granted within {ms} ms"));
+    let mut fault =
+        Fault::new("ERR_LOCK_TIMEOUT", format!("the lease{about} was not granted within {ms} ms"));
     let known = line.and_then(|line| line.last_known());
     fault.holder = known.and_then(|known| in_the_way(&client.desk, &known)).map(Box::new);
     fault.key = key;
@@ -210,7 +213,7 @@ fn answer(client: &Rc<Client>, wanted: &Wanted, done: Result<Vec<Won>, Fault>, r
         Ok(won) => won,
         Err(fault) => {
             count_failure(client, &fault);
-            return reply(Err(fault));
+            return reply(Err(Fault { retries: wanted.retries.get(), ..fault }));
         }
     };
     let stale = won.iter().map(|won| won.stale).sum();
@@ -239,11 +242,8 @@ fn lease_of(client: &Rc<Client>, wanted: &Wanted, won: &[Won]) -> Rc<Lease> {
     let opening = &client.shared.opening;
     let since = client.desk.now();
     let limit = opening.max_hold_ms.map(|ms| since.plus(Nanos(ms.saturating_mul(1_000_000))));
-    let parts = won.iter().map(|won| Part {
-        line: won.line.clone(),
-        token: won.token,
-        renewed: Cell::new(won.sent),
-    });
+    let parts =
+        won.iter().map(|won| Part { line: won.line.clone(), token: won.token, renewed: Cell::new(won.sent) });
     let (parts, session) = (parts.collect(), won.iter().find_map(|won| won.session.clone()));
     let mut lease = Lease {
         id: LeaseId(next_id()),

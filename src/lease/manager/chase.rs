@@ -32,7 +32,14 @@ const PATIENCE: u64 = 6;
 /// What came of one attempt.
 #[derive(Debug)]
 pub enum Outcome {
-    Granted { token: u64, sent: Option<Nanos>, stale: u32, stolen: u32 },
+    Granted {
+        token: u64,
+        sent: Option<Nanos>,
+        stale: u32,
+        stolen: u32,
+    },
+    /// Granted, but under a session that is no longer ours.
+    Orphaned,
     /// It is to wait, and is not told of changes yet.
     Watch,
     /// Somebody else has it; whether the request stands in line now.
@@ -101,6 +108,7 @@ impl Chase<'_> {
                     }
                     self.too_late();
                 }
+                Ok(Outcome::Orphaned) => self.too_late(),
                 Ok(Outcome::Watch) => self.well(),
                 Ok(Outcome::Refused(refusal)) => return Err(self.refused(refusal)),
                 Ok(Outcome::Busy) => {
@@ -133,12 +141,12 @@ impl Chase<'_> {
             }
             decide(&desk, known, waiter, is_watched)
         });
-        let Changed { answer, sent } = changed.await?;
+        let Changed { answer, sent, base } = changed.await?;
         if sent.is_some() {
             // It stands on the newest record: what was on its way before can land no more.
             self.is_unsettled = false;
         }
-        if !self.is_unsettled && !matches!(answer, Outcome::Granted { .. }) {
+        if !self.is_unsettled && !matches!(answer, Outcome::Granted { .. } | Outcome::Orphaned) {
             self.waiter.sent.set(None);
         }
         match &answer {
@@ -155,8 +163,8 @@ impl Chase<'_> {
             _ => {}
         }
         Ok(match answer {
-            Outcome::Granted { token, sent: None, stale, stolen } => {
-                Outcome::Granted { token, sent, stale, stolen }
+            Outcome::Granted { token, stale, stolen, .. } => {
+                Outcome::Granted { token: token.saturating_add(base), sent, stale, stolen }
             }
             other => other,
         })
@@ -197,6 +205,8 @@ impl Chase<'_> {
             nonce: nonce.clone(),
             ttl: Nanos(ttl_ms * 1_000_000),
             renewed: Cell::new(sent),
+            is_hold: false,
+            is_lost: Cell::new(false),
         });
         self.line.drop_kept(&nonce);
         if self.session.is_none() {
@@ -267,7 +277,9 @@ impl Chase<'_> {
             ),
             Refusal::Moved(_) => (
                 "ERR_LOCK_TOKEN_MOVED",
-                format!("the key {key:?} is no longer held with the expected token; look again before stealing"),
+                format!(
+                    "the key {key:?} is no longer held with the expected token; look again before stealing"
+                ),
             ),
             Refusal::Full => {
                 ("ERR_LOCK_STORE_UNSUPPORTED", format!("as many hold the key {key:?} as a record can name"))
@@ -354,15 +366,18 @@ fn decide(desk: &Desk, known: &Known, waiter: &Waiter, is_watched: bool) -> Step
     match verdict(desk, known, &waiter.ask.borrow()) {
         Verdict::Mine => {
             let ask = waiter.ask.borrow();
-            let token = known.record.hold(&ask.nonce).map_or(0, |hold| hold.token);
-            let token = token.saturating_add(known.base);
+            let hold = known.record.hold(&ask.nonce);
+            if hold.is_some_and(|hold| hold.term.session != ask.session) {
+                return Step::Leave(Outcome::Orphaned);
+            }
+            let token = hold.map_or(0, |hold| hold.token);
             Step::Leave(Outcome::Granted { token, sent: None, stale: 0, stolen: 0 })
         }
         Verdict::Grant { record, ended, stale, stolen } => {
             if waiter.sent.get().is_none() {
                 waiter.sent.set(Some(desk.now()));
             }
-            let token = record.token.saturating_add(known.base);
+            let token = record.token;
             let alive = waiter.ask.borrow().session.iter().cloned().collect();
             let write = Write { alive, gone: ended, ..Write::new(record) };
             Step::Write(write, Outcome::Granted { token, sent: None, stale, stolen })

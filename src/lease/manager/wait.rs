@@ -38,7 +38,9 @@ impl Chase<'_> {
             let seq = self.line.seq();
             // In doubt: somebody has to look.
             let Some(known) = self.line.known() else { return };
-            let Verdict::Busy { left } = verdict(self.desk(), &known, &self.waiter.ask.borrow()) else { return };
+            let Verdict::Busy { left } = verdict(self.desk(), &known, &self.waiter.ask.borrow()) else {
+                return;
+            };
             let (pause, next) = self.pause_until(&caps, &known, left, began.plus(looks_after));
             tokio::select! {
                 () = self.line.after(seq) => {}
@@ -60,6 +62,10 @@ impl Chase<'_> {
         if self.line.watching.is_on() && stands {
             return SAFETY;
         }
+        self.by_chance(caps)
+    }
+
+    fn by_chance(&self, caps: &Caps) -> Nanos {
         let (least, most) = caps.poll;
         let (least, most) = (Nanos(least.as_nanos() as u64), Nanos(most.as_nanos() as u64));
         least.plus(self.desk().outside.part_of(most.since(least)))
@@ -68,9 +74,13 @@ impl Chase<'_> {
     fn pause_until(&self, caps: &Caps, known: &Known, left: Option<u64>, look_at: Nanos) -> (Nanos, Next) {
         let now = self.desk().now();
         let mut pause = look_at.since(now);
-        if let Some(left) = left {
-            let over = known.heard.plus(Nanos(left.saturating_mul(1_000_000))).plus(self.behind(known));
-            pause = pause.min(over.since(now));
+        match left {
+            // Only the store knows when a session ends, and nobody is told.
+            None => pause = pause.min(self.by_chance(caps)),
+            Some(left) => {
+                let over = known.heard.plus(Nanos(left.saturating_mul(1_000_000))).plus(self.behind(known));
+                pause = pause.min(over.since(now));
+            }
         }
         if caps.local && pause > LIFE && self.waits_for_processes(known) {
             return (LIFE, Next::Judge);
@@ -90,6 +100,7 @@ impl Chase<'_> {
         let own = &self.desk().outside.who;
         let is_other = |who: &Who| who.space == own.space && who.pid != own.pid;
         let record = &known.record;
-        record.holds.iter().any(|hold| is_other(&hold.who)) || record.queue.iter().any(|one| is_other(&one.who))
+        record.holds.iter().any(|hold| is_other(&hold.who))
+            || record.queue.iter().any(|one| is_other(&one.who))
     }
 }

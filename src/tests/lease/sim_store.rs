@@ -28,6 +28,8 @@ pub struct Server {
     ended: RefCell<BTreeSet<String>>,
     last: Cell<u64>,
     pub requests: Cell<u64>,
+    /// What lands later, whatever its client does meanwhile.
+    later: RefCell<Vec<(tokio::time::Instant, Rc<dyn Fn(&Server)>)>>,
     /// Every body that was ever written, in order.
     pub written: RefCell<Vec<(Key, Rc<str>)>>,
 }
@@ -48,8 +50,16 @@ impl Server {
             ended: RefCell::default(),
             last: Cell::new(0),
             requests: Cell::new(0),
+            later: RefCell::default(),
             written: RefCell::default(),
         })
+    }
+
+    /// Lands what is due; to be called every ms.
+    pub fn land(&self) {
+        let now = tokio::time::Instant::now();
+        let due: Vec<_> = self.later.borrow_mut().extract_if(.., |(at, _)| *at <= now).collect();
+        due.iter().for_each(|(_, run)| run(self));
     }
 
     /// Its clock has nothing to do with anybody else's.
@@ -161,11 +171,20 @@ pub fn caps() -> Caps {
 }
 
 impl SimStore {
-    pub fn new(server: Rc<Server>, caps: Caps, timeout: Duration, fate: impl Fn() -> Fate + 'static) -> Rc<SimStore> {
+    pub fn new(
+        server: Rc<Server>,
+        caps: Caps,
+        timeout: Duration,
+        fate: impl Fn() -> Fate + 'static,
+    ) -> Rc<SimStore> {
         Rc::new(SimStore { server, caps, timeout, fate: Box::new(fate) })
     }
 
-    async fn request<T: 'static>(&self, is_write: bool, run: impl Fn(&Server) -> T + 'static) -> Result<T, StoreError> {
+    async fn request<T: 'static>(
+        &self,
+        is_write: bool,
+        run: impl Fn(&Server) -> T + 'static,
+    ) -> Result<T, StoreError> {
         let fate = (self.fate)();
         let server = self.server.clone();
         server.requests.set(server.requests.get() + 1);
@@ -175,11 +194,10 @@ impl SimStore {
             return Err(StoreError::Unavailable { why: "refused".into(), retry_after: None });
         }
         for after in [fate.lands_after_ms, fate.again_after_ms].into_iter().flatten() {
-            let (server, run) = (server.clone(), run.clone());
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep(Duration::from_millis(after)).await;
-                run(&server);
-            });
+            let run = run.clone();
+            let at = tokio::time::Instant::now() + Duration::from_millis(after);
+            let again = Rc::new(move |server: &Server| drop(run(server)));
+            server.later.borrow_mut().push((at, again));
         }
         let answer = if fate.is_lost && fate.lands_after_ms.is_some() { None } else { Some(run(&server)) };
         if fate.is_lost {
