@@ -12,7 +12,7 @@ const { startNode, said } = require('./helpers/processes')
 const { pause } = require('./helpers/waiting')
 
 const SERVERS = join(__dirname, 'helpers', 'servers')
-const LIMIT_MS = 15_000
+const LIMIT_MS = 60_000
 
 /** How each engine writes one value, and reads it back. */
 const ENGINES = {

@@ -4,13 +4,13 @@
 import { randomBytes } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { setTimeout as pause } from 'node:timers/promises'
-import Database from 'better-sqlite3'
 import { Etcd3, EtcdLockFailedError } from 'etcd3'
 import { Redis } from 'ioredis'
-import pg from 'pg'
-import Redlock from 'redlock'
 
 const load = createRequire(import.meta.url)
+const Database = load('better-sqlite3')
+const pg = load('pg')
+const { default: Redlock } = load('redlock')
 const Redlock4 = load('redlock4')
 const { Redlock: SesamecareRedlock } = load('@sesamecare-oss/redlock')
 
@@ -128,7 +128,7 @@ async function pgAdvisory(url) {
 /** @returns {Promise<Lock>} @param {string} url */
 async function pgUpsert(url) {
   const client = await pgClient(url)
-  await client.query(TABLE).catch((error) => {
+  await client.query(TABLE).catch((/** @type {any} */ error) => {
     if (!MADE_AT_ONCE.includes(error.code)) throw error
   })
   let held = { key: '', token: '' }
