@@ -11,6 +11,7 @@ const { startGitHub } = require('./helpers/github')
 const { clientOf } = require('./helpers/github/client')
 const { Faults } = require('./helpers/github/faults')
 
+const ZERO = '0'.repeat(40)
 const MOVE = { operation: 'graphql/updateRefs' }
 
 /** A server, a client, a ref `locks/x` at `first` and a commit `second` on it, still to be moved to. */
@@ -198,7 +199,7 @@ test('chance is the same for the same seed', () => {
 })
 
 test('under all faults at once nothing breaks GitHub’s description and the ref only goes forward', async (t) => {
-  const { github, client, first } = await prepared(t, { seed: 42 })
+  const { github, client } = await prepared(t, { seed: 42 })
   const id = await client.repositoryId()
   const kinds = ['lost-before', 'lost-after', 'late', '502-after', 'stale-read', 'secondary-limit']
   github.faults.rate = Object.fromEntries(kinds.map((kind) => [kind, 0.05]))
@@ -206,22 +207,25 @@ test('under all faults at once nothing breaks GitHub’s description and the ref
   const worker = async (name) => {
     for (let i = 0; i < 30; i++) {
       try {
-        const tip = (await client.tip('locks/x')) ?? first
-        const afterOid = await client.commit(`${name} ${i}`, tip)
-        const { status, body } = await client.updateRefs([{ name: 'refs/locks/x', beforeOid: tip, afterOid }], id)
+        const tip = (await client.tip(`locks/${name}`)) ?? ZERO
+        const afterOid = await client.commit(`${name} ${i}`, tip === ZERO ? undefined : tip)
+        const { status, body } = await client.updateRefs([{ name: `refs/locks/${name}`, beforeOid: tip, afterOid }], id)
         if (status === 200 && body.errors === undefined) told += 1
       } catch {
         // Cut, refused or stale: the next round looks again.
       }
     }
   }
-  await Promise.all(['a', 'b', 'c', 'd'].map(worker))
+  const names = ['a', 'b', 'c', 'd']
+  await Promise.all([...names, ...names].map(worker))
   github.faults.clear()
   await github.idle()
-  const landed = Number(await github.git('rev-list', '--count', `${first}..refs/locks/x`))
+  const counts = names.map((name) => github.git('rev-list', '--count', `refs/locks/${name}`))
+  const landed = (await Promise.all(counts)).reduce((sum, count) => sum + Number(count), 0)
   const faulted = github.log.filter(({ fault }) => fault !== null).length
   t.diagnostic(`${github.log.length} requests, ${faulted} with a fault, ${landed} moves, ${told} of them told`)
-  assert.ok(faulted > 0 && told > 0 && landed >= told)
+  // Some moves are done and not told; none is told and not done.
+  assert.ok(told > 0 && landed > told)
 })
 
 // ── As a process ─────────────────────────────────────────────────────────────────────────────────────────

@@ -143,6 +143,7 @@ test('a commit is dated by the clock of the server, and keeps its message to the
   assert.ok(committed <= served && served - committed < 60_000, `${body.committer.date} and ${headers.get('date')}`)
   assert.ok(served - Date.now() > 3_600_000 * 23)
   assert.deepEqual(body.author.date, body.committer.date)
+  assert.equal(await github.git('fsck', '--strict', '--no-dangling'), '')
   assert.equal((await github.git('cat-file', 'commit', oid)).split('\n\n').slice(1).join('\n\n'), message)
   const told = { name: 'n', email: 'n@example.com', date: '2020-02-02T02:02:02Z' }
   const dated = await client.commit('dated', oid, { author: told })
@@ -201,6 +202,12 @@ test('who is not known gets 401, what is not known 404, who may only read 403', 
   assert.equal((await client.createRef('locks/x', main)).status, 403)
   const answer = await client.updateRefs([{ name: 'refs/locks/x', afterOid: main }])
   assert.equal(answer.body.errors[0].type, 'FORBIDDEN')
+})
+
+test('an archived repository is read only', async (t) => {
+  const { client } = await serving(t, { access: 'archived' })
+  assert.equal((await client.inRepo('GET', '')).body.archived, true)
+  assert.equal((await client.createRef('locks/x', await client.tip('heads/main'))).status, 403)
 })
 
 test('an Enterprise Server answers below /api, without rate limits', async (t) => {

@@ -21,7 +21,7 @@ const AMPLE = 1_000_000
  * @property {boolean} [older] a server without the mutation `updateRefs`
  * @property {boolean} [empty] a repository without a commit
  * @property {string} [refuseRefs] a namespace in which no ref may be written, such as `refs/locks/`
- * @property {'write' | 'read'} [access] what the token allows
+ * @property {'write' | 'read' | 'archived'} [access] what the token, or the repository, allows
  * @property {number} [rateLimit] requests an hour, of each interface
  * @property {number} [issues] so many issues are open, from 1 on
  * @property {number} [seed] of the faults by chance

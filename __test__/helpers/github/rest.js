@@ -20,7 +20,7 @@ const REST = {
     return ok({ resources: { core, graphql, search }, rate: core })
   },
 
-  'repos/get'({ repository, user, urls }) {
+  'repos/get'({ repository, user, urls, access }) {
     const [, name] = repository.fullName.split('/')
     const known = {
       id: 4711,
@@ -33,6 +33,7 @@ const REST = {
       url: urls.repo,
       html_url: urls.html,
       has_issues: true,
+      archived: access === 'archived',
     }
     return ok(filled('full-repository', known, urls.repo))
   },
