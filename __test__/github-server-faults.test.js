@@ -30,15 +30,13 @@ async function prepared(t, options) {
   return { github, client, first, second, move, tip: () => client.tip('locks/x') }
 }
 
-const lastOf = (github, operation) => github.log.findLast((line) => line.operation === operation)
-
 test('lost-before: the connection is cut and nothing is done', async (t) => {
   const { github, move, tip, first, second } = await prepared(t)
   github.faults.next('lost-before', MOVE)
   await assert.rejects(move)
   await github.idle()
   assert.equal(await tip(), first)
-  assert.deepEqual([lastOf(github, 'graphql/updateRefs').fault, lastOf(github, 'graphql/updateRefs').status], ['lost-before', null])
+  assert.equal(github.count({ ...MOVE, fault: 'lost-before', status: null }), 1)
   await move()
   assert.equal(await tip(), second)
 })
@@ -205,7 +203,7 @@ test('under all faults at once nothing breaks GitHub’s description and the ref
   github.faults.rate = Object.fromEntries(kinds.map((kind) => [kind, 0.05]))
   let told = 0
   const worker = async (name) => {
-    for (let i = 0; i < 30; i++) {
+    for (let i = 0; i < 15; i++) {
       try {
         const tip = (await client.tip(`locks/${name}`)) ?? ZERO
         const afterOid = await client.commit(`${name} ${i}`, tip === ZERO ? undefined : tip)
@@ -224,15 +222,16 @@ test('under all faults at once nothing breaks GitHub’s description and the ref
   const landed = (await Promise.all(counts)).reduce((sum, count) => sum + Number(count), 0)
   const faulted = github.log.filter(({ fault }) => fault !== null).length
   t.diagnostic(`${github.log.length} requests, ${faulted} with a fault, ${landed} moves, ${told} of them told`)
-  // Some moves are done and not told; none is told and not done.
-  assert.ok(told > 0 && landed > told)
+  // A move may be done and not told; none is told and not done.
+  assert.ok(faulted > 0 && told > 0 && landed >= told)
 })
 
 // ── As a process ─────────────────────────────────────────────────────────────────────────────────────────
 
 /** The served line and the process, stopped at the end of the test. */
 async function served(t, ...args) {
-  const child = spawn(process.execPath, [path.join(__dirname, 'helpers', 'github', 'serve.js'), ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const program = path.join(__dirname, 'helpers', 'github', 'serve.js')
+  const child = spawn(process.execPath, [program, ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
   const ended = new Promise((resolve) => child.once('close', (code) => resolve(code)))
   t.after(() => (child.kill('SIGKILL'), ended))
   let text = ''

@@ -246,7 +246,11 @@ test('GraphQL reads refs and commits', async (t) => {
     id
     ref(qualifiedName: "refs/locks/b") { name prefix target { oid ... on Commit { message committedDate tree { oid } } } }
     none: ref(qualifiedName: "refs/locks/none") { name }
-    refs(refPrefix: "refs/locks/", first: 2, after: $after) { totalCount nodes { name target { oid } } pageInfo { endCursor hasNextPage } }
+    refs(refPrefix: "refs/locks/", first: 2, after: $after) {
+      totalCount
+      nodes { name target { oid } }
+      pageInfo { endCursor hasNextPage }
+    }
     object(oid: $oid) { ... on Commit { message } }
   } rateLimit { remaining } }`
   const { repository } = (await client.graphql(query, { oid: oids[2] })).body.data
@@ -267,7 +271,11 @@ test('an issue is assigned, labelled and commented for people', async (t) => {
   const { client } = await serving(t)
   const issue = (method, path, body) => client.inRepo(method, `/issues/3${path}`, body)
   assert.equal((await issue('POST', '/assignees', { assignees: ['lock-bot', 'nobody'] })).status, 201)
-  assert.deepEqual((await issue('POST', '/labels', { labels: ['locked'] })).body.map(({ name }) => name), ['locked'])
+  const labels = await issue('POST', '/labels', { labels: ['locked', 'in use ä/b'] })
+  assert.deepEqual(labels.body.map(({ name }) => name), ['locked', 'in use ä/b'])
+  const without = await issue('DELETE', `/labels/${encodeURIComponent('in use ä/b')}`)
+  assert.deepEqual(without.body.map(({ name }) => name), ['locked'])
+  assert.equal((await issue('DELETE', '/labels/nothing')).status, 404)
   const made = await issue('POST', '/comments', { body: '<!-- lock:3 -->' })
   assert.equal(made.status, 201)
   await client.inRepo('PATCH', `/issues/comments/${made.body.id}`, { body: '<!-- lock:3 --> again' })

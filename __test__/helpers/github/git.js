@@ -35,14 +35,13 @@ class Git {
     this.#env = { PATH: process.env.PATH, HOME: folder, GIT_DIR: folder, GIT_CONFIG_NOSYSTEM: '1', LC_ALL: 'C' }
     const start = (args) => spawn('git', args, { env: this.#env, stdio: 'pipe' })
     this.#reader = new ObjectReader(() => start(['cat-file', '--batch']))
-    this.#writer = new RefWriter(() => start(['update-ref', '--no-deref', '--stdin']))
+    this.#writer = new RefWriter(() => start(['-c', 'core.fsync=none', 'update-ref', '--no-deref', '--stdin']))
   }
 
   static async create() {
     const git = new Git(fs.mkdtempSync(path.join(os.tmpdir(), 'chainlock-github-')))
     await git.run(['init', '--quiet', '--bare', '--initial-branch=main', git.#folder])
-    await git.run(['config', 'core.fsync', 'none'])
-    await git.run(['hash-object', '-t', 'tree', '-w', '--stdin'])
+    git.#write('tree', Buffer.alloc(0))
     return git
   }
 

@@ -90,7 +90,7 @@ async function updateRefs({ repository, access }, { repositoryId: id, refUpdates
   if (id !== repositoryId(repository)) throw unknownRepository()
   mayWrite(access)
   await repository.updateRefs(
-    refUpdates.map(({ name, beforeOid, afterOid, force }) => ({ name, before: beforeOid ?? undefined, after: afterOid, force })),
+    refUpdates.map(({ name, beforeOid: before, afterOid: after, force }) => ({ name, before: before ?? undefined, after, force })),
   )
   return { clientMutationId }
 }

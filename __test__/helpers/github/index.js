@@ -37,7 +37,8 @@ async function startGitHub(options = {}) {
   const { empty = false, refuseRefs } = options
   const repository = await Repository.create({ fullName: repo, clock, empty, refuseRefs })
   const faults = new Faults(seed)
-  const world = { clock, repository, access: options.access ?? 'write', limits: limitsOf(options, clock), schema: readSchema(options) }
+  const { access = 'write' } = options
+  const world = { clock, repository, access, limits: limitsOf(options, clock), schema: readSchema(options) }
   const server = new GitHubServer({ world, faults, token, ghes, handlers: options.handlers })
   const url = await server.listen(options.port ?? 0)
   Object.assign(world, people(options, clock, url, repo))

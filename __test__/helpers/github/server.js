@@ -82,7 +82,8 @@ class GitHubServer {
     if (text === null) return
     if (this.control?.(message, text, response)) return
     const request = this.#read(message, text)
-    const line = { method: request.method, path: request.path, operation: request.operation, at: Date.now(), fault: null, status: null }
+    const { method, path, operation } = request
+    const line = { method, path, operation, at: Date.now(), fault: null, status: null }
     this.log.push(line)
     const fault = this.#faults.pick(request)
     if (fault !== null) line.fault = fault.kind
