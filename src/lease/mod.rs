@@ -11,8 +11,15 @@
 //!   the fencing token, which grows with every grant, lets the guarded resource refuse it.
 
 pub mod address;
+mod address_text;
+#[cfg(test)]
+pub mod conformance;
+pub mod desk;
 pub mod fault;
+pub mod keeper;
+pub mod manager;
 pub mod record;
 pub mod rules;
+pub mod runtime;
 pub mod store;
 pub mod stores;
