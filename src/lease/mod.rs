@@ -12,7 +12,11 @@
 
 pub mod address;
 pub mod fault;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod record;
 pub mod rules;
 pub mod store;
 pub mod stores;
+#[cfg(feature = "tls")]
+pub mod tls;
