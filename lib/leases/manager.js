@@ -21,8 +21,18 @@ const LEAST_BEAT_MS = 5
 /** Nobody can reach it any more: its requests and connections end. @type {FinalizationRegistry<{ manager: number, beat: NodeJS.Timeout | null }>} */
 const collected = new FinalizationRegistry(({ manager, beat }) => {
   if (beat !== null) clearInterval(beat)
-  void request(() => native.leaseClose(face, manager, true)).catch(() => {})
+  void closeNative(manager, true).catch(() => {})
 })
+
+/** @param {number} manager @param {boolean} release @returns {Promise<import('../../leases').LeaseMetrics>} What it has done. */
+async function closeNative(manager, release) {
+  try {
+    await request(() => native.leaseClose(face, manager, release))
+    return JSON.parse(native.leaseStatistics(face, manager))
+  } finally {
+    native.leaseDrop(face, manager)
+  }
+}
 
 /** @typedef {import('./options').Ask} Ask */
 
@@ -36,6 +46,8 @@ class LeaseManager extends EventEmitter {
   /** @type {Promise<void> | null} */
   #closing = null
   #listener
+  /** After the end. @type {import('../../leases').LeaseMetrics | null} */
+  #lastMetrics = null
 
   /** @param {unknown} [given] */
   constructor(given) {
@@ -113,7 +125,11 @@ class LeaseManager extends EventEmitter {
   }
 
   caps() {
-    return JSON.parse(native.leaseCaps(face, this.#number))
+    this.#assertOpen('caps')
+    const text = native.leaseCaps(face, this.#number)
+    const caps = JSON.parse(text)
+    if (caps.code !== undefined) throw faultOf(text)
+    return caps
   }
 
   /** @param {unknown} key @param {unknown} [given] */
@@ -140,7 +156,7 @@ class LeaseManager extends EventEmitter {
   }
 
   getMetrics() {
-    return JSON.parse(native.leaseStatistics(face, this.#number))
+    return this.#lastMetrics ?? JSON.parse(native.leaseStatistics(face, this.#number))
   }
 
   /** @param {unknown} [given] @returns {Promise<void>} */
@@ -159,7 +175,8 @@ class LeaseManager extends EventEmitter {
     if (this.#beat !== null) clearInterval(this.#beat)
     const leases = [...this.#leases.values()].map((weak) => weak.deref()).filter((lease) => lease !== undefined)
     const given = release ? leases.map((lease) => lease.release()) : []
-    await Promise.all([...given, request(() => native.leaseClose(face, this.#number, release))])
+    await Promise.all(given)
+    this.#lastMetrics = await closeNative(this.#number, release)
     if (!release) for (const lease of leases) Lease.abandon(lease)
   }
 

@@ -4,7 +4,7 @@
 use crate::binding::args::Args;
 use crate::binding::calls::failed;
 use crate::binding::entry::{self, Answer, Call, put};
-use crate::binding::lease_face::{Ears, Grant, LeaseFace, LeaseTold, tell};
+use crate::binding::lease_face::{Ears, Grant, LeaseFace, LeaseTold, tell, tell_refusal};
 use crate::binding::lease_texts::{self, Ask, Settings};
 use crate::binding::mailbox::Told;
 use crate::binding::opening::{self, OpenedLeaseFace};
@@ -133,7 +133,7 @@ pub fn lease_acquire(number: u32, of: u32, ask: String) -> Result<f64> {
     let ask: Ask = parsed(&ask)?;
     let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
     let granting = manager.clone();
-    let id = manager.acquire(
+    let asked = manager.acquire(
         ask.request(),
         Box::new(move |answer| {
             tell(mailbox, request, answer, |granted| {
@@ -141,7 +141,7 @@ pub fn lease_acquire(number: u32, of: u32, ask: String) -> Result<f64> {
             });
         }),
     );
-    face.asked(request, manager, id);
+    tell_refusal(mailbox, request, asked.map(|id| face.asked(request, manager, id)));
     Ok(request as f64)
 }
 
@@ -158,13 +158,14 @@ pub fn lease_renew(number: u32, lease: f64) -> Result<f64> {
     let face = face(number)?;
     let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
     let say = move |left: u64| LeaseTold::Number { request, value: left as f64 };
-    match face.manager_of(lease as u64) {
+    let asked = match face.manager_of(lease as u64) {
         Some(manager) => manager.renew(
             LeaseId(lease as u64),
             Box::new(move |answer| tell(mailbox, request, answer, say)),
         ),
-        None => tell(mailbox, request, Err(gone()), say),
-    }
+        None => Err(gone()),
+    };
+    tell_refusal(mailbox, request, asked);
     Ok(request as f64)
 }
 
@@ -174,13 +175,14 @@ pub fn lease_release(number: u32, lease: f64) -> Result<f64> {
     let face = face(number)?;
     let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
     let say = move |released| LeaseTold::Released { request, released };
-    match face.forget(lease as u64) {
+    let asked = match face.forget(lease as u64) {
         Some(manager) => manager.release(
             LeaseId(lease as u64),
             Box::new(move |answer| tell(mailbox, request, answer, say)),
         ),
-        None => tell(mailbox, request, Err(gone()), say),
-    }
+        None => Err(gone()),
+    };
+    tell_refusal(mailbox, request, asked);
     Ok(request as f64)
 }
 
@@ -200,7 +202,7 @@ pub fn lease_forget(number: u32, lease: f64) -> Result<()> {
 pub fn lease_inspect(number: u32, of: u32, key: String) -> Result<f64> {
     let face = face(number)?;
     let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
-    manager(&face, of)?.inspect(
+    let asked = manager(&face, of)?.inspect(
         key,
         Box::new(move |answer| {
             tell(mailbox, request, answer, |status| LeaseTold::Text {
@@ -209,6 +211,7 @@ pub fn lease_inspect(number: u32, of: u32, key: String) -> Result<f64> {
             });
         }),
     );
+    tell_refusal(mailbox, request, asked);
     Ok(request as f64)
 }
 
@@ -217,13 +220,14 @@ pub fn lease_inspect(number: u32, of: u32, key: String) -> Result<f64> {
 pub fn lease_list(number: u32, of: u32, prefix: String, most: u32) -> Result<f64> {
     let face = face(number)?;
     let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
-    manager(&face, of)?.list(
+    let asked = manager(&face, of)?.list(
         prefix,
         most as usize,
         Box::new(move |answer| {
             tell(mailbox, request, answer, |all| LeaseTold::Text { request, text: lease_texts::list(&all) });
         }),
     );
+    tell_refusal(mailbox, request, asked);
     Ok(request as f64)
 }
 
@@ -232,15 +236,21 @@ pub fn lease_list(number: u32, of: u32, prefix: String, most: u32) -> Result<f64
 pub fn lease_close(number: u32, of: u32, release: bool) -> Result<f64> {
     let face = face(number)?;
     let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
-    let closing = manager(&face, of)?;
-    face.forget_manager(of);
-    closing.close(
+    let asked = manager(&face, of)?.close(
         release,
         Box::new(move |answer| {
             tell(mailbox, request, answer, |()| LeaseTold::Number { request, value: 0.0 });
         }),
     );
+    tell_refusal(mailbox, request, asked);
     Ok(request as f64)
+}
+
+/// The manager's number names nothing from now on.
+#[napi(catch_unwind)]
+pub fn lease_drop(number: u32, of: u32) -> Result<()> {
+    face(number)?.forget_manager(of);
+    Ok(())
 }
 
 /// What a manager has done, in JSON.
@@ -249,10 +259,13 @@ pub fn lease_statistics(number: u32, of: u32) -> Result<String> {
     Ok(lease_texts::statistics(&manager(&face(number)?, of)?.statistics()))
 }
 
-/// What the engine promises, in JSON.
+/// What the engine promises, or why that cannot be said, in JSON.
 #[napi(catch_unwind)]
 pub fn lease_caps(number: u32, of: u32) -> Result<String> {
-    Ok(lease_texts::caps(&manager(&face(number)?, of)?.caps()))
+    Ok(match manager(&face(number)?, of)?.caps() {
+        Ok(caps) => lease_texts::caps(&caps),
+        Err(fault) => lease_texts::fault(&fault),
+    })
 }
 
 /// The event loop turns.

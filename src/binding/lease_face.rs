@@ -28,7 +28,8 @@ impl Grant {
 impl Drop for Grant {
     fn drop(&mut self) {
         if let Some((manager, granted)) = self.0.take() {
-            manager.release(granted.lease, Box::new(|_| ()));
+            // Without an I/O thread there is nobody to give it back to.
+            let _ = manager.release(granted.lease, Box::new(|_| ()));
         }
     }
 }
@@ -84,8 +85,12 @@ impl LeaseFace {
     /// Gives an opened manager its number.
     pub fn opened(&self, manager: Manager) -> u32 {
         let mut managers = self.managers.borrow_mut();
-        managers.push(Some(manager));
-        (managers.len() - 1) as u32
+        let free = managers.iter().position(Option::is_none).unwrap_or(managers.len());
+        if free == managers.len() {
+            managers.push(None);
+        }
+        managers[free] = Some(manager);
+        free as u32
     }
 
     pub fn manager(&self, number: u32) -> Option<Manager> {
@@ -136,7 +141,8 @@ impl LeaseFace {
     pub fn close(&self) {
         let managers: Vec<Manager> = self.managers.borrow_mut().drain(..).flatten().collect();
         for manager in managers {
-            manager.close(true, Box::new(|_| ()));
+            // As above.
+            let _ = manager.close(true, Box::new(|_| ()));
         }
         self.requests.borrow_mut().clear();
         self.held.borrow_mut().clear();
@@ -211,6 +217,14 @@ pub fn tell<T>(mailbox: u64, request: u64, answer: Result<T, Fault>, say: impl F
         Err(fault) => LeaseTold::Failed { request, text: lease_texts::fault(&fault) },
     };
     mailbox::post(mailbox, [Told::Lease(told)]);
+}
+
+/// Where there is nobody to answer a request, says why.
+pub fn tell_refusal(mailbox: u64, request: u64, asked: Result<(), Fault>) {
+    if let Err(fault) = asked {
+        let text = lease_texts::fault(&fault);
+        mailbox::post(mailbox, [Told::Lease(LeaseTold::Failed { request, text })]);
+    }
 }
 
 /// Hands over what becomes of a manager's leases.
