@@ -52,8 +52,25 @@ pub enum Address {
     Github { owner: String, repo: String },
 }
 
+impl Address {
+    /// Without secrets.
+    pub fn shown(&self) -> String {
+        let server = |scheme: &str, at: &Server| {
+            let tls = if at.tls { "s" } else { "" };
+            format!("{scheme}{tls}://{}:{}", at.host, at.port)
+        };
+        match self {
+            Address::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Address::Redis(at) => format!("{}/{}", server("redis", at), at.path),
+            Address::Postgres(at) => format!("postgres://{}:{}/{}", at.host, at.port, at.path),
+            Address::Etcd(at) => server("etcd", at),
+            Address::Github { owner, repo } => format!("github:{owner}/{repo}"),
+        }
+    }
+}
+
 /// What opens a store besides its address, checked by the caller.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
     pub address: Address,
     /// Keeps the keys of several programs apart in one store. Default `chainlock`; 1 to 64 of `[A-Za-z0-9_.-]`.

@@ -1,5 +1,6 @@
 //! What can go wrong with a lease, as users get it: a stable code, a sentence, and what belongs to it.
 
+use crate::lease::record::Mode;
 use crate::lease::store::StoreError;
 
 /// Who is in the way, for an error or a status.
@@ -10,6 +11,8 @@ pub struct HolderView {
     pub host: String,
     pub pid: u32,
     pub token: u64,
+    pub mode: Mode,
+    pub ttl_ms: u64,
     /// Milliseconds since 1970 on the holder's wall clock.
     pub acquired_at: u64,
     /// Until it expires; none when only the store knows.

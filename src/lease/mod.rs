@@ -11,13 +11,18 @@
 //!   the fencing token, which grows with every grant, lets the guarded resource refuse it.
 
 pub mod address;
+mod address_text;
 #[cfg(test)]
 pub mod conformance;
+pub mod desk;
 pub mod fault;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod keeper;
+pub mod manager;
 pub mod record;
 pub mod rules;
+pub mod runtime;
 pub mod store;
 pub mod stores;
 #[cfg(feature = "tls")]

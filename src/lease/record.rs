@@ -161,12 +161,17 @@ impl Record {
         if record.holds.iter().any(|hold| hold.token == 0 || hold.token > record.token) {
             return Err(Strange::Foreign("a hold whose token was never granted".into()));
         }
-        for term in record.terms() {
+        record.settle(at);
+        Ok(record)
+    }
+
+    /// Counts the terms that its own write began from the instant of that write.
+    pub fn settle(&mut self, at: u64) {
+        for term in self.terms() {
             if term.until == 0 {
                 term.until = at.saturating_add(term.ttl_ms);
             }
         }
-        Ok(record)
     }
 
     /// As it is stored, with a fresh `write`.

@@ -47,6 +47,8 @@ mod host_pages;
 mod host_storm;
 #[cfg(all(feature = "sqlite", not(any(feature = "loom", feature = "shuttle"))))]
 mod journal;
+#[cfg(all(feature = "lease", not(any(feature = "loom", feature = "shuttle"))))]
+mod lease;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod locks_audit;
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]

@@ -28,6 +28,12 @@ pub fn user_id() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// What the machine calls itself.
+pub fn host_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim_end().to_owned()).filter(|name| !name.is_empty())
+}
+
 /// The processes of this user, this one among them, as far as `/proc` tells of them in our numbers.
 pub fn own_processes() -> Vec<u32> {
     let user = user_id();

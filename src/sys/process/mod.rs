@@ -5,14 +5,14 @@
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
-pub use linux::{command_of, look, own, own_processes, start_of, thread_number, user_id};
+pub use linux::{command_of, host_name, look, own, own_processes, start_of, thread_number, user_id};
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 pub(in crate::sys) use linux::{namespace_of, proc_is_ours};
 
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
 mod portable;
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
-pub use portable::{command_of, look, own, own_processes, start_of, thread_number, user_id};
+pub use portable::{command_of, host_name, look, own, own_processes, start_of, thread_number, user_id};
 
 /// One process of one machine, for ever: no other process has the same five values. Zero is "unknown".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -11,6 +11,11 @@ pub fn user_id() -> u32 {
     0
 }
 
+pub fn host_name() -> Option<String> {
+    let name = std::env::var("HOSTNAME").or_else(|_| std::env::var("COMPUTERNAME"));
+    name.ok().filter(|name| !name.is_empty())
+}
+
 /// Nobody tells of others.
 pub fn own_processes() -> Vec<u32> {
     Vec::new()

@@ -1,0 +1,130 @@
+//! A desk: one store, and everything that this process does with it. Managers with the same setup share one.
+
+pub mod change;
+pub mod line;
+pub mod outside;
+pub mod watch;
+
+use crate::lease::desk::line::{Known, Line};
+use crate::lease::desk::outside::Outside;
+use crate::lease::keeper::Keeper;
+use crate::lease::record::Who;
+use crate::lease::rules::View;
+use crate::lease::store::{Key, Store, StoreError};
+use crate::time::Nanos;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How many keys are remembered that nobody uses at the moment.
+const MOST_IDLE: usize = 10_000;
+
+#[derive(Debug)]
+pub struct Desk {
+    pub store: Rc<dyn Store>,
+    pub outside: Outside,
+    pub keeper: Keeper,
+    /// The longest that one request takes.
+    pub request_timeout: Nanos,
+    lines: RefCell<HashMap<Key, Rc<Line>>>,
+    uses: Cell<u64>,
+    /// Managers that are open here.
+    pub managers: Cell<u32>,
+    pub is_closed: Cell<bool>,
+    /// Tasks that take something of ours out of a record.
+    pub clearing: Cell<u32>,
+}
+
+impl Desk {
+    pub fn new(store: Rc<dyn Store>, outside: Outside, request_timeout: Duration) -> Rc<Desk> {
+        let desk = Rc::new(Desk {
+            store,
+            outside,
+            keeper: Keeper::default(),
+            request_timeout: Nanos(request_timeout.as_nanos() as u64),
+            lines: RefCell::default(),
+            uses: Cell::new(0),
+            managers: Cell::new(0),
+            is_closed: Cell::new(false),
+            clearing: Cell::new(0),
+        });
+        crate::lease::keeper::start(&desk);
+        desk
+    }
+
+    pub fn now(&self) -> Nanos {
+        self.outside.now()
+    }
+
+    pub fn line(&self, key: &str) -> Rc<Line> {
+        let used = self.uses.get() + 1;
+        self.uses.set(used);
+        let mut lines = self.lines.borrow_mut();
+        if let Some(line) = lines.get(key) {
+            line.used.set(used);
+            return line.clone();
+        }
+        if lines.len() >= MOST_IDLE {
+            throw_away(&mut lines);
+        }
+        let key: Key = key.into();
+        let line = Rc::new(Line::new(key.clone()));
+        line.used.set(used);
+        lines.insert(key, line.clone());
+        line
+    }
+
+    /// Judges a record, as far as it is known.
+    pub fn judge<T>(&self, known: &Known, judge: impl FnOnce(&View<'_>) -> T) -> T {
+        let caps = self.store.caps();
+        let dead = |who: &Who| caps.local && (self.outside.dead)(who);
+        let gone = known.gone.as_deref().unwrap_or_default();
+        judge(&View { now: known.now, slack: caps.slack.as_millis() as u64, gone, dead: &dead })
+    }
+
+    /// What the store has under the key now.
+    pub async fn look(&self, line: &Line) -> Result<Known, StoreError> {
+        let began = self.now();
+        let mut seen = self.store.read(std::slice::from_ref(&line.key)).await?;
+        let Some(mut seen) = seen.pop() else {
+            return Err(StoreError::Foreign("the store has answered nothing".into()));
+        };
+        let gone = std::mem::take(&mut seen.gone);
+        let mut known = Known::read(seen, self.now())?;
+        // A watch may have told of a newer one while the answer was on its way.
+        if let Some(newer) = line.known().filter(|other| other.heard >= began && line.knows_newer(&known.version)) {
+            return Ok(newer);
+        }
+        known.gone = Some(gone);
+        line.learn(known.clone());
+        Ok(known)
+    }
+
+    /// Lets go of everything; what is held stays in the store until it expires.
+    pub async fn close(&self) {
+        self.is_closed.set(true);
+        self.keeper.stop(self).await;
+        for line in self.lines.borrow_mut().drain() {
+            line.1.watching.stop();
+        }
+        self.store.close().await;
+    }
+}
+
+/// Of those that nobody uses the half that was used longest ago.
+fn throw_away(lines: &mut HashMap<Key, Rc<Line>>) {
+    let mut idle: Vec<u64> =
+        lines.values().filter(|line| is_unused(line)).map(|line| line.used.get()).collect();
+    let middle = idle.len() / 2;
+    if idle.is_empty() {
+        return;
+    }
+    let (_, limit, _) = idle.select_nth_unstable(middle);
+    let limit = *limit;
+    lines.retain(|_, line| !is_unused(line) || line.used.get() > limit);
+}
+
+fn is_unused(line: &Rc<Line>) -> bool {
+    Rc::strong_count(line) == 1 && line.is_idle()
+}

@@ -1,0 +1,91 @@
+//! What a desk takes from outside, so that the simulator can own it: the clock, chance, who this process is, and
+//! whether another one is dead.
+
+use crate::lease::record::{Nonce, Who};
+use crate::sys::process::{Identity, Life, look, own};
+use crate::time::{self, Nanos};
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::rc::Rc;
+
+#[derive(Clone)]
+pub struct Outside {
+    /// Runs through suspends.
+    pub now: Rc<dyn Fn() -> Nanos>,
+    /// Whether a process of this machine is known to be dead.
+    pub dead: Rc<dyn Fn(&Who) -> bool>,
+    /// Of this process; the worker's name is filled in.
+    pub who: Rc<Who>,
+    /// Half of every nonce; the other comes from `chance`.
+    prefix: u64,
+    chance: Rc<RefCell<fastrand::Rng>>,
+}
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outside").field("who", &self.who).finish_non_exhaustive()
+    }
+}
+
+/// From the system: the keys of std's hash maps are.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn space_of(own: &Identity) -> String {
+    let [high, low] = own.boot;
+    format!("{high:016x}{low:016x}-{:x}-{:x}", own.pid_namespace, own.time_namespace)
+}
+
+impl Outside {
+    pub fn real() -> Outside {
+        let own = own();
+        let who = Rc::new(Who {
+            host: host(),
+            pid: own.pid,
+            started: own.start,
+            space: space_of(&own),
+            ..Who::default()
+        });
+        let space = who.space.clone();
+        let dead = move |who: &Who| {
+            who.pid != own.pid
+                && who.space == space
+                && look(&Identity { pid: who.pid, start: who.started, ..own }) == Life::Dead
+        };
+        Outside::new(Rc::new(time::boot_now), Rc::new(dead), who, random(), random())
+    }
+
+    pub fn new(
+        now: Rc<dyn Fn() -> Nanos>,
+        dead: Rc<dyn Fn(&Who) -> bool>,
+        who: Rc<Who>,
+        prefix: u64,
+        seed: u64,
+    ) -> Outside {
+        Outside { now, dead, who, prefix, chance: Rc::new(RefCell::new(fastrand::Rng::with_seed(seed))) }
+    }
+
+    pub fn now(&self) -> Nanos {
+        (self.now)()
+    }
+
+    pub fn nonce(&self) -> Nonce {
+        let mut chance = self.chance.borrow_mut();
+        Nonce(format!("{:016x}{:016x}", self.prefix ^ chance.u64(..), chance.u64(..)))
+    }
+
+    pub fn number(&self) -> u64 {
+        self.chance.borrow_mut().u64(..)
+    }
+
+    /// Somewhere in 0 to the whole span.
+    pub fn part_of(&self, span: Nanos) -> Nanos {
+        Nanos(self.chance.borrow_mut().u64(0..=span.0))
+    }
+}
+
+fn host() -> String {
+    crate::sys::process::host_name().unwrap_or_else(|| "unknown".into())
+}

@@ -1,0 +1,167 @@
+//! The keeper: one task per desk that knows what is to be done when. It tells holders at their deadlines, and has
+//! leases, places in line and sessions renewed in time; with nothing to keep it sleeps.
+
+pub mod lease;
+pub mod loss;
+pub mod renewal;
+pub mod session;
+
+use crate::lease::desk::Desk;
+use crate::lease::desk::line::Line;
+use crate::lease::keeper::lease::Lease;
+use crate::lease::keeper::session::Session;
+use crate::lease::manager::types::LeaseId;
+use crate::time::Nanos;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::AbortHandle;
+
+/// When, and a number that tells duties of one instant apart.
+pub type DutyKey = (Nanos, u64);
+
+/// Timers fire a little late; a holder is told a little early.
+const EARLY: Nanos = Nanos(2_000_000);
+/// Renewals that are due within this go together.
+const TOGETHER: Nanos = Nanos(20_000_000);
+
+#[derive(Debug)]
+pub enum Duty {
+    /// Renew what of ours lies in that record.
+    Renew(Rc<Line>),
+    /// Look whether it has come to its deadline.
+    End(Rc<Lease>),
+    /// Tell of the risk, unless a renewal that left at that time or later has been answered.
+    Risk(Rc<Lease>, Nanos),
+    Session(Rc<Session>),
+}
+
+#[derive(Debug, Default)]
+pub struct Keeper {
+    duties: RefCell<BTreeMap<DutyKey, Duty>>,
+    count: Cell<u64>,
+    changed: Notify,
+    task: RefCell<Option<AbortHandle>>,
+    pub leases: RefCell<HashMap<LeaseId, Rc<Lease>>>,
+    /// By their ttl in ms; the mutex is for who opens one.
+    pub sessions: RefCell<HashMap<u64, Rc<Session>>>,
+    pub opening: Mutex<()>,
+}
+
+impl Keeper {
+    pub fn add(&self, at: Nanos, duty: Duty) -> DutyKey {
+        let key = (at, self.count.get());
+        self.count.set(key.1 + 1);
+        let mut duties = self.duties.borrow_mut();
+        let is_first = duties.first_key_value().is_none_or(|(first, _)| key < *first);
+        duties.insert(key, duty);
+        if is_first {
+            self.changed.notify_one();
+        }
+        key
+    }
+
+    pub fn remove(&self, key: Option<DutyKey>) {
+        if let Some(key) = key {
+            self.duties.borrow_mut().remove(&key);
+        }
+    }
+
+    fn first(&self) -> Option<Nanos> {
+        self.duties.borrow().first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// What is due, and the renewals that will be soon.
+    fn due(&self, now: Nanos) -> Vec<Duty> {
+        let mut duties = self.duties.borrow_mut();
+        let reach = (now.plus(TOGETHER), u64::MAX);
+        let is_due =
+            |key: &DutyKey, duty: &Duty| key.0 <= now || matches!(duty, Duty::Renew(_));
+        let keys: Vec<DutyKey> =
+            duties.range(..=reach).filter(|(key, duty)| is_due(key, duty)).map(|(key, _)| *key).collect();
+        keys.iter().filter_map(|key| duties.remove(key)).collect()
+    }
+
+    pub async fn stop(&self, desk: &Desk) {
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.abort();
+        }
+        self.duties.borrow_mut().clear();
+        let sessions: Vec<Rc<Session>> = self.sessions.borrow_mut().drain().map(|(_, one)| one).collect();
+        for session in sessions {
+            session.close(desk).await;
+        }
+    }
+}
+
+pub fn start(desk: &Rc<Desk>) {
+    let task = tokio::task::spawn_local(keep(desk.clone()));
+    *desk.keeper.task.borrow_mut() = Some(task.abort_handle());
+}
+
+async fn keep(desk: Rc<Desk>) {
+    loop {
+        let now = desk.now();
+        match desk.keeper.first() {
+            Some(at) if at <= now => serve(&desk, now),
+            Some(at) => {
+                tokio::select! {
+                    () = tokio::time::sleep(at.since(now).duration()) => {}
+                    () = desk.keeper.changed.notified() => {}
+                }
+            }
+            None => desk.keeper.changed.notified().await,
+        }
+    }
+}
+
+fn serve(desk: &Rc<Desk>, now: Nanos) {
+    let mut lines = Vec::new();
+    for duty in desk.keeper.due(now) {
+        match duty {
+            Duty::End(lease) => loss::at_deadline(desk, &lease, now),
+            Duty::Risk(lease, sent) => loss::at_risk(desk, &lease, sent),
+            Duty::Renew(line) => {
+                line.due.set(None);
+                lines.push(line);
+            }
+            Duty::Session(session) => {
+                tokio::task::spawn_local(session::renew(desk.clone(), session));
+            }
+        }
+    }
+    if !lines.is_empty() {
+        tokio::task::spawn_local(renewal::renew(desk.clone(), lines));
+    }
+}
+
+/// From now on the lease is kept.
+pub fn hold(desk: &Desk, lease: &Rc<Lease>) {
+    desk.keeper.leases.borrow_mut().insert(lease.id, lease.clone());
+    watch_end(desk, lease);
+    if lease.session.is_none() {
+        for part in &lease.parts {
+            part.line.drop_kept(&lease.nonce);
+            part.line.kept.borrow_mut().push(crate::lease::desk::line::Kept::Hold(lease.clone()));
+            renewal::plan(desk, &part.line);
+        }
+    }
+}
+
+/// From now on it is not, and nobody hears of it again.
+pub fn drop_lease(desk: &Desk, lease: &Lease) {
+    desk.keeper.leases.borrow_mut().remove(&lease.id);
+    desk.keeper.remove(lease.end.take());
+    desk.keeper.remove(lease.risk.take());
+    for part in &lease.parts {
+        part.line.drop_kept(&lease.nonce);
+        renewal::plan(desk, &part.line);
+    }
+}
+
+fn watch_end(desk: &Desk, lease: &Rc<Lease>) {
+    desk.keeper.remove(lease.end.take());
+    let at = Nanos(lease.cell.deadline().0.saturating_sub(EARLY.0));
+    lease.end.set(Some(desk.keeper.add(at, Duty::End(lease.clone()))));
+}

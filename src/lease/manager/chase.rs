@@ -1,0 +1,390 @@
+//! The pursuit of one key: decide, write, wait, and decide again, until it is granted or given up.
+
+use crate::lease::desk::Desk;
+use crate::lease::desk::change::{Changed, Failed, Step, Write, change};
+use crate::lease::desk::line::{Kept, Known, Line, Waiter};
+use crate::lease::desk::watch::watch;
+use crate::lease::fault::Fault;
+use crate::lease::keeper::lease::Place;
+use crate::lease::keeper::renewal;
+use crate::lease::keeper::session::{self, Session};
+use crate::lease::manager::acquire::{Wanted, Won, deadline};
+use crate::lease::manager::client::Client;
+use crate::lease::manager::release::{clear_later, clear_unsettled};
+use crate::lease::manager::shown::in_the_way;
+use crate::lease::manager::statistics::Counters;
+use crate::lease::manager::types::Strategy;
+use crate::lease::rules::{self, Ask, Force, Refusal, Verdict};
+use crate::lease::store::StoreError;
+use crate::time::Nanos;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A waiter's place in line lives no longer than this without a renewal.
+const MOST_PLACE_MS: u64 = 10_000;
+/// The first pause after a store that could not be reached; they double.
+const TROUBLE: Nanos = Nanos(10_000_000);
+const MOST_TROUBLE: Nanos = Nanos(1_000_000_000);
+/// Who waits without a limit gives a store that cannot be reached so many times the time of one request.
+const PATIENCE: u64 = 6;
+
+/// What came of one attempt.
+#[derive(Debug)]
+pub enum Outcome {
+    Granted { token: u64, sent: Option<Nanos>, stale: u32, stolen: u32 },
+    /// It is to wait, and is not told of changes yet.
+    Watch,
+    /// Somebody else has it; whether the request stands in line now.
+    Busy,
+    Refused(Refusal),
+}
+
+pub struct Chase<'a> {
+    pub client: &'a Rc<Client>,
+    pub wanted: &'a Wanted,
+    pub line: Rc<Line>,
+    pub waiter: Rc<Waiter>,
+    session: Option<Rc<Session>>,
+    place: Option<Rc<Place>>,
+    /// A write of ours is on its way whose answer did not come.
+    is_unsettled: bool,
+    is_watched: bool,
+    troubles: u32,
+    in_trouble_since: Option<Nanos>,
+}
+
+impl std::fmt::Debug for Chase<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chase").field("line", &self.line.key).finish_non_exhaustive()
+    }
+}
+
+/// Pursues one key to its end; whatever a failure leaves in the record is taken out behind it.
+pub async fn pursue(client: &Rc<Client>, wanted: &Wanted, key: &str, ask: Ask) -> Result<Won, Fault> {
+    let line = client.desk.line(key);
+    let waiter = Rc::new(Waiter { ask: RefCell::new(ask), sent: Cell::new(None) });
+    *wanted.line.borrow_mut() = Some(line.clone());
+    let mut chase = Chase {
+        client,
+        wanted,
+        line,
+        waiter,
+        session: None,
+        place: None,
+        is_unsettled: false,
+        is_watched: false,
+        troubles: 0,
+        in_trouble_since: None,
+    };
+    let result = chase.run().await;
+    chase.leave(result.is_err());
+    result
+}
+
+impl Chase<'_> {
+    pub fn desk(&self) -> &Rc<Desk> {
+        &self.client.desk
+    }
+
+    async fn run(&mut self) -> Result<Won, Fault> {
+        loop {
+            if let Some(fault) = self.wanted.cancel.fault() {
+                return Err(fault);
+            }
+            match self.attempt().await {
+                Ok(Outcome::Granted { token, sent, stale, stolen }) => {
+                    self.well();
+                    let won = self.won(token, sent, stale, stolen);
+                    if self.desk().now() < deadline(self.wanted, &won) {
+                        return Ok(won);
+                    }
+                    self.too_late();
+                }
+                Ok(Outcome::Watch) => self.well(),
+                Ok(Outcome::Refused(refusal)) => return Err(self.refused(refusal)),
+                Ok(Outcome::Busy) => {
+                    self.well();
+                    self.conflict().await?;
+                }
+                Err(failed) => self.failed(failed).await?,
+            }
+        }
+    }
+
+    /// One decision and its write.
+    async fn attempt(&mut self) -> Result<Outcome, Failed> {
+        let (desk, line) = (self.client.desk.clone(), self.line.clone());
+        let began = desk.now();
+        let _turn = line.turn().await;
+        if desk.store.caps().sessions {
+            let session = session::session(&desk, self.wanted.checked.ttl_ms).await?;
+            self.waiter.ask.borrow_mut().session = Some(session.name.clone());
+            self.session = Some(session);
+        }
+        let fair = self.wanted.checked.fair;
+        self.waiter.ask.borrow_mut().ticket_ttl_ms = fair.then(|| place_ttl(&desk, self.wanted));
+        // Who does not wait need not be told of changes.
+        let is_watched = self.is_watched || self.wanted.request.strategy != Strategy::Wait;
+        if !self.is_unsettled {
+            self.waiter.sent.set(None);
+        }
+        let (waiter, wanted) = (&self.waiter, self.wanted);
+        let changed = change(&desk, &line, began, |known| {
+            if wanted.cancel.is_given_up() {
+                return Step::Leave(Outcome::Busy);
+            }
+            decide(&desk, known, waiter, is_watched)
+        });
+        let Changed { answer, sent } = changed.await?;
+        if sent.is_some() {
+            // It stands on the newest record: what was on its way before can land no more.
+            self.is_unsettled = false;
+        }
+        match &answer {
+            Outcome::Watch => {
+                watch(&desk, &line).await;
+                self.is_watched = true;
+                self.wait_here();
+                if !fair && line.watching.is_on() {
+                    // No write of its own will say whether something has changed before.
+                    line.forget();
+                }
+            }
+            Outcome::Busy if sent.is_some() => self.stands(sent.unwrap_or(began)),
+            _ => {}
+        }
+        Ok(match answer {
+            Outcome::Granted { token, sent: None, stale, stolen } => {
+                Outcome::Granted { token, sent, stale, stolen }
+            }
+            other => other,
+        })
+    }
+
+    fn won(&self, token: u64, sent: Option<Nanos>, stale: u32, stolen: u32) -> Won {
+        // Found in the record: the first write that may have put it there counts.
+        let sent = sent.or(self.waiter.sent.get()).unwrap_or(Nanos::NEVER);
+        let nonce = self.waiter.ask.borrow().nonce.clone();
+        Won { line: self.line.clone(), nonce, token, sent, session: self.session.clone(), stale, stolen }
+    }
+
+    /// Granted, but too long ago to begin with: given back, and asked for anew.
+    fn too_late(&mut self) {
+        Counters::more(&self.client.counters().late_grants);
+        let nonce = self.waiter.ask.borrow().nonce.clone();
+        self.line.drop_kept(&nonce);
+        clear_later(self.desk(), &self.line, &nonce, self.wanted.ttl());
+        self.waiter.ask.borrow_mut().nonce = self.desk().outside.nonce();
+        self.waiter.sent.set(None);
+        self.place = None;
+    }
+
+    /// Stands among those whom a release in this process can hand the key over to.
+    fn wait_here(&self) {
+        let mut waiting = self.line.waiting.borrow_mut();
+        if !waiting.iter().any(|other| Rc::ptr_eq(other, &self.waiter)) {
+            waiting.push(self.waiter.clone());
+            Counters::more(&self.client.counters().waiting);
+        }
+    }
+
+    /// The write that put it in line left at `sent`.
+    fn stands(&mut self, sent: Nanos) {
+        self.waiter.sent.set(None);
+        let nonce = self.waiter.ask.borrow().nonce.clone();
+        let ttl_ms = place_ttl(self.desk(), self.wanted);
+        let place = Rc::new(Place {
+            nonce: nonce.clone(),
+            ttl: Nanos(ttl_ms * 1_000_000),
+            renewed: Cell::new(sent),
+        });
+        self.line.drop_kept(&nonce);
+        if self.session.is_none() {
+            self.line.kept.borrow_mut().push(Kept::Place(place.clone()));
+            renewal::plan(self.desk(), &self.line);
+        }
+        self.place = Some(place);
+    }
+
+    fn leave(&mut self, has_failed: bool) {
+        if self.line.waiting.borrow().iter().any(|other| Rc::ptr_eq(other, &self.waiter)) {
+            self.line.drop_waiter(&self.waiter);
+            Counters::less(&self.client.counters().waiting);
+        }
+        let nonce = self.waiter.ask.borrow().nonce.clone();
+        if self.place.is_some() {
+            self.line.drop_kept(&nonce);
+            renewal::plan(self.desk(), &self.line);
+        }
+        if has_failed && self.is_unsettled {
+            clear_unsettled(self.desk(), &self.line, &nonce, self.wanted.ttl());
+        } else if has_failed && (self.place.is_some() || self.waiter.sent.get().is_some()) {
+            clear_later(self.desk(), &self.line, &nonce, self.wanted.ttl());
+        }
+    }
+
+    /// The key is not to be had now: what then, is the strategy's.
+    async fn conflict(&mut self) -> Result<(), Fault> {
+        if !self.wanted.has_conflict.replace(true) {
+            Counters::more(&self.client.counters().conflicts);
+        }
+        match self.wanted.request.strategy {
+            Strategy::Wait => {
+                self.wait().await;
+                Ok(())
+            }
+            Strategy::Retry { max, base_ms, cap_ms } if self.wanted.retries.get() < max => {
+                let done = self.wanted.retries.get();
+                self.wanted.retries.set(done + 1);
+                Counters::more(&self.client.counters().retries);
+                let most = base_ms.saturating_mul(1 << done.min(32)).min(cap_ms);
+                self.pause(self.desk().outside.part_of(Nanos(most.saturating_mul(1_000_000)))).await;
+                Ok(())
+            }
+            _ => Err(self.held()),
+        }
+    }
+
+    fn held(&self) -> Fault {
+        let known = self.line.last_known();
+        let holder = known.and_then(|known| in_the_way(self.desk(), &known));
+        let key = &self.line.key;
+        let by = holder.as_ref().map_or("somebody else".into(), |holder| {
+            format!("{:?} (host {}, pid {}, token {})", holder.worker, holder.host, holder.pid, holder.token)
+        });
+        let mut fault = Fault::new("ERR_LOCK_LEASE_HELD", format!("the key {key:?} is held by {by}"));
+        fault.key = Some(key.to_string());
+        fault.holder = holder.map(Box::new);
+        fault
+    }
+
+    fn refused(&self, refusal: Refusal) -> Fault {
+        let key = &self.line.key;
+        let (code, why) = match refusal {
+            Refusal::OtherPermits(others) => (
+                "ERR_LOCK_INVALID_ARGUMENT",
+                format!("the key {key:?} is a semaphore of {others} permits; ask with the same number"),
+            ),
+            Refusal::Moved(_) => (
+                "ERR_LOCK_TOKEN_MOVED",
+                format!("the key {key:?} is no longer held with the expected token; look again before stealing"),
+            ),
+            Refusal::Full => {
+                ("ERR_LOCK_STORE_UNSUPPORTED", format!("as many hold the key {key:?} as a record can name"))
+            }
+        };
+        let mut fault = Fault::new(code, why);
+        fault.key = Some(key.to_string());
+        let known = self.line.last_known();
+        fault.holder = known.and_then(|known| in_the_way(self.desk(), &known)).map(Box::new);
+        fault
+    }
+
+    fn well(&mut self) {
+        self.troubles = 0;
+        self.in_trouble_since = None;
+        *self.wanted.trouble.borrow_mut() = None;
+    }
+
+    /// The store has not answered, or not so: again after a pause, as long as that is worth it.
+    async fn failed(&mut self, failed: Failed) -> Result<(), Fault> {
+        let error = match failed {
+            Failed::Store(error) => error,
+            Failed::Guarded => {
+                if let Some(session) = &self.session
+                    && let Err(error) = session::verify(self.desk(), session).await
+                {
+                    error
+                } else {
+                    StoreError::Unavailable { why: "the record was not moved".into(), retry_after: None }
+                }
+            }
+        };
+        let retry_after = match &error {
+            StoreError::Unknown(_) => {
+                self.is_unsettled = true;
+                Counters::more(&self.client.counters().unknown);
+                None
+            }
+            StoreError::Unavailable { retry_after, .. } => *retry_after,
+            _ => return Err(self.client.fault(&error, Some(&self.line.key))),
+        };
+        let now = self.desk().now();
+        let since = *self.in_trouble_since.get_or_insert(now);
+        let fault = self.client.fault(&error, Some(&self.line.key));
+        *self.wanted.trouble.borrow_mut() = Some(error);
+        if now.since(since) >= self.patience() {
+            return Err(fault);
+        }
+        let most = Nanos(TROUBLE.0 << self.troubles.min(8)).min(MOST_TROUBLE);
+        self.troubles += 1;
+        let least = Nanos(retry_after.unwrap_or_default().as_nanos() as u64);
+        self.pause(least.plus(self.desk().outside.part_of(most))).await;
+        Ok(())
+    }
+
+    fn patience(&self) -> Nanos {
+        let request = self.desk().request_timeout;
+        match (&self.wanted.request.strategy, self.wanted.request.timeout_ms) {
+            (Strategy::Wait | Strategy::Retry { .. }, Some(_)) => Nanos::FOREVER,
+            (Strategy::Wait | Strategy::Retry { .. }, None) => Nanos(request.0.saturating_mul(PATIENCE)),
+            _ => request,
+        }
+    }
+
+    pub fn is_standing(&self) -> bool {
+        self.place.is_some()
+    }
+
+    pub async fn pause(&self, span: Nanos) {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_nanos(span.0)) => {}
+            () = self.wanted.cancel.given_up() => {}
+        }
+    }
+}
+
+fn place_ttl(desk: &Desk, wanted: &Wanted) -> u64 {
+    let least = desk.store.caps().min_ttl.as_millis() as u64;
+    wanted.checked.ttl_ms.min(MOST_PLACE_MS).max(least)
+}
+
+/// What the rules say, and what is to be written for it.
+fn decide(desk: &Desk, known: &Known, waiter: &Waiter, is_watched: bool) -> Step<Outcome> {
+    match verdict(desk, known, &waiter.ask.borrow()) {
+        Verdict::Mine => {
+            let ask = waiter.ask.borrow();
+            let token = known.record.hold(&ask.nonce).map_or(0, |hold| hold.token);
+            let token = token.saturating_add(known.base);
+            Step::Leave(Outcome::Granted { token, sent: None, stale: 0, stolen: 0 })
+        }
+        Verdict::Grant { record, ended, stale, stolen } => {
+            if waiter.sent.get().is_none() {
+                waiter.sent.set(Some(desk.now()));
+            }
+            let token = record.token.saturating_add(known.base);
+            let alive = waiter.ask.borrow().session.iter().cloned().collect();
+            let write = Write { alive, gone: ended, ..Write::new(record) };
+            Step::Write(write, Outcome::Granted { token, sent: None, stale, stolen })
+        }
+        Verdict::Stand { .. } | Verdict::Busy { .. } if !is_watched => Step::Leave(Outcome::Watch),
+        Verdict::Stand { record } => {
+            let alive = waiter.ask.borrow().session.iter().cloned().collect();
+            Step::Write(Write { alive, ..Write::new(record) }, Outcome::Busy)
+        }
+        Verdict::Busy { .. } => Step::Keep(Outcome::Busy),
+        Verdict::Refuse(refusal) => Step::Keep(Outcome::Refused(refusal)),
+    }
+}
+
+/// The rules, with the token as the record counts it.
+pub fn verdict(desk: &Desk, known: &Known, ask: &Ask) -> Verdict {
+    desk.judge(known, |view| match ask.force {
+        Force::Token(token) => {
+            let force = Force::Token(token.saturating_sub(known.base));
+            rules::acquire(&known.record, view, &Ask { force, ..ask.clone() })
+        }
+        _ => rules::acquire(&known.record, view, ask),
+    })
+}

@@ -1,0 +1,182 @@
+//! A manager on the I/O thread: what it has open at its desk, and how it counts and tells what happens.
+
+use crate::lease::desk::Desk;
+use crate::lease::fault::Fault;
+use crate::lease::keeper::lease::Lease;
+use crate::lease::keeper::loss::lose;
+use crate::lease::manager::acquire::{self, Cancel};
+use crate::lease::manager::release;
+use crate::lease::manager::shared::Shared;
+use crate::lease::manager::statistics::Counters;
+use crate::lease::manager::types::{Granted, LeaseId, Lost, Released, Reply, Request, RequestId};
+use crate::lease::store::StoreError;
+use crate::sync::Arc;
+use crate::time::Nanos;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+
+pub struct Client {
+    pub desk: Rc<Desk>,
+    pub shared: Arc<Shared>,
+    pub requests: RefCell<HashMap<RequestId, Rc<Cancel>>>,
+    pub leases: RefCell<HashMap<LeaseId, Rc<Lease>>>,
+    pub is_closed: Cell<bool>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("leases", &self.leases.borrow().len()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    pub fn new(desk: Rc<Desk>, shared: Arc<Shared>) -> Rc<Client> {
+        desk.managers.set(desk.managers.get() + 1);
+        let (requests, leases) = Default::default();
+        Rc::new(Client { desk, shared, requests, leases, is_closed: Cell::new(false) })
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    pub fn fault(&self, error: &StoreError, key: Option<&str>) -> Fault {
+        Fault::of(error, self.desk.store.shown(), key)
+    }
+
+    pub fn closed_fault() -> Fault {
+        Fault::new("ERR_LOCK_LEASE_CLOSED", "the lease manager is closed")
+    }
+
+    pub fn acquire(self: &Rc<Self>, id: RequestId, request: Request, reply: Reply<Granted>) {
+        if self.is_closed.get() {
+            return reply(Err(Self::closed_fault()));
+        }
+        let cancel = Rc::new(Cancel::default());
+        self.requests.borrow_mut().insert(id, cancel.clone());
+        let client = self.clone();
+        tokio::task::spawn_local(async move {
+            acquire::run(&client, request, cancel, reply).await;
+            client.requests.borrow_mut().remove(&id);
+        });
+    }
+
+    pub fn abort(&self, id: RequestId) {
+        if let Some(cancel) = self.requests.borrow().get(&id) {
+            cancel.give_up(Fault::new("ERR_LOCK_ABORTED", "the request was aborted"));
+        }
+    }
+
+    pub fn renew(self: &Rc<Self>, id: LeaseId, reply: Reply<u64>) {
+        let Some(lease) = self.leases.borrow().get(&id).cloned() else {
+            return reply(Err(Fault::new("ERR_LOCK_LEASE_LOST", "the lease is no longer held")));
+        };
+        let client = self.clone();
+        tokio::task::spawn_local(async move { reply(release::renew_now(&client.desk, &lease).await) });
+    }
+
+    pub fn release(self: &Rc<Self>, id: LeaseId, reply: Reply<Released>) {
+        let Some(lease) = self.leases.borrow().get(&id).cloned() else {
+            return reply(Ok(Released { released: false, reason: Some("released") }));
+        };
+        let client = self.clone();
+        tokio::task::spawn_local(async move { reply(Ok(release::release(&client, &lease).await)) });
+    }
+
+    /// Gives everything up; the desk goes with its last manager.
+    pub async fn close(self: &Rc<Self>, is_releasing: bool) {
+        if self.is_closed.replace(true) {
+            return;
+        }
+        for cancel in self.requests.borrow().values() {
+            cancel.give_up(Self::closed_fault());
+        }
+        let leases: Vec<Rc<Lease>> = self.leases.borrow().values().cloned().collect();
+        let mut releases = Vec::new();
+        for lease in leases {
+            if is_releasing {
+                let client = self.clone();
+                releases.push(tokio::task::spawn_local(async move {
+                    release::release(&client, &lease).await;
+                }));
+            } else {
+                lose(&self.desk, &lease, "closed", None);
+            }
+        }
+        for release in releases {
+            // It has been tried.
+            let _ = release.await;
+        }
+        let limit = self.desk.request_timeout.duration();
+        let _ = tokio::time::timeout(limit, self.wound_up()).await;
+        self.desk.managers.set(self.desk.managers.get().saturating_sub(1));
+        if self.desk.managers.get() == 0 {
+            let _ = tokio::time::timeout(limit, self.desk.close()).await;
+        }
+    }
+
+    /// Until the requests have given up their places.
+    async fn wound_up(&self) {
+        while !self.requests.borrow().is_empty() || self.desk.clearing.get() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
+    pub fn granted(&self, lease: &Rc<Lease>, stale: u32) {
+        let counters = self.counters();
+        Counters::more(&counters.acquisitions);
+        Counters::more(&counters.held);
+        counters.stale_claimed.add(u64::from(stale));
+        self.leases.borrow_mut().insert(lease.id, lease.clone());
+    }
+
+    /// It is held no longer, for whatever reason.
+    fn ended(&self, lease: &Lease, now: Nanos) {
+        self.leases.borrow_mut().remove(&lease.id);
+        Counters::less(&self.counters().held);
+        self.counters().holding.record(now.since(lease.since));
+    }
+
+    pub fn released(&self, lease: &Lease, now: Nanos) {
+        self.ended(lease, now);
+        Counters::more(&self.counters().releases);
+    }
+
+    pub fn lost(&self, lease: &Lease, lost: Lost, now: Nanos) {
+        self.lost_silently(lease, lost.cause, now);
+        self.shared.events.lost(lease.id, lost);
+    }
+
+    /// Its holder has released it already.
+    pub fn lost_silently(&self, lease: &Lease, cause: &str, now: Nanos) {
+        self.ended(lease, now);
+        Counters::more(&self.counters().lost);
+        Counters::more(self.counters().lost_by(cause));
+    }
+
+    pub fn risk(&self, lease: &Lease, left: Nanos) {
+        Counters::more(&self.counters().risks);
+        self.shared.events.risk(lease.id, left.whole_ms());
+    }
+
+    pub fn renewed(&self, lease: &Lease, left: Nanos) {
+        self.shared.events.renewed(lease.id, left.whole_ms());
+    }
+
+    pub fn answered(&self, span: Nanos) {
+        Counters::more(&self.counters().renewals);
+        self.counters().renewing.record(span);
+    }
+
+    pub fn renewal_failed(&self) {
+        Counters::more(&self.counters().failed_renewals);
+    }
+
+    /// Whether its event loop has answered lately, where that is asked for.
+    pub fn loop_is_alive(&self, now: Nanos) -> bool {
+        let limit = self.shared.opening.require_loop_alive_ms;
+        limit.is_none_or(|limit| now.since(self.shared.beat()).whole_ms() <= limit)
+    }
+}

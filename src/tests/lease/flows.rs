@@ -1,0 +1,84 @@
+//! One thing at a time: what a request, a renewal and a release do, and in how many requests.
+
+use super::sim_store::Server;
+use super::world::{Worker, in_time};
+use crate::lease::manager::{Request, Strategy};
+use std::time::Duration;
+
+fn one(key: &str) -> Request {
+    Request::new(vec![key.into()])
+}
+
+#[test]
+fn an_uncontended_pair_is_two_requests() {
+    in_time(async {
+        let server = Server::new();
+        let worker = Worker::new(&server, "one", 1);
+        for round in 1..=3 {
+            let granted = worker.acquire(one("a")).await.unwrap();
+            assert_eq!(granted.tokens, [round]);
+            assert!(granted.cell.is_held((worker.now)()));
+            assert!(worker.release(granted.lease).await.released);
+            assert_eq!(server.requests.get(), round * 2);
+        }
+        let told = worker.statistics();
+        assert_eq!((told.acquisitions, told.releases, told.held, told.conflicts), (3, 3, 0, 0));
+    });
+}
+
+#[test]
+fn who_waits_gets_it_after_the_release_in_few_requests() {
+    in_time(async {
+        let server = Server::new();
+        let (one_worker, other) = (Worker::new(&server, "one", 1), Worker::new(&server, "two", 2));
+        let held = one_worker.acquire(one("a")).await.unwrap();
+        let (_, waits) = other.ask(one("a"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let before = server.requests.get();
+        one_worker.release(held.lease).await;
+        let granted = waits.await.unwrap().unwrap();
+        assert_eq!(granted.tokens, [2]);
+        // The place in line has moved the record: the release loses once. Then one write grants.
+        assert!(server.requests.get() - before <= 3, "{}", server.requests.get() - before);
+        assert!(other.release(granted.lease).await.released);
+    });
+}
+
+#[test]
+fn a_lease_is_renewed_and_outlives_its_ttl() {
+    in_time(async {
+        let server = Server::new();
+        let worker = Worker::new(&server, "one", 1);
+        let held = worker.acquire(one("a")).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(held.cell.is_held((worker.now)()));
+        let told = worker.statistics();
+        assert!((170..=210).contains(&told.renewals), "{}", told.renewals);
+        let refused = Worker::new(&server, "two", 2)
+            .acquire(Request { strategy: Strategy::FailFast, ..one("a") })
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code, "ERR_LOCK_LEASE_HELD");
+        assert_eq!(refused.holder.unwrap().worker, "one");
+        assert!(worker.release(held.lease).await.released);
+    });
+}
+
+#[test]
+fn requests_of_one_process_hand_over_in_one_write() {
+    in_time(async {
+        let server = Server::new();
+        let worker = Worker::new(&server, "one", 1);
+        let held = worker.acquire(one("a")).await.unwrap();
+        let waits: Vec<_> = (0..5).map(|_| worker.ask(one("a")).1).collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let before = server.requests.get();
+        worker.release(held.lease).await;
+        for (place, waits) in waits.into_iter().enumerate() {
+            let granted = waits.await.unwrap().unwrap();
+            assert_eq!(granted.tokens, [place as u64 + 2]);
+            worker.release(granted.lease).await;
+        }
+        assert_eq!(server.requests.get() - before, 6);
+    });
+}

@@ -1,0 +1,6 @@
+//! The leases under a scripted store: a simulated world with its own time, in which answers are lost, late and
+//! doubled, and clients stop.
+
+mod flows;
+mod sim_store;
+mod world;
