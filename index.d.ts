@@ -2678,8 +2678,6 @@ export class ChainlockError extends Error {
   readonly heldBy?: import('./leases').LeaseHolder
   /** `ERR_LOCK_LEASE_LOST`: who took it, where that is known; `cause` is a `LostCause`. */
   readonly by?: import('./leases').LeaseHolder | null
-  /** `ERR_LOCK_LEASE_HELD` after retries: how many. */
-  readonly retries?: number
   /** `ERR_LOCK_FILE_IO`: the system call that failed. */
   readonly syscall?: string
   /** `ERR_LOCK_FILE_IO`: whether the new content is in place all the same, though a loss of power may undo it. */

@@ -75,7 +75,7 @@ fn face(number: u32) -> Result<Rc<LeaseFace>> {
     }
 }
 
-fn manager(face: &LeaseFace, number: u32) -> Result<Manager> {
+fn manager(face: &Rc<LeaseFace>, number: u32) -> Result<Manager> {
     face.manager(number).ok_or_else(|| failed("no such manager of leases"))
 }
 
@@ -136,8 +136,9 @@ pub fn lease_acquire(number: u32, of: u32, ask: String) -> Result<f64> {
     let asked = manager.acquire(
         ask.request(),
         Box::new(move |answer| {
-            tell(mailbox, request, answer, |granted| {
-                LeaseTold::Granted { request, grant: Grant::new(granting, granted) }
+            tell(mailbox, request, answer, |granted| LeaseTold::Granted {
+                request,
+                grant: Grant::new(granting, granted),
             });
         }),
     );
@@ -159,10 +160,9 @@ pub fn lease_renew(number: u32, lease: f64) -> Result<f64> {
     let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
     let say = move |left: u64| LeaseTold::Number { request, value: left as f64 };
     let asked = match face.manager_of(lease as u64) {
-        Some(manager) => manager.renew(
-            LeaseId(lease as u64),
-            Box::new(move |answer| tell(mailbox, request, answer, say)),
-        ),
+        Some(manager) => {
+            manager.renew(LeaseId(lease as u64), Box::new(move |answer| tell(mailbox, request, answer, say)))
+        }
         None => Err(gone()),
     };
     tell_refusal(mailbox, request, asked);
@@ -176,10 +176,8 @@ pub fn lease_release(number: u32, lease: f64) -> Result<f64> {
     let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
     let say = move |released| LeaseTold::Released { request, released };
     let asked = match face.forget(lease as u64) {
-        Some(manager) => manager.release(
-            LeaseId(lease as u64),
-            Box::new(move |answer| tell(mailbox, request, answer, say)),
-        ),
+        Some(manager) => manager
+            .release(LeaseId(lease as u64), Box::new(move |answer| tell(mailbox, request, answer, say))),
         None => Err(gone()),
     };
     tell_refusal(mailbox, request, asked);
