@@ -127,7 +127,9 @@ fn decoded(text: &str, part: &str) -> Result<String, Fault> {
         }
         let byte = more.get(..2).and_then(|two| std::str::from_utf8(two).ok());
         let byte = byte.and_then(|two| u8::from_str_radix(two, 16).ok());
-        bytes.push(byte.ok_or_else(|| malformed(format!("{part} has a % that no two hexadecimal digits follow")))?);
+        bytes.push(
+            byte.ok_or_else(|| malformed(format!("{part} has a % that no two hexadecimal digits follow")))?,
+        );
         rest = more.get(2..).unwrap_or_default();
     }
     let text = String::from_utf8(bytes).map_err(|_| malformed(format!("{part} is not UTF-8")))?;

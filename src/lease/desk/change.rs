@@ -75,14 +75,8 @@ pub struct Prepared {
 pub fn prepare(desk: &Desk, line: &Line, known: &Known, write: Write) -> Result<Prepared, StoreError> {
     let Write { mut record, wake, alive, gone } = write;
     let body = record.text(desk.outside.number()).map_err(StoreError::Unsupported)?;
-    let swap = Swap {
-        key: line.key.clone(),
-        expect: known.version.clone(),
-        body: body.into(),
-        wake,
-        alive,
-        gone,
-    };
+    let swap =
+        Swap { key: line.key.clone(), expect: known.version.clone(), body: body.into(), wake, alive, gone };
     Ok(Prepared { swap, record })
 }
 

@@ -93,7 +93,9 @@ impl Desk {
         let gone = std::mem::take(&mut seen.gone);
         let mut known = Known::read(seen, self.now())?;
         // A watch may have told of a newer one while the answer was on its way.
-        if let Some(newer) = line.known().filter(|other| other.heard >= began && line.knows_newer(&known.version)) {
+        if let Some(newer) =
+            line.known().filter(|other| other.heard >= began && line.knows_newer(&known.version))
+        {
             return Ok(newer);
         }
         known.gone = Some(gone);

@@ -76,8 +76,7 @@ impl Keeper {
     fn due(&self, now: Nanos) -> Vec<Duty> {
         let mut duties = self.duties.borrow_mut();
         let reach = (now.plus(TOGETHER), u64::MAX);
-        let is_due =
-            |key: &DutyKey, duty: &Duty| key.0 <= now || matches!(duty, Duty::Renew(_));
+        let is_due = |key: &DutyKey, duty: &Duty| key.0 <= now || matches!(duty, Duty::Renew(_));
         let keys: Vec<DutyKey> =
             duties.range(..=reach).filter(|(key, duty)| is_due(key, duty)).map(|(key, _)| *key).collect();
         keys.iter().filter_map(|key| duties.remove(key)).collect()

@@ -114,12 +114,7 @@ pub struct Won {
     pub stolen: u32,
 }
 
-pub async fn run(
-    client: &Rc<Client>,
-    request: Request,
-    cancel: Rc<Cancel>,
-    reply: Reply<Granted>,
-) {
+pub async fn run(client: &Rc<Client>, request: Request, cancel: Rc<Cancel>, reply: Reply<Granted>) {
     let desk = &client.desk;
     let checked = match check(&request, &client.shared.opening, desk.store.caps()) {
         Ok(checked) => checked,
@@ -198,7 +193,8 @@ fn timed_out(client: &Client, wanted: &Wanted) -> Fault {
     }
     let ms = wanted.request.timeout_ms.unwrap_or_default();
     let about = key.as_ref().map(|key| format!(" on key {key:?}")).unwrap_or_default();
-    let mut fault = Fault::new("ERR_LOCK_TIMEOUT", format!("the lease{about} was not granted within {ms} ms"));
+    let mut fault =
+        Fault::new("ERR_LOCK_TIMEOUT", format!("the lease{about} was not granted within {ms} ms"));
     let known = line.and_then(|line| line.last_known());
     fault.holder = known.and_then(|known| in_the_way(&client.desk, &known)).map(Box::new);
     fault.key = key;
@@ -239,11 +235,8 @@ fn lease_of(client: &Rc<Client>, wanted: &Wanted, won: &[Won]) -> Rc<Lease> {
     let opening = &client.shared.opening;
     let since = client.desk.now();
     let limit = opening.max_hold_ms.map(|ms| since.plus(Nanos(ms.saturating_mul(1_000_000))));
-    let parts = won.iter().map(|won| Part {
-        line: won.line.clone(),
-        token: won.token,
-        renewed: Cell::new(won.sent),
-    });
+    let parts =
+        won.iter().map(|won| Part { line: won.line.clone(), token: won.token, renewed: Cell::new(won.sent) });
     let (parts, session) = (parts.collect(), won.iter().find_map(|won| won.session.clone()));
     let mut lease = Lease {
         id: LeaseId(next_id()),

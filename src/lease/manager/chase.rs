@@ -32,7 +32,12 @@ const PATIENCE: u64 = 6;
 /// What came of one attempt.
 #[derive(Debug)]
 pub enum Outcome {
-    Granted { token: u64, sent: Option<Nanos>, stale: u32, stolen: u32 },
+    Granted {
+        token: u64,
+        sent: Option<Nanos>,
+        stale: u32,
+        stolen: u32,
+    },
     /// It is to wait, and is not told of changes yet.
     Watch,
     /// Somebody else has it; whether the request stands in line now.
@@ -194,11 +199,8 @@ impl Chase<'_> {
         self.waiter.sent.set(None);
         let nonce = self.waiter.ask.borrow().nonce.clone();
         let ttl_ms = place_ttl(self.desk(), self.wanted);
-        let place = Rc::new(Place {
-            nonce: nonce.clone(),
-            ttl: Nanos(ttl_ms * 1_000_000),
-            renewed: Cell::new(sent),
-        });
+        let place =
+            Rc::new(Place { nonce: nonce.clone(), ttl: Nanos(ttl_ms * 1_000_000), renewed: Cell::new(sent) });
         self.line.drop_kept(&nonce);
         if self.session.is_none() {
             self.line.kept.borrow_mut().push(Kept::Place(place.clone()));
@@ -268,7 +270,9 @@ impl Chase<'_> {
             ),
             Refusal::Moved(_) => (
                 "ERR_LOCK_TOKEN_MOVED",
-                format!("the key {key:?} is no longer held with the expected token; look again before stealing"),
+                format!(
+                    "the key {key:?} is no longer held with the expected token; look again before stealing"
+                ),
             ),
             Refusal::Full => {
                 ("ERR_LOCK_STORE_UNSUPPORTED", format!("as many hold the key {key:?} as a record can name"))

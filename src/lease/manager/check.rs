@@ -38,7 +38,8 @@ pub fn check(request: &Request, opening: &Opening, caps: &Caps) -> Result<Checke
         return Err(invalid(format!("ttlMs is {ttl_ms}; 1 to {MOST_TTL_MS} are allowed")));
     }
     if ttl_ms < least {
-        let what = format!("a ttl of {ttl_ms} ms is shorter than this store can keep; the least is {least} ms");
+        let what =
+            format!("a ttl of {ttl_ms} ms is shorter than this store can keep; the least is {least} ms");
         return Err(unsupported(caps, what));
     }
     if let Mode::Permit(permits) = request.mode
@@ -53,12 +54,17 @@ pub fn check(request: &Request, opening: &Opening, caps: &Caps) -> Result<Checke
         return Err(unsupported(caps, "it cannot keep a key closed after an expiry (lockDelayMs)".into()));
     }
     if request.delay_ms > MOST_TTL_MS {
-        return Err(invalid(format!("lockDelayMs is {}; at most {MOST_TTL_MS} is allowed", request.delay_ms)));
+        return Err(invalid(format!(
+            "lockDelayMs is {}; at most {MOST_TTL_MS} is allowed",
+            request.delay_ms
+        )));
     }
     if matches!(request.strategy, Strategy::Steal { .. }) && keys.len() != 1 {
         return Err(invalid("a token names the holder of one key; steal one key at a time".into()));
     }
-    for (name, text) in [("workerId", &request.worker), ("nodeId", &request.node), ("reason", &request.reason)] {
+    for (name, text) in
+        [("workerId", &request.worker), ("nodeId", &request.node), ("reason", &request.reason)]
+    {
         let length = text.as_ref().map_or(0, String::len);
         if length > MOST_NAME {
             return Err(invalid(format!("{name} has {length} bytes; at most {MOST_NAME} are allowed")));
@@ -97,7 +103,10 @@ pub fn key_is_allowed(key: &str) -> Result<(), Fault> {
 fn meta(text: Option<&str>) -> Result<Option<serde_json::Value>, Fault> {
     let Some(text) = text else { return Ok(None) };
     if text.len() > MAX_META {
-        return Err(invalid(format!("the metadata has {} bytes as JSON; at most {MAX_META} are allowed", text.len())));
+        return Err(invalid(format!(
+            "the metadata has {} bytes as JSON; at most {MAX_META} are allowed",
+            text.len()
+        )));
     }
     let value = serde_json::from_str(text);
     value.map(Some).map_err(|error| invalid(format!("the metadata is not JSON: {error}")))

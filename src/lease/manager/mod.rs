@@ -132,7 +132,12 @@ impl Manager {
     }
 
     /// The keys that begin so, at most `most`, with what is known of them.
-    pub fn list(&self, prefix: String, most: usize, reply: Reply<Vec<(String, Status)>>) -> Result<(), Fault> {
+    pub fn list(
+        &self,
+        prefix: String,
+        most: usize,
+        reply: Reply<Vec<(String, Status)>>,
+    ) -> Result<(), Fault> {
         self.with(reply, move |client, reply| {
             tokio::task::spawn_local(async move { reply(list(&client, &prefix, most).await) });
         })

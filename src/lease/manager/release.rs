@@ -54,12 +54,7 @@ pub async fn release(client: &Rc<Client>, lease: &Rc<Lease>) -> Released {
 }
 
 /// Why it could not be given back, if it could not.
-async fn release_part(
-    desk: Rc<Desk>,
-    lease: Rc<Lease>,
-    index: usize,
-    until: Nanos,
-) -> Option<&'static str> {
+async fn release_part(desk: Rc<Desk>, lease: Rc<Lease>, index: usize, until: Nanos) -> Option<&'static str> {
     let part = lease.parts.get(index)?;
     match clear(&desk, &part.line, &lease.nonce, false, until).await {
         Some((true, _)) => None,

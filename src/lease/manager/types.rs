@@ -38,13 +38,19 @@ pub enum Strategy {
     Wait,
     FailFast,
     /// Try again so many times, after pauses of full jitter that double from `base_ms` to `cap_ms`.
-    Retry { max: u32, base_ms: u64, cap_ms: u64 },
+    Retry {
+        max: u32,
+        base_ms: u64,
+        cap_ms: u64,
+    },
     /// As `FailFast`: what has expired is taken by every strategy; here that is the point.
     StealStale,
     /// Take it from whoever holds it.
     Force,
     /// Take it from the hold with this token, and from no other.
-    Steal { token: u64 },
+    Steal {
+        token: u64,
+    },
 }
 
 impl Strategy {

@@ -38,7 +38,9 @@ impl Chase<'_> {
             let seq = self.line.seq();
             // In doubt: somebody has to look.
             let Some(known) = self.line.known() else { return };
-            let Verdict::Busy { left } = verdict(self.desk(), &known, &self.waiter.ask.borrow()) else { return };
+            let Verdict::Busy { left } = verdict(self.desk(), &known, &self.waiter.ask.borrow()) else {
+                return;
+            };
             let (pause, next) = self.pause_until(&caps, &known, left, began.plus(looks_after));
             tokio::select! {
                 () = self.line.after(seq) => {}
@@ -90,6 +92,7 @@ impl Chase<'_> {
         let own = &self.desk().outside.who;
         let is_other = |who: &Who| who.space == own.space && who.pid != own.pid;
         let record = &known.record;
-        record.holds.iter().any(|hold| is_other(&hold.who)) || record.queue.iter().any(|one| is_other(&one.who))
+        record.holds.iter().any(|hold| is_other(&hold.who))
+            || record.queue.iter().any(|one| is_other(&one.who))
     }
 }

@@ -161,11 +161,20 @@ pub fn caps() -> Caps {
 }
 
 impl SimStore {
-    pub fn new(server: Rc<Server>, caps: Caps, timeout: Duration, fate: impl Fn() -> Fate + 'static) -> Rc<SimStore> {
+    pub fn new(
+        server: Rc<Server>,
+        caps: Caps,
+        timeout: Duration,
+        fate: impl Fn() -> Fate + 'static,
+    ) -> Rc<SimStore> {
         Rc::new(SimStore { server, caps, timeout, fate: Box::new(fate) })
     }
 
-    async fn request<T: 'static>(&self, is_write: bool, run: impl Fn(&Server) -> T + 'static) -> Result<T, StoreError> {
+    async fn request<T: 'static>(
+        &self,
+        is_write: bool,
+        run: impl Fn(&Server) -> T + 'static,
+    ) -> Result<T, StoreError> {
         let fate = (self.fate)();
         let server = self.server.clone();
         server.requests.set(server.requests.get() + 1);

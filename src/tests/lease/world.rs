@@ -20,7 +20,8 @@ use tokio::sync::oneshot;
 
 /// Runs it with a time that goes on only when everybody sleeps.
 pub fn in_time<T>(run: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, run)
 }
 
@@ -76,7 +77,13 @@ pub fn quick() -> Fate {
 }
 
 impl Worker {
-    pub fn over(server: &Rc<Server>, opening: Opening, caps: Caps, seed: u64, fate: impl Fn() -> Fate + 'static) -> Worker {
+    pub fn over(
+        server: &Rc<Server>,
+        opening: Opening,
+        caps: Caps,
+        seed: u64,
+        fate: impl Fn() -> Fate + 'static,
+    ) -> Worker {
         let store = SimStore::new(server.clone(), caps, opening.setup.request_timeout, fate);
         let now = clock();
         let pid = 1 + seed as u32;
