@@ -66,17 +66,19 @@ struct Own {
     folder: PathBuf,
     /// For clients, and for its peers, of which it has none.
     ports: (u16, u16),
+    options: &'static [&'static str],
     child: Child,
 }
 
 impl Own {
-    async fn start() -> Option<Own> {
+    async fn start(options: &'static [&'static str]) -> Option<Own> {
         let command = needs_server("CHAINLOCK_TEST_ETCD_COMMAND")?;
         let folder = std::env::temp_dir().join(format!("chainlock-etcd-{:x}", fastrand::u64(..)));
         let free = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
         let [client, peer] = free.map(|listener| listener.local_addr().unwrap().port());
-        let child = run(&command, &folder, client, peer);
-        let own = Own { command, folder, ports: (client, peer), child };
+        let ports = (client, peer);
+        let child = run(&command, &folder, ports, options);
+        let own = Own { command, folder, ports, options, child };
         own.answers().await;
         Some(own)
     }
@@ -104,21 +106,23 @@ impl Own {
         assert!(sent.success());
     }
 
-    async fn kill_and_start_again(&mut self) {
+    fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = run(&self.command, &self.folder, self.ports.0, self.ports.1);
-        self.answers().await;
+    }
+
+    fn start_again(&mut self) {
+        self.child = run(&self.command, &self.folder, self.ports, self.options);
     }
 }
 
-fn run(command: &str, folder: &PathBuf, client: u16, peer: u16) -> Child {
+fn run(command: &str, folder: &PathBuf, (client, peer): (u16, u16), options: &[&str]) -> Child {
     let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
     let mut etcd = Command::new(command);
     etcd.arg("--data-dir").arg(folder).args(["--listen-client-urls", &client]);
     etcd.args(["--advertise-client-urls", &client, "--listen-peer-urls", &peer]);
     etcd.args(["--initial-advertise-peer-urls", &peer, "--initial-cluster", &format!("default={peer}")]);
-    etcd.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    etcd.args(options).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 impl Drop for Own {
@@ -231,13 +235,15 @@ fn more_ended_sessions_than_a_transaction_takes() {
 #[test]
 fn a_server_that_is_killed_keeps_records_and_sessions_and_watchers_hear_of_it() {
     on_a_runtime(async {
-        let Some(mut own) = Own::start().await else { return };
+        let Some(mut own) = Own::start(&[]).await else { return };
         let store = store(&own.setup(""));
         let session = store.open_session(LONG).await.unwrap();
         let (key, text): (Key, _) = ("kept".into(), held_by(std::slice::from_ref(&session)));
         let written = won(store.swap(&[swap(&key, &Version::Absent, &text)]).await);
         let mut watch = store.watch(&key).await.unwrap();
-        own.kill_and_start_again().await;
+        own.kill();
+        own.start_again();
+        own.answers().await;
         assert!(hear(&mut watch).await.seen.is_none(), "who watches has to look");
         let seen = see(&store, &key).await;
         assert_eq!((&seen.version, &seen.body), (&written.version, &text));
@@ -258,13 +264,14 @@ fn a_server_that_is_killed_keeps_records_and_sessions_and_watchers_hear_of_it() 
 #[test]
 fn no_answer_is_unknown_for_a_write_and_nobody_there_is_not() {
     on_a_runtime(async {
-        let Some(mut own) = Own::start().await else { return };
+        let Some(mut own) = Own::start(&[]).await else { return };
         let mut setup = own.setup("");
         let patient = store(&setup);
         setup.request_timeout = Duration::from_millis(300);
         let store = store(&setup);
         let (key, text): (Key, _) = ("stopped".into(), body("perhaps"));
         see(&store, &key).await;
+        let mut watch = store.watch(&key).await.unwrap();
         own.signal("-STOP");
         let mut one = swap(&key, &Version::Absent, &text);
         let unknown = store.swap(std::slice::from_ref(&one)).await;
@@ -277,8 +284,9 @@ fn no_answer_is_unknown_for_a_write_and_nobody_there_is_not() {
         let verdict = patient.swap(std::slice::from_ref(&one)).await.unwrap();
         let landed = if matches!(verdict, Swapped::Won(_)) { &one.body } else { &text };
         assert_eq!(see(&patient, &key).await.body, *landed);
-        own.child.kill().unwrap();
-        own.child.wait().unwrap();
+        // Whoever watches was on a connection like the one that did not answer.
+        assert!(hear(&mut watch).await.seen.is_none());
+        own.kill();
         let refused = store.swap(&[one]).await;
         assert!(
             matches!(&refused, Err(StoreError::Unavailable { why, .. }) if why.contains("refused")),
@@ -291,7 +299,7 @@ fn no_answer_is_unknown_for_a_write_and_nobody_there_is_not() {
 #[test]
 fn users_passwords_and_tokens_that_the_server_forgot() {
     on_a_runtime(async {
-        let Some(mut own) = Own::start().await else { return };
+        let Some(mut own) = Own::start(&[]).await else { return };
         let key: Key = "guarded".into();
         // Who names a user to a server without users is served.
         let root = store(&own.setup("root:geheim@"));
@@ -321,9 +329,8 @@ fn users_passwords_and_tokens_that_the_server_forgot() {
             assert!(["falsch", "nichts", "root"].iter().all(|secret| !told.contains(secret)), "{told}");
         }
         // Its tokens were in its memory.
-        own.child.kill().unwrap();
-        own.child.wait().unwrap();
-        own.child = run(&own.command, &own.folder, own.ports.0, own.ports.1);
+        own.kill();
+        own.start_again();
         while root.read(std::slice::from_ref(&key)).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -348,5 +355,20 @@ fn what_is_no_record_and_who_is_no_etcd_are_told_apart() {
         let big = "x".repeat(3_000_000).into();
         let swapped = store(&setup).swap(&[swap(&"big".into(), &Version::Absent, &big)]).await;
         assert!(matches!(swapped, Err(StoreError::Unsupported(_))), "{swapped:?}");
+    });
+}
+
+#[test]
+fn a_full_database_takes_nothing_and_says_so() {
+    on_a_runtime(async {
+        let Some(own) = Own::start(&["--quota-backend-bytes", "100000"]).await else { return };
+        let store = store(&own.setup(""));
+        let (key, large): (Key, _) = ("full".into(), body(&"x".repeat(200_000)));
+        for _ in 0..2 {
+            let full = store.swap(&[swap(&key, &Version::Absent, &large)]).await;
+            let told = format!("{full:?}");
+            assert!(matches!(full, Err(StoreError::Unavailable { .. })) && told.contains("space"), "{told}");
+        }
+        assert_eq!(see(&store, &key).await.version, Version::Absent);
     });
 }
