@@ -16,3 +16,5 @@ pub mod record;
 pub mod rules;
 pub mod store;
 pub mod stores;
+#[cfg(feature = "tls")]
+pub mod tls;
