@@ -11,7 +11,11 @@
 //!   the fencing token, which grows with every grant, lets the guarded resource refuse it.
 
 pub mod address;
+#[cfg(test)]
+pub mod conformance;
 pub mod fault;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod record;
 pub mod rules;
 pub mod store;

@@ -1,35 +1,36 @@
-//! TLS for every store: one provider (ring), and the roots that come with it or those of a file.
+//! Whom a TLS connection trusts: the built-in roots of the web, or those of the user's file. One provider (ring).
 
-use crate::lease::store::StoreError;
-use crate::sync::Arc;
+use std::path::Path;
+use std::sync::Arc;
+
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use std::path::Path;
 
-/// What a client trusts: the PEM file's roots, or else Mozilla's as they were built in.
-pub fn config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, StoreError> {
+use crate::lease::store::StoreError;
+
+/// For every store; without client certificates, which none of them asks for.
+pub fn config(ca_file: Option<&Path>) -> Result<ClientConfig, StoreError> {
     let roots = match ca_file {
-        Some(path) => roots_of(path)?,
+        Some(path) => from_file(path)?,
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| StoreError::Unsupported(format!("TLS: {error}")))?;
-    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, StoreError> {
-    let unusable = |why: String| StoreError::Unsupported(format!("the CA file {}: {why}", path.display()));
+fn from_file(path: &Path) -> Result<RootCertStore, StoreError> {
+    let wrong = |why: String| StoreError::Unsupported(format!("the caFile {}: {why}", path.display()));
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))? {
+        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }
     match roots.is_empty() {
-        true => Err(unusable("there is no certificate in it".into())),
+        true => Err(wrong("no certificate in it (PEM is expected)".into())),
         false => Ok(roots),
     }
 }
@@ -39,17 +40,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_roots_make_a_config() {
-        assert!(config(None).is_ok());
-    }
-
-    #[test]
-    fn an_unusable_file_is_named() {
-        for path in ["/nowhere/ca.pem", "/dev/null"] {
-            match config(Some(Path::new(path))) {
-                Err(StoreError::Unsupported(why)) => assert!(why.contains(path), "{why}"),
-                other => panic!("{other:?}"),
-            }
+    fn a_file_without_certificates_is_an_error_that_names_it() {
+        for path in ["/nonexistent/roots.pem", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")] {
+            let told = format!("{:?}", config(Some(Path::new(path))));
+            assert!(told.contains("Unsupported") && told.contains(path), "{told}");
         }
+        assert!(config(None).is_ok());
     }
 }

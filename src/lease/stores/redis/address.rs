@@ -54,7 +54,7 @@ impl Place {
         };
         let mut login = RedisConnectionInfo::default()
             .set_db(database)
-            .set_lib_name("chainlock", env!("CARGO_PKG_VERSION"));
+            .set_lib_name("chainlock", env!("CHAINLOCK_VERSION"));
         if let Some(user) = &server.user {
             login = login.set_username(user);
         }
@@ -99,7 +99,9 @@ impl Place {
             retry_after: None,
         };
         let trust = match self.tls {
-            true => Some(self.trust.get_or_try_init(|| tls::config(self.ca_file.as_deref()))?.clone()),
+            true => Some(
+                self.trust.get_or_try_init(|| tls::config(self.ca_file.as_deref()).map(Arc::new))?.clone(),
+            ),
             false => None,
         };
         let stream =
