@@ -1,5 +1,9 @@
 //! The stores: one area each, which knows `store.rs`, the address and the record's text, and nothing else.
 
+#[cfg(feature = "etcd")]
+pub mod etcd;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(feature = "sqlite")]
@@ -14,6 +18,10 @@ pub fn open(setup: &Setup) -> Result<Rc<dyn Store>, StoreError> {
     match &setup.address {
         #[cfg(feature = "sqlite")]
         Address::Sqlite(_) => sqlite::open(setup),
+        #[cfg(feature = "redis")]
+        Address::Redis(_) => redis::open(setup),
+        #[cfg(feature = "etcd")]
+        Address::Etcd(_) => etcd::open(setup),
         address => Err(StoreError::Unsupported(format!("this build has no store for {}", address.shown()))),
     }
 }
