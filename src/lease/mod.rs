@@ -14,7 +14,11 @@ pub mod address;
 #[cfg(test)]
 pub mod conformance;
 pub mod fault;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod record;
 pub mod rules;
 pub mod store;
 pub mod stores;
+#[cfg(feature = "tls")]
+pub mod tls;
