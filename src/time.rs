@@ -77,6 +77,15 @@ pub fn now() -> Nanos {
     }
 }
 
+/// Now, on a clock that also runs while the machine sleeps, where there is one. Not to be compared with [`now`].
+#[inline]
+pub fn boot_now() -> Nanos {
+    match since_boot_ns() {
+        Some(ns) => Nanos(START + ns),
+        None => now(),
+    }
+}
+
 /// Now, on the wall clock: milliseconds since 1970. Only for people; nothing decides by it.
 pub fn epoch_ms() -> f64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
