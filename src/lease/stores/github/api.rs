@@ -31,6 +31,7 @@ pub struct Answer {
     pub now: u64,
     pub etag: Option<HeaderValue>,
     pub body: Value,
+    limits: Told,
 }
 
 /// Why there is no yes.
@@ -137,7 +138,7 @@ impl Api {
     }
 
     pub async fn get(&self, path: &str, by: Deadline) -> Result<Answer, Failure> {
-        self.send(Method::GET, &format!("{}{path}", self.rest), None, None, by).await
+        self.get_if_new(path, None, by).await
     }
 
     /// With the tag of what is known already: 304 is free.
@@ -147,9 +148,11 @@ impl Api {
         known: Option<HeaderValue>,
         by: Deadline,
     ) -> Result<Answer, Failure> {
-        self.send(Method::GET, &format!("{}{path}", self.rest), None, known, by).await
+        let answer = self.send(Method::GET, &format!("{}{path}", self.rest), None, known, by).await;
+        answer.map(|answer| self.passed(answer))
     }
 
+    /// Without a body if that is null.
     pub async fn write(
         &self,
         method: Method,
@@ -157,36 +160,40 @@ impl Api {
         body: Value,
         by: Deadline,
     ) -> Result<Answer, Failure> {
-        self.send(method, &format!("{}{path}", self.rest), Some(body), None, by).await
+        let body = (!body.is_null()).then_some(body);
+        let answer = self.send(method, &format!("{}{path}", self.rest), body, None, by).await;
+        answer.map(|answer| self.passed(answer))
     }
 
     /// Answers what is below `data`.
     pub async fn graphql(&self, query: &str, variables: Value, by: Deadline) -> Result<Answer, Failure> {
         let body = json!({ "query": query, "variables": variables });
         let mut answer = self.send(Method::POST, &self.graphql, Some(body), None, by).await?;
-        let first = answer.body.get("errors").and_then(|errors| errors.get(0)).cloned();
-        match first {
-            Some(error) => Err(self.graphql_failure(&error)),
-            None => {
-                answer.body = answer.body.get_mut("data").map(Value::take).unwrap_or_default();
-                Ok(answer)
-            }
+        if let Some(error) = answer.body.get("errors").and_then(|errors| errors.get(0)) {
+            return Err(self.graphql_failure(error, &answer.limits));
         }
+        answer.body = answer.body.get_mut("data").map(Value::take).unwrap_or_default();
+        Ok(self.passed(answer))
     }
 
-    /// A kind that GitHub names is a verdict. Without one it may be that something took too long, and goes on.
-    fn graphql_failure(&self, error: &Value) -> Failure {
+    /// A few kinds are a verdict. Without one of those it may be that something took too long, and goes on.
+    fn graphql_failure(&self, error: &Value, limits: &Told) -> Failure {
         let why = words_of(error);
         if error.pointer("/extensions/code").and_then(Value::as_str) == Some("undefinedField") {
             return Failure::NoSuchField(why);
         }
         match error.get("type").and_then(Value::as_str) {
-            Some("RATE_LIMITED") => self.limited(&Told::default()),
+            Some("RATE_LIMITED") => self.limited(limits),
             Some("FORBIDDEN" | "INSUFFICIENT_SCOPES") => Failure::Denied(why),
             Some("NOT_FOUND") => Failure::Missing { why, now: 0 },
-            Some(_) => Failure::Refused(why),
-            None => Failure::Unknown(why),
+            Some("UNPROCESSABLE" | "STALE_DATA") => Failure::Refused(why),
+            _ => Failure::Unknown(why),
         }
+    }
+
+    fn passed(&self, answer: Answer) -> Answer {
+        self.limit.borrow_mut().passed(&answer.limits, now());
+        answer
     }
 
     fn limited(&self, told: &Told) -> Failure {
@@ -238,15 +245,15 @@ impl Api {
         let why = || format!("GitHub answered {status}: {}", words_of(&body));
         match status {
             200..=299 | 304 => {
-                self.limit.borrow_mut().passed(&told, now());
-                Ok(Answer { status, now: now_there, etag: headers.get(header::ETAG).cloned(), body })
+                let etag = headers.get(header::ETAG).cloned();
+                Ok(Answer { status, now: now_there, etag, body, limits: told })
             }
             429 => Err(self.limited(&told)),
             403 if told.is_limit() || speaks_of_limits(&body) => Err(self.limited(&told)),
             401 | 403 => Err(Failure::Denied(why())),
             // A redirect: the repository has another name now, or the URL is not that of the API.
             404 | 300..=399 => Err(Failure::Missing { why: why(), now: now_there }),
-            400..=499 => Err(Failure::Refused(why())),
+            400..=407 | 409..=499 => Err(Failure::Refused(why())),
             _ => Err(Failure::Unknown(why())),
         }
     }

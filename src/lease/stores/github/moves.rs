@@ -90,7 +90,8 @@ impl Place {
                     "name": one.name,
                     "beforeOid": oid(&one.before),
                     "afterOid": oid(&one.after),
-                    "force": false,
+                    // What is removed has no successor; it is compared all the same.
+                    "force": one.after.is_none(),
                 })
             })
             .collect();

@@ -137,7 +137,7 @@ impl Place {
             Err(failure) => return Err(failure.of_read()),
         };
         let known = self.memory.tip(name);
-        let Answer { now, etag, body, status } = answer;
+        let Answer { now, etag, body, status, .. } = answer;
         let tip = match (known, body["object"]["sha"].as_str()) {
             (Some(tip), _) if status == 304 => tip,
             (Some(tip), Some(oid)) if *tip.oid == *oid => tip,

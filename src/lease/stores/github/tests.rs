@@ -1,129 +1,22 @@
-//! Against the tests' own GitHub: a real repository behind its two interfaces. `CHAINLOCK_TEST_GITHUB` names the script
-//! that serves it (`__test__/helpers/github/serve.js`); each test starts one of its own, with what it needs.
-
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+//! Against the tests' own GitHub: a real repository behind its two interfaces.
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::lease::address::{Address, Secret};
-use crate::lease::conformance::{self, body, lost, needs_server, on_a_runtime, see, swap, won};
-use crate::lease::http::{Client, Method, Request};
+use crate::lease::conformance::github_server::{Server, some_setup, with_server};
+use crate::lease::conformance::{self, body, counted, lost, needs_server, on_a_runtime, see, swap, won};
+use crate::lease::http::Method;
 use crate::lease::record::{Hold, Mode, Nonce, Term, Who};
 
-struct Server {
-    child: Child,
-    told: Value,
-    client: Client,
+fn graphql(server: &Server) -> Rc<dyn Store> {
+    open(&server.setup()).unwrap()
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-impl Server {
-    fn start(options: Value) -> Option<Server> {
-        let script = needs_server("CHAINLOCK_TEST_GITHUB")?;
-        let mut child = Command::new("node")
-            .args([&script, "--options", &options.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("node starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).expect("what it serves");
-        let mut server = Server { child, told, client: Client::new(&some_setup()).unwrap() };
-        // Kept until the end: the server ends with its standard input.
-        server.told["started"] = true.into();
-        Some(server)
-    }
-
-    fn setup(&self) -> Setup {
-        let (owner, repo) = self.told["repo"].as_str().unwrap().split_once('/').unwrap();
-        Setup {
-            address: Address::Github { owner: owner.into(), repo: repo.into() },
-            token: Some(Secret::new(self.told["token"].as_str().unwrap().into())),
-            api_url: Some(self.told["apiUrl"].as_str().unwrap().into()),
-            ..some_setup()
-        }
-    }
-
-    fn open(&self) -> Rc<dyn Store> {
-        open(&self.setup()).unwrap()
-    }
-
-    fn open_rest(&self) -> Rc<dyn Store> {
-        let mut setup = self.setup();
-        setup.api_url = setup.api_url.map(|url| format!("{url}?refs=rest"));
-        open(&setup).unwrap()
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
-        let url = format!("{}/_test/{path}", self.told["url"].as_str().unwrap());
-        let body = (!body.is_null()).then(|| body.to_string().into());
-        let timeout = Duration::from_secs(30);
-        let request = Request { method, url, headers: Vec::new(), body, timeout };
-        let answer = self.client.send(request).await.unwrap();
-        serde_json::from_slice(&answer.body).unwrap()
-    }
-
-    async fn fault(&self, kind: &str, operation: &str) {
-        let next = json!({ "kind": kind, "matcher": { "operation": operation }, "ms": 400, "seconds": 5 });
-        self.ask(Method::POST, "faults", json!({ "next": [next] })).await;
-    }
-
-    async fn git(&self, args: &[&str]) -> String {
-        let answer = self.ask(Method::POST, "git", json!({ "args": args })).await;
-        answer["stdout"].as_str().unwrap_or_else(|| panic!("{answer}")).trim().to_owned()
-    }
-
-    async fn log(&self) -> Vec<Value> {
-        self.ask(Method::GET, "idle", Value::Null).await;
-        self.ask(Method::GET, "log", Value::Null).await.as_array().unwrap().clone()
-    }
-
-    /// How many requests something takes, and how many of them write.
-    async fn cost(&self, work: impl Future<Output = ()>) -> (usize, usize) {
-        let before = self.log().await.len();
-        work.await;
-        let log = self.log().await;
-        let is_write = |line: &&Value| {
-            line["method"] != "GET" && line["operation"].as_str().is_none_or(|name| !name.contains("repository"))
-        };
-        (log.len() - before, log[before..].iter().filter(is_write).count())
-    }
-
-    /// That nothing was asked or answered as GitHub would not.
-    async fn was_right(&self) {
-        let violations = self.ask(Method::GET, "violations", Value::Null).await;
-        assert_eq!(violations, json!([]));
-    }
-}
-
-fn some_setup() -> Setup {
-    Setup {
-        address: Address::Github { owner: "octo".into(), repo: "locks".into() },
-        namespace: "chainlock".into(),
-        ca_file: None,
-        request_timeout: Duration::from_secs(15),
-        token: Some(Secret::new("hidden".into())),
-        api_url: None,
-        show_on_issue: true,
-    }
-}
-
-fn with_server(options: Value, test: impl AsyncFnOnce(&Server)) {
-    if let Some(server) = Server::start(options) {
-        on_a_runtime(async {
-            test(&server).await;
-            server.was_right().await;
-        });
-    }
+fn rest(server: &Server) -> Rc<dyn Store> {
+    let mut setup = server.setup();
+    setup.api_url = setup.api_url.map(|url| format!("{url}?refs=rest"));
+    open(&setup).unwrap()
 }
 
 /// A record that a session holds.
@@ -142,25 +35,32 @@ fn alive(key: &Key, expect: &Version, session: &str) -> Swap {
 #[test]
 fn it_does_what_every_store_does() {
     with_server(json!({}), async |server| {
-        conformance::suite(server.open()).await;
-        conformance::pair_suite(server.open(), server.open()).await;
+        conformance::suite(graphql(server)).await;
+        conformance::pair_suite(graphql(server), graphql(server)).await;
     });
 }
 
 #[test]
 fn it_does_so_by_rest_alone() {
     with_server(json!({ "ghes": true, "older": true }), async |server| {
-        conformance::suite(server.open_rest()).await;
-        conformance::pair_suite(server.open_rest(), server.open_rest()).await;
-        let told = format!("{:?}", server.open().open_session(MIN_TTL).await);
+        conformance::suite(rest(server)).await;
+        conformance::pair_suite(rest(server), rest(server)).await;
+        let told = format!("{:?}", graphql(server).open_session(MIN_TTL).await);
         assert!(told.contains("Unsupported") && told.contains("?refs=rest"), "{told}");
+    });
+    with_server(json!({}), async |server| {
+        let (store, key) = (graphql(server), Key::from("a"));
+        let session = store.open_session(MIN_TTL).await.unwrap();
+        won(store.swap(&[alive(&key, &Version::Absent, &session)]).await);
+        let told = format!("{:?}", rest(server).read(std::slice::from_ref(&key)).await);
+        assert!(told.contains("Unsupported") && told.contains("all processes"), "{told}");
     });
 }
 
 #[test]
 fn it_does_so_among_the_branches_where_other_refs_are_refused() {
     with_server(json!({ "refuseRefs": "refs/locks/" }), async |server| {
-        conformance::pair_suite(server.open(), server.open()).await;
+        conformance::pair_suite(graphql(server), graphql(server)).await;
         let refs = server.git(&["for-each-ref", "--format=%(refname)"]).await;
         assert!(refs.contains("refs/heads/locks/chainlock/") && !refs.contains("refs/locks/"), "{refs}");
     });
@@ -169,30 +69,40 @@ fn it_does_so_among_the_branches_where_other_refs_are_refused() {
 #[test]
 fn it_costs_what_it_says() {
     with_server(json!({}), async |server| {
-        let store = server.open();
+        let store = graphql(server);
         let key: Key = "new".into();
         let session = store.open_session(Duration::from_secs(300)).await.unwrap();
         let mut was = Version::Absent;
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let cost = server.cost(async { was = won(store.swap(&[alive(&key, &was, &session)]).await).version }).await;
+        let cost =
+            server.cost(async { was = won(store.swap(&[alive(&key, &was, &session)]).await).version }).await;
         assert_eq!(cost, (3, 2), "an acquisition of what nobody ever held");
-        let other = server.open();
+        let other = graphql(server);
         other.read(std::slice::from_ref(&"else".into())).await.unwrap();
-        let cost = server.cost(async { drop(lost(other.swap(&[swap(&key, &Version::Absent, &body("x"))]).await)) }).await;
+        let cost = server
+            .cost(async { drop(lost(other.swap(&[swap(&key, &Version::Absent, &body("x"))]).await)) })
+            .await;
         assert_eq!(cost, (1, 0), "a guess that there is nothing writes nothing");
         let cost = server.cost(async { assert!(store.renew_session(&session).await.unwrap()) }).await;
         assert_eq!(cost, (2, 2), "a renewal, of any number of locks");
-        let cost = server.cost(async { was = won(store.swap(&[swap(&key, &was, &body("free"))]).await).version }).await;
+        let cost = server
+            .cost(async { was = won(store.swap(&[swap(&key, &was, &body("free"))]).await).version })
+            .await;
         assert_eq!(cost, (2, 2), "a release");
         see(&store, &key).await;
-        let (requests, _) = server.cost(async {
-            for _ in 0..10 {
-                see(&store, &key).await;
-            }
-        }).await;
+        let (requests, _) = server
+            .cost(async {
+                for _ in 0..10 {
+                    see(&store, &key).await;
+                }
+            })
+            .await;
         let log = server.log().await;
         assert_eq!(requests, 10);
-        assert!(log[log.len() - 9..].iter().all(|line| line["status"] == 304), "who looks again pays nothing");
+        assert!(
+            log[log.len() - 9..].iter().all(|line| line["status"] == 304),
+            "who looks again pays nothing"
+        );
     });
 }
 
@@ -200,7 +110,7 @@ fn it_costs_what_it_says() {
 #[test]
 fn an_answer_that_was_lost_is_unknown_and_writing_again_settles_it() {
     with_server(json!({}), async |server| {
-        let store = server.open();
+        let store = graphql(server);
         let mut was = won(store.swap(&[swap(&"a".into(), &Version::Absent, &body("0"))]).await).version;
         for kind in ["lost-after", "lost-before", "502-after", "late"] {
             server.fault(kind, "graphql/updateRefs").await;
@@ -222,16 +132,78 @@ fn an_answer_that_was_lost_is_unknown_and_writing_again_settles_it() {
             let unknown = store.renew_session(&session).await;
             assert!(matches!(unknown, Err(StoreError::Unknown(_))), "{kind}: {unknown:?}");
             server.log().await;
-            assert!(store.renew_session(&session).await.unwrap(), "its own late heartbeat is adopted: {kind}");
+            assert!(
+                store.renew_session(&session).await.unwrap(),
+                "its own late heartbeat is adopted: {kind}"
+            );
         }
     });
+}
+
+/// Whatever goes wrong: each write that landed is on top of the one that its writer saw, and no verdict was wrong.
+#[test]
+fn in_a_storm_every_history_is_a_line() {
+    for (open, options) in
+        [(graphql as fn(&Server) -> _, json!({})), (rest, json!({ "ghes": true, "older": true }))]
+    {
+        with_server(options, async |server| storm(server, [open(server), open(server), open(server)]).await);
+    }
+}
+
+async fn storm(server: &Server, stores: [Rc<dyn Store>; 3]) {
+    let rate = json!({ "lost-before": 0.04, "lost-after": 0.06, "late": 0.06, "502-after": 0.06, "stale-read": 0.15 });
+    won(stores[0].swap(&[swap(&"first".into(), &Version::Absent, &body("0"))]).await);
+    server.ask(Method::POST, "faults", json!({ "rate": rate, "seed": 7 })).await;
+    let keys: [Key; 2] = ["a".into(), "b".into()];
+    let tasks: Vec<_> = (0..6)
+        .map(|number| {
+            let (store, key) = (stores[number % 3].clone(), keys[number % 2].clone());
+            tokio::task::spawn_local(async move {
+                let mut wins = Vec::new();
+                while wins.len() < 6 {
+                    let Ok(seen) = store.read(std::slice::from_ref(&key)).await else { continue };
+                    let next = body(&format!("{}+", counted(&seen[0]) + 1));
+                    match store.swap(&[swap(&key, &seen[0].version, &next)]).await {
+                        Ok(Swapped::Won(written)) => wins.push(written[0].version.clone()),
+                        Ok(_) | Err(StoreError::Unknown(_) | StoreError::Unavailable { .. }) => {}
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+                (key, wins)
+            })
+        })
+        .collect();
+    let mut wins = Vec::new();
+    for task in tasks {
+        wins.push(task.await.unwrap());
+    }
+    server.ask(Method::POST, "faults", json!({ "clear": true })).await;
+    server.log().await;
+    for key in keys {
+        let line = server.git(&["log", "--format=%H %P", &format!("refs/locks/chainlock/{key}")]).await;
+        let commits: Vec<Vec<&str>> = line.lines().map(|line| line.split_whitespace().collect()).collect();
+        for pair in commits.windows(2) {
+            assert_eq!(pair[0][1..], [pair[1][0]], "one parent, the write before");
+        }
+        assert_eq!(counted(&see(&stores[0], &key).await), commits.len() as u64, "each on top of what it saw");
+        let won: Vec<&Version> =
+            wins.iter().filter(|(of, _)| *of == key).flat_map(|(_, wins)| wins).collect();
+        for version in &won {
+            assert!(
+                commits.iter().any(|commit| **version == Version::Object(commit[0].into())),
+                "{version:?}"
+            );
+            assert_eq!(won.iter().filter(|other| other == &version).count(), 1, "won by one");
+        }
+        println!("{key}: {} writes landed, {} knew it at once", commits.len(), won.len());
+    }
 }
 
 /// Only object ids tell who won; two who write the same bytes in one second are two.
 #[test]
 fn the_same_bytes_of_two_workers_are_two_commits() {
     with_server(json!({}), async |server| {
-        let (one, other) = (server.open(), server.open());
+        let (one, other) = (graphql(server), graphql(server));
         for round in 0..10 {
             let (key, body): (Key, _) = (format!("k{round}").into(), body("same"));
             let swaps = [swap(&key, &Version::Absent, &body)];
@@ -246,7 +218,7 @@ fn the_same_bytes_of_two_workers_are_two_commits() {
 #[test]
 fn who_was_taken_from_cannot_renew_any_more() {
     with_server(json!({}), async |server| {
-        let (holder, taker) = (server.open(), server.open());
+        let (holder, taker) = (graphql(server), graphql(server));
         let (key, session) = (Key::from("a"), holder.open_session(MIN_TTL).await.unwrap());
         won(holder.swap(&[alive(&key, &Version::Absent, &session)]).await);
         let mine = taker.open_session(Duration::from_secs(60)).await.unwrap();
@@ -258,8 +230,9 @@ fn who_was_taken_from_cannot_renew_any_more() {
         assert!(holder.renew_session(&session).await.unwrap());
         let take = |seen: &Seen| Swap { gone: seen.gone.clone(), ..alive(&key, &seen.version, &mine) };
         lost(taker.swap(&[take(&seen)]).await);
+        assert!(taker.renew_session(&mine).await.unwrap());
         assert!(see(&taker, &key).await.gone.is_empty());
-        server.ask(Method::POST, "faults", json!({ "offsetMs": 120_000 })).await;
+        server.ask(Method::POST, "faults", json!({ "offsetMs": 80_000 })).await;
         let taken = won(taker.swap(&[take(&see(&taker, &key).await)]).await);
         assert!(!holder.renew_session(&session).await.unwrap(), "it has ended for good");
         lost(holder.swap(&[alive(&"b".into(), &Version::Absent, &session)]).await);
@@ -271,7 +244,7 @@ fn who_was_taken_from_cannot_renew_any_more() {
 #[test]
 fn while_github_asks_for_silence_nothing_goes_out() {
     with_server(json!({}), async |server| {
-        let store = server.open();
+        let store = graphql(server);
         let (key, mut was) = (Key::from("a"), Version::Absent);
         was = won(store.swap(&[swap(&key, &was, &body("0"))]).await).version;
         server.fault("secondary-limit", "graphql/updateRefs").await;
@@ -298,8 +271,14 @@ fn what_is_wrong_is_said_with_its_kind_and_without_the_token() {
     with_server(json!({}), async |server| {
         let told = async |setup: Setup| {
             let store = open(&setup).unwrap();
-            let told = format!("{:?} {store:?}", store.swap(&[swap(&"a".into(), &Version::Absent, &body("x"))]).await);
-            assert!(!told.contains("hidden") && !told.contains(server.told["token"].as_str().unwrap()), "{told}");
+            let told = format!(
+                "{:?} {store:?}",
+                store.swap(&[swap(&"a".into(), &Version::Absent, &body("x"))]).await
+            );
+            assert!(
+                !told.contains("hidden") && !told.contains(server.told["token"].as_str().unwrap()),
+                "{told}"
+            );
             told
         };
         let wrong_token = Setup { token: Some(Secret::new("hidden".into())), ..server.setup() };
@@ -308,7 +287,7 @@ fn what_is_wrong_is_said_with_its_kind_and_without_the_token() {
         let words = told(Setup { address, ..server.setup() }).await;
         assert!(words.contains("Denied") && words.contains("no such repository"), "{words}");
         // Somebody else's commit under our name.
-        let store = server.open();
+        let store = graphql(server);
         won(store.swap(&[swap(&"a".into(), &Version::Absent, &body("x"))]).await);
         let main = server.git(&["rev-parse", "refs/heads/main"]).await;
         server.git(&["update-ref", "refs/locks/chainlock/b", &main]).await;
@@ -318,13 +297,13 @@ fn what_is_wrong_is_said_with_its_kind_and_without_the_token() {
         assert!(matches!(none, Err(StoreError::Denied(_))));
     });
     with_server(json!({ "empty": true }), async |server| {
-        let read = server.open().read(std::slice::from_ref(&"a".into())).await;
-        let swapped = server.open().swap(&[swap(&"a".into(), &Version::Absent, &body("x"))]).await;
+        let read = graphql(server).read(std::slice::from_ref(&"a".into())).await;
+        let swapped = graphql(server).swap(&[swap(&"a".into(), &Version::Absent, &body("x"))]).await;
         let told = format!("{swapped:?}");
         assert!(told.contains("Unsupported") && told.contains("empty"), "{told} {read:?}");
     });
     with_server(json!({ "access": "read" }), async |server| {
-        let store = server.open();
+        let store = graphql(server);
         assert_eq!(see(&store, &"a".into()).await.version, Version::Absent, "a token that reads may read");
         let told = format!("{:?}", store.swap(&[swap(&"a".into(), &Version::Absent, &body("x"))]).await);
         assert!(told.contains("Denied") && told.contains("contents: write"), "{told}");
@@ -334,7 +313,7 @@ fn what_is_wrong_is_said_with_its_kind_and_without_the_token() {
 #[test]
 fn an_issue_shows_its_lock_in_one_comment() {
     with_server(json!({}), async |server| {
-        let (one, other) = (server.open(), server.open());
+        let (one, other) = (graphql(server), graphql(server));
         let key: Key = "7".into();
         for (store, body) in [(&one, held("s")), (&other, body("")), (&other, held("s"))] {
             store.show(&key, &body).await;
@@ -352,14 +331,16 @@ fn an_issue_shows_its_lock_in_one_comment() {
 #[test]
 fn what_ended_long_ago_is_removed() {
     with_server(json!({}), async |server| {
-        let store = server.open();
+        let store = graphql(server);
         for _ in 0..3 {
             store.open_session(MIN_TTL).await.unwrap();
         }
         server.ask(Method::POST, "faults", json!({ "offsetMs": 2 * 86_400_000 })).await;
-        let session = server.open().open_session(MIN_TTL).await.unwrap();
+        let session = graphql(server).open_session(MIN_TTL).await.unwrap();
         let one = format!("refs/locks/chainlock=sessions/{session}");
-        while server.git(&["for-each-ref", "--format=%(refname)", "refs/locks/chainlock=sessions/"]).await != one {
+        while server.git(&["for-each-ref", "--format=%(refname)", "refs/locks/chainlock=sessions/"]).await
+            != one
+        {
             tokio::task::yield_now().await;
         }
     });
@@ -368,7 +349,9 @@ fn what_ended_long_ago_is_removed() {
 /// On GitHub itself, in a repository that may be written to.
 #[test]
 fn it_does_what_every_store_does_on_github_itself() {
-    let (Some(token), Some(repo)) = (needs_server("GITHUB_TOKEN"), needs_server("GITHUB_TEST_REPO")) else { return };
+    let (Some(token), Some(repo)) = (needs_server("GITHUB_TOKEN"), needs_server("GITHUB_TEST_REPO")) else {
+        return;
+    };
     let (owner, repo) = repo.split_once('/').expect("GITHUB_TEST_REPO is owner/repo");
     let setup = Setup {
         address: Address::Github { owner: owner.into(), repo: repo.into() },
