@@ -11,7 +11,7 @@ use super::api::{Api, Deadline, Failure};
 use super::message;
 use super::moves::{Landed, Move};
 use super::names::{BRANCHES, Names, OWN};
-use super::refs::Memory;
+use super::refs::{Memory, lags_behind};
 use crate::lease::address::{Address, Setup};
 use crate::lease::store::StoreError;
 
@@ -150,10 +150,7 @@ impl Place {
                     if let Some(base) = self.marked(by).await? {
                         return Ok(base);
                     }
-                    return Err(StoreError::Unavailable {
-                        why: "reads lag behind".into(),
-                        retry_after: None,
-                    });
+                    return Err(lags_behind());
                 }
                 Landed::Refused(why) => refused = why,
             }

@@ -105,8 +105,15 @@ impl Place {
         );
         let answer = self.api.graphql(&query, variables.into(), by).await.map_err(Failure::of_read)?;
         let found = &answer.body["repository"];
-        let tips: Vec<_> =
-            (0..names.len()).map(|number| tip_of(&found[format!("r{number}")]["target"])).collect();
+        let mut tips = Vec::with_capacity(names.len());
+        for number in 0..names.len() {
+            let one = &found[format!("r{number}")];
+            let tip = tip_of(&one["target"]);
+            if tip.is_none() && !one.is_null() {
+                return Err(lags_behind());
+            }
+            tips.push(tip);
+        }
         for (name, tip) in names.iter().zip(&tips) {
             if let Some(tip) = tip {
                 self.memory.keep(name, tip, None);
@@ -141,6 +148,9 @@ impl Place {
         let tip = match (known, body["object"]["sha"].as_str()) {
             (Some(tip), _) if status == 304 => tip,
             (Some(tip), Some(oid)) if *tip.oid == *oid => tip,
+            (_, Some(oid)) if body["object"]["type"] != "commit" => {
+                Tip { oid: oid.into(), at: 0, message: "".into() }
+            }
             (_, Some(oid)) => self.commit(oid, by).await?,
             (_, None) => return Err(strange_answer()),
         };
@@ -156,7 +166,7 @@ impl Place {
                 let message = answer.body["message"].as_str().unwrap_or_default().into();
                 Ok(Tip { oid: oid.into(), at: date.and_then(dates::of_commit).unwrap_or(0), message })
             }
-            Err(Failure::Missing { .. }) => Ok(Tip { oid: oid.into(), at: 0, message: "".into() }),
+            Err(Failure::Missing { .. }) => Err(lags_behind()),
             Err(failure) => Err(failure.of_read()),
         }
     }
@@ -251,4 +261,9 @@ fn tip_of(target: &Value) -> Option<Tip> {
 
 fn strange_answer() -> StoreError {
     StoreError::Unavailable { why: "an answer that is not GitHub's".into(), retry_after: None }
+}
+
+/// A ref is seen, and what it points to is not yet.
+pub fn lags_behind() -> StoreError {
+    StoreError::Unavailable { why: "GitHub's reads lag behind its writes".into(), retry_after: None }
 }

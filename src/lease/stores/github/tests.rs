@@ -1,6 +1,6 @@
 //! Against the tests' own GitHub: a real repository behind its two interfaces.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 use crate::lease::address::{Address, Secret};
