@@ -108,7 +108,6 @@ const REST = {
   }),
   'issues/remove-assignees': ({ issues }, { params, body }) => ok(issues.unassign(params.issue_number, body)),
   'issues/add-labels': ({ issues }, { params, body }) => ok(issues.label(params.issue_number, body)),
-  'issues/remove-label': ({ issues }, { params }) => ok(issues.unlabel(params.issue_number, params.name)),
   'issues/update-comment': ({ issues }, { params, body }) => ok(issues.editComment(params.comment_id, body)),
 
   'issues/create-comment'({ issues }, { params, body }) {
