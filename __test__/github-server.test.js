@@ -143,6 +143,7 @@ test('a commit is dated by the clock of the server, and keeps its message to the
   assert.ok(committed <= served && served - committed < 60_000, `${body.committer.date} and ${headers.get('date')}`)
   assert.ok(served - Date.now() > 3_600_000 * 23)
   assert.deepEqual(body.author.date, body.committer.date)
+  assert.equal(await github.git('fsck', '--strict', '--no-dangling'), '')
   assert.equal((await github.git('cat-file', 'commit', oid)).split('\n\n').slice(1).join('\n\n'), message)
   const told = { name: 'n', email: 'n@example.com', date: '2020-02-02T02:02:02Z' }
   const dated = await client.commit('dated', oid, { author: told })
@@ -203,6 +204,12 @@ test('who is not known gets 401, what is not known 404, who may only read 403', 
   assert.equal(answer.body.errors[0].type, 'FORBIDDEN')
 })
 
+test('an archived repository is read only', async (t) => {
+  const { client } = await serving(t, { access: 'archived' })
+  assert.equal((await client.inRepo('GET', '')).body.archived, true)
+  assert.equal((await client.createRef('locks/x', await client.tip('heads/main'))).status, 403)
+})
+
 test('an Enterprise Server answers below /api, without rate limits', async (t) => {
   const { github, client } = await serving(t, { ghes: true })
   assert.equal(github.apiUrl, `${github.url}/api/v3`)
@@ -239,7 +246,11 @@ test('GraphQL reads refs and commits', async (t) => {
     id
     ref(qualifiedName: "refs/locks/b") { name prefix target { oid ... on Commit { message committedDate tree { oid } } } }
     none: ref(qualifiedName: "refs/locks/none") { name }
-    refs(refPrefix: "refs/locks/", first: 2, after: $after) { totalCount nodes { name target { oid } } pageInfo { endCursor hasNextPage } }
+    refs(refPrefix: "refs/locks/", first: 2, after: $after) {
+      totalCount
+      nodes { name target { oid } }
+      pageInfo { endCursor hasNextPage }
+    }
     object(oid: $oid) { ... on Commit { message } }
   } rateLimit { remaining } }`
   const { repository } = (await client.graphql(query, { oid: oids[2] })).body.data
@@ -260,7 +271,11 @@ test('an issue is assigned, labelled and commented for people', async (t) => {
   const { client } = await serving(t)
   const issue = (method, path, body) => client.inRepo(method, `/issues/3${path}`, body)
   assert.equal((await issue('POST', '/assignees', { assignees: ['lock-bot', 'nobody'] })).status, 201)
-  assert.deepEqual((await issue('POST', '/labels', { labels: ['locked'] })).body.map(({ name }) => name), ['locked'])
+  const labels = await issue('POST', '/labels', { labels: ['locked', 'in use ä/b'] })
+  assert.deepEqual(labels.body.map(({ name }) => name), ['locked', 'in use ä/b'])
+  const without = await issue('DELETE', `/labels/${encodeURIComponent('in use ä/b')}`)
+  assert.deepEqual(without.body.map(({ name }) => name), ['locked'])
+  assert.equal((await issue('DELETE', '/labels/nothing')).status, 404)
   const made = await issue('POST', '/comments', { body: '<!-- lock:3 -->' })
   assert.equal(made.status, 201)
   await client.inRepo('PATCH', `/issues/comments/${made.body.id}`, { body: '<!-- lock:3 --> again' })

@@ -1,11 +1,15 @@
-// A real bare git repository in a temporary folder, and the programs of git that work on it: objects are read through
-// one `git cat-file --batch`, commits are hashed by git, refs are moved by one `git update-ref` transaction at a time.
+// A real bare git repository in a temporary folder, and the programs of git that work on it. To start one takes longer
+// than its work, so two of them stay: `git cat-file --batch` reads, `git update-ref --stdin` moves refs. Commits are
+// written here in git's loose format; `git fsck` in the tests has the last word on them.
 'use strict'
 
 const { spawn } = require('node:child_process')
+const { createHash } = require('node:crypto')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
+const { deflateSync } = require('node:zlib')
+const { ObjectReader, RefWriter } = require('./git-processes')
 
 /** The object id of nothing: a ref that does not exist. */
 const ZERO = '0'.repeat(40)
@@ -22,19 +26,22 @@ class Git {
   #folder
   #env
   #reader
+  #writer
+  #written = 0
 
   constructor(folder) {
     this.#folder = folder
     // Nothing of the user's own git takes part.
     this.#env = { PATH: process.env.PATH, HOME: folder, GIT_DIR: folder, GIT_CONFIG_NOSYSTEM: '1', LC_ALL: 'C' }
-    this.#reader = new ObjectReader(() => spawn('git', ['cat-file', '--batch'], { env: this.#env, stdio: 'pipe' }))
+    const start = (args) => spawn('git', args, { env: this.#env, stdio: 'pipe' })
+    this.#reader = new ObjectReader(() => start(['cat-file', '--batch']))
+    this.#writer = new RefWriter(() => start(['-c', 'core.fsync=none', 'update-ref', '--no-deref', '--stdin']))
   }
 
   static async create() {
     const git = new Git(fs.mkdtempSync(path.join(os.tmpdir(), 'chainlock-github-')))
     await git.run(['init', '--quiet', '--bare', '--initial-branch=main', git.#folder])
-    await git.run(['config', 'core.fsync', 'none'])
-    await git.run(['hash-object', '-t', 'tree', '-w', '--stdin'])
+    git.#write('tree', Buffer.alloc(0))
     return git
   }
 
@@ -74,7 +81,7 @@ class Git {
   }
 
   /** Writes a commit as git lays it out, with the message to the byte; answers its id. */
-  async commit({ tree, parents, author, committer, message }) {
+  commit({ tree, parents, author, committer, message }) {
     const who = ({ name, email, date }) => `${plain(name)} <${plain(email)}> ${Math.floor(date.getTime() / 1000)} +0000`
     const lines = [
       `tree ${tree}`,
@@ -84,7 +91,20 @@ class Git {
       '',
       message,
     ]
-    return (await this.run(['hash-object', '-t', 'commit', '-w', '--stdin'], { input: lines.join('\n') })).trim()
+    return this.#write('commit', Buffer.from(lines.join('\n')))
+  }
+
+  #write(type, body) {
+    const object = Buffer.concat([Buffer.from(`${type} ${body.length}\0`), body])
+    const oid = createHash('sha1').update(object).digest('hex')
+    const folder = path.join(this.#folder, 'objects', oid.slice(0, 2))
+    const whole = path.join(folder, oid.slice(2))
+    if (fs.existsSync(whole)) return oid
+    const part = path.join(this.#folder, 'objects', `tmp_obj_${(this.#written += 1)}`)
+    fs.mkdirSync(folder, { recursive: true })
+    fs.writeFileSync(part, deflateSync(object), { mode: 0o444 })
+    fs.renameSync(part, whole)
+    return oid
   }
 
   /** Writes a tree from another one (or none) and changes `{ path, mode, sha | content }`; `sha: null` removes. */
@@ -116,66 +136,16 @@ class Git {
   }
 
   /** One transaction: each ref goes from `before` to `after` (the zero id is no ref), or none does. */
-  async moveRefs(moves) {
+  moveRefs(moves) {
     const line = ({ name, before, after }) =>
       after === ZERO ? `delete ${name} ${before}\n` : `update ${name} ${after} ${before}\n`
-    await this.run(['update-ref', '--no-deref', '--stdin'], { input: moves.map(line).join('') })
+    return this.#writer.write(moves.map(line).join(''))
   }
 
   stop() {
     this.#reader.stop()
+    this.#writer.stop()
     fs.rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 })
-  }
-}
-
-/** One `git cat-file --batch`, asked and answered in order. */
-class ObjectReader {
-  #start
-  #child
-  #asked = []
-  #buffer = Buffer.alloc(0)
-
-  constructor(start) {
-    this.#start = start
-  }
-
-  read(name) {
-    this.#child ??= this.#started()
-    return new Promise((resolve, reject) => {
-      this.#asked.push({ resolve, reject })
-      this.#child.stdin.write(`${name}\n`)
-    })
-  }
-
-  #started() {
-    const child = this.#start()
-    child.stdout.on('data', (chunk) => {
-      this.#buffer = Buffer.concat([this.#buffer, chunk])
-      while (this.#asked.length > 0 && this.#answerNext());
-    })
-    child.stdin.on('error', () => {})
-    child.on('close', () => {
-      for (const { reject } of this.#asked.splice(0)) reject(new Error('git cat-file has ended'))
-    })
-    return child
-  }
-
-  #answerNext() {
-    const lineEnd = this.#buffer.indexOf('\n')
-    if (lineEnd < 0) return false
-    const [oid, type, size] = this.#buffer.toString('utf8', 0, lineEnd).split(' ')
-    const found = OID.test(oid) && size !== undefined
-    const bodyEnd = lineEnd + 1 + (found ? Number(size) : 0)
-    const end = bodyEnd + (found ? 1 : 0)
-    if (this.#buffer.length < end) return false
-    const body = this.#buffer.subarray(lineEnd + 1, bodyEnd)
-    this.#buffer = this.#buffer.subarray(end)
-    this.#asked.shift().resolve(found ? { oid, type, body } : null)
-    return true
-  }
-
-  stop() {
-    this.#child?.kill()
   }
 }
 

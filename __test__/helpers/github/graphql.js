@@ -5,7 +5,7 @@
 const fs = require('node:fs')
 const path = require('node:path')
 const { GraphQLError, buildSchema, execute, getOperationAST, parse, validate } = require('graphql')
-const { Refusal, OID } = require('./repository')
+const { Refusal, OID, mayWrite } = require('./repository')
 const { repositoryId } = require('./rest')
 
 const WITHOUT_UPDATE_REFS = /^ {2}updateRefs\(.*\n/m
@@ -88,9 +88,9 @@ function rootOf(world, asOf) {
 
 async function updateRefs({ repository, access }, { repositoryId: id, refUpdates, clientMutationId }) {
   if (id !== repositoryId(repository)) throw unknownRepository()
-  if (access === 'read') throw new Refusal(403, 'Resource not accessible by personal access token', 'FORBIDDEN')
+  mayWrite(access)
   await repository.updateRefs(
-    refUpdates.map(({ name, beforeOid, afterOid, force }) => ({ name, before: beforeOid ?? undefined, after: afterOid, force })),
+    refUpdates.map(({ name, beforeOid: before, afterOid: after, force }) => ({ name, before: before ?? undefined, after, force })),
   )
   return { clientMutationId }
 }

@@ -21,7 +21,7 @@ const AMPLE = 1_000_000
  * @property {boolean} [older] a server without the mutation `updateRefs`
  * @property {boolean} [empty] a repository without a commit
  * @property {string} [refuseRefs] a namespace in which no ref may be written, such as `refs/locks/`
- * @property {'write' | 'read'} [access] what the token allows
+ * @property {'write' | 'read' | 'archived'} [access] what the token, or the repository, allows
  * @property {number} [rateLimit] requests an hour, of each interface
  * @property {number} [issues] so many issues are open, from 1 on
  * @property {number} [seed] of the faults by chance
@@ -37,7 +37,8 @@ async function startGitHub(options = {}) {
   const { empty = false, refuseRefs } = options
   const repository = await Repository.create({ fullName: repo, clock, empty, refuseRefs })
   const faults = new Faults(seed)
-  const world = { clock, repository, access: options.access ?? 'write', limits: limitsOf(options, clock), schema: readSchema(options) }
+  const { access = 'write' } = options
+  const world = { clock, repository, access, limits: limitsOf(options, clock), schema: readSchema(options) }
   const server = new GitHubServer({ world, faults, token, ghes, handlers: options.handlers })
   const url = await server.listen(options.port ?? 0)
   Object.assign(world, people(options, clock, url, repo))

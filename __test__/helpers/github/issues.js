@@ -71,6 +71,13 @@ class Issues {
     return this.#changed(issue).labels
   }
 
+  unlabel(number, name) {
+    const issue = this.#issue(number)
+    if (!issue.labels.includes(name)) throw new Refusal(404, 'Label does not exist')
+    issue.labels = issue.labels.filter((one) => one !== name)
+    return this.#changed(issue).labels
+  }
+
   comment(number, { body }) {
     const issue = this.#issue(number)
     this.#checkBody(body)

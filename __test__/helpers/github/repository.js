@@ -14,6 +14,16 @@ class Refusal extends Error {
   }
 }
 
+const WHY_NOT = {
+  read: 'Resource not accessible by personal access token',
+  archived: 'Repository was archived so is read-only.',
+}
+
+/** @param {'write' | 'read' | 'archived'} access */
+function mayWrite(access) {
+  if (access in WHY_NOT) throw new Refusal(403, WHY_NOT[access], 'FORBIDDEN')
+}
+
 class Repository {
   #git
   #clock
@@ -161,4 +171,4 @@ class Repository {
   }
 }
 
-module.exports = { Repository, Refusal, ZERO, OID }
+module.exports = { Repository, Refusal, ZERO, OID, mayWrite }

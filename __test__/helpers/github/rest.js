@@ -20,7 +20,7 @@ const REST = {
     return ok({ resources: { core, graphql, search }, rate: core })
   },
 
-  'repos/get'({ repository, user, urls }) {
+  'repos/get'({ repository, user, urls, access }) {
     const [, name] = repository.fullName.split('/')
     const known = {
       id: 4711,
@@ -33,6 +33,7 @@ const REST = {
       url: urls.repo,
       html_url: urls.html,
       has_issues: true,
+      archived: access === 'archived',
     }
     return ok(filled('full-repository', known, urls.repo))
   },
@@ -108,6 +109,7 @@ const REST = {
   }),
   'issues/remove-assignees': ({ issues }, { params, body }) => ok(issues.unassign(params.issue_number, body)),
   'issues/add-labels': ({ issues }, { params, body }) => ok(issues.label(params.issue_number, body)),
+  'issues/remove-label': ({ issues }, { params }) => ok(issues.unlabel(params.issue_number, params.name)),
   'issues/update-comment': ({ issues }, { params, body }) => ok(issues.editComment(params.comment_id, body)),
 
   'issues/create-comment'({ issues }, { params, body }) {

@@ -18,7 +18,8 @@ const { startGitHub } = require('./index')
 main()
 
 async function main() {
-  const { values } = parseArgs({ options: { port: { type: 'string', default: '0' }, options: { type: 'string', default: '{}' } } })
+  const options = { port: { type: 'string', default: '0' }, options: { type: 'string', default: '{}' } }
+  const { values } = parseArgs({ options })
   const github = await startGitHub({ ...JSON.parse(values.options), port: Number(values.port) })
   const controls = controlsOf(github)
   github.server.control = (message, text, response) => control(controls, message, text, response)

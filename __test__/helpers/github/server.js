@@ -9,7 +9,7 @@ const { operationOf, checkRequest, checkAnswer } = require('./contract')
 const { matches } = require('./faults')
 const { answerGraphql, readRequest } = require('./graphql')
 const { RateLimit } = require('./limits')
-const { Refusal } = require('./repository')
+const { Refusal, mayWrite } = require('./repository')
 const { REST } = require('./rest')
 
 const DOCUMENTATION = 'https://docs.github.com/rest'
@@ -27,7 +27,7 @@ class GitHubServer {
   #handlers
   #restBase
   #graphqlPath
-  #http = http.createServer((request, response) => this.#track(this.#serve(request, response)))
+  #http = http.createServer((request, response) => this.#track(this.#serve(request, response), response))
   #running = new Set()
   #stopped = new AbortController()
 
@@ -65,9 +65,11 @@ class GitHubServer {
     await this.idle()
   }
 
-  #track(serving) {
+  #track(serving, response) {
     const done = serving.catch((error) => {
-      if (!this.#stopped.signal.aborted) this.violations.push({ operation: '', part: 'answer', faults: [String(error.stack)] })
+      if (this.#stopped.signal.aborted) return
+      this.violations.push({ operation: '', part: 'answer', faults: [String(error.stack)] })
+      if (!response.headersSent && !response.destroyed) response.writeHead(500).end()
     })
     this.#running.add(done)
     done.finally(() => this.#running.delete(done))
@@ -80,7 +82,8 @@ class GitHubServer {
     if (text === null) return
     if (this.control?.(message, text, response)) return
     const request = this.#read(message, text)
-    const line = { method: request.method, path: request.path, operation: request.operation, at: Date.now(), fault: null, status: null }
+    const { method, path, operation } = request
+    const line = { method, path, operation, at: Date.now(), fault: null, status: null }
     this.log.push(line)
     const fault = this.#faults.pick(request)
     if (fault !== null) line.fault = fault.kind
@@ -184,7 +187,7 @@ class GitHubServer {
       if (params.repo !== undefined && `${params.owner}/${params.repo}`.toLowerCase() !== repository.fullName.toLowerCase()) {
         throw new Refusal(404, 'Not Found')
       }
-      if (isWrite && access === 'read') throw new Refusal(403, 'Resource not accessible by personal access token')
+      if (isWrite) mayWrite(access)
       return await this.#handlers[operation](this.#world, { params, body, asOf })
     } catch (error) {
       if (error instanceof Refusal) return refused(error)
