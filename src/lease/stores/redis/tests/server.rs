@@ -88,9 +88,13 @@ impl Redis {
         let _ = self.child.wait();
     }
 
+    pub fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
     /// `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid()).status();
         assert!(status.unwrap().success());
     }
 
