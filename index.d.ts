@@ -2614,6 +2614,17 @@ export type ChainlockErrorCode =
   | 'ERR_LOCK_FILE_IO'
   | 'ERR_LOCK_NETWORK_FS'
   | 'ERR_LOCK_UNSUPPORTED'
+  | 'ERR_LOCK_LEASE_HELD'
+  | 'ERR_LOCK_LEASE_LOST'
+  | 'ERR_LOCK_LEASE_CLOSED'
+  | 'ERR_LOCK_TOKEN_MOVED'
+  | 'ERR_LOCK_STORE_ADDRESS'
+  | 'ERR_LOCK_STORE_UNAVAILABLE'
+  | 'ERR_LOCK_STORE_DENIED'
+  | 'ERR_LOCK_STORE_FOREIGN'
+  | 'ERR_LOCK_STORE_VERSION'
+  | 'ERR_LOCK_STORE_READ_ONLY'
+  | 'ERR_LOCK_STORE_UNSUPPORTED'
   | 'ERR_REGISTRY_FULL'
   | 'ERR_REGISTRY_UNKNOWN_ID'
   | 'ERR_REGISTRY_DUPLICATE_ID'
@@ -2646,9 +2657,9 @@ export class ChainlockError extends Error {
   readonly position?: number
   /** `ERR_LOCK_TIMEOUT`: how long the request had waited. */
   readonly waitedMs?: number
-  /** `ERR_LOCK_LOST`: the token that is no longer valid. */
+  /** `ERR_LOCK_LOST`, `ERR_LOCK_LEASE_LOST`: the token that is no longer valid. */
   readonly token?: number
-  /** `ERR_LOCK_DUPLICATE_MESSAGE`: when the dedup window ends. */
+  /** `ERR_LOCK_DUPLICATE_MESSAGE`: when the dedup window ends. Errors of stores: when the server wants to be asked again. */
   readonly retryAfterMs?: number
   /** `ERR_LOCK_ORDER`: the two orders; `first` was seen before, `now` is this request's. */
   readonly first?: LockOrderSide
@@ -2661,6 +2672,12 @@ export class ChainlockError extends Error {
   readonly id?: string
   /** `ERR_REGISTRY_FINISHED`, `ERR_REGISTRY_STATUS`: what the process is. */
   readonly status?: RegistryStatus
+  /** Errors of leases: the key. */
+  readonly key?: string
+  /** `ERR_LOCK_LEASE_HELD`, `ERR_LOCK_TIMEOUT` and `ERR_LOCK_TOKEN_MOVED` of a lease: who holds it. */
+  readonly heldBy?: import('./leases').LeaseHolder
+  /** `ERR_LOCK_LEASE_LOST`: who took it, where that is known; `cause` is a `LostCause`. */
+  readonly by?: import('./leases').LeaseHolder | null
   /** `ERR_LOCK_FILE_IO`: the system call that failed. */
   readonly syscall?: string
   /** `ERR_LOCK_FILE_IO`: whether the new content is in place all the same, though a loss of power may undo it. */

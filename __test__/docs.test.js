@@ -5,13 +5,17 @@
 const assert = require('node:assert/strict')
 const { execFile } = require('node:child_process')
 const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
-const { test } = require('node:test')
+const { after, test } = require('node:test')
 const { promisify } = require('node:util')
 const ts = require('typescript')
 const chainlock = require('chainlock')
 
 const root = path.dirname(__dirname)
+/** Where the embedded store of leases lies: not the user's. */
+const state = fs.mkdtempSync(path.join(os.tmpdir(), 'chainlock-docs-'))
+after(() => fs.rmSync(state, { recursive: true }))
 const read = (name) => fs.readFileSync(path.join(root, name), 'utf8')
 const DOCUMENTS = [
   ...['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md'],
@@ -52,7 +56,8 @@ async function outputOf(code) {
   const { NODE_OPTIONS, NODE_TEST_CONTEXT, CHAINLOCK_LOG, CHAINLOCK_JOURNAL, ...env } = process.env
   const type = isModule(code) ? 'module' : 'commonjs'
   const args = [`--input-type=${type}`, '--eval', code]
-  return promisify(execFile)(process.execPath, args, { cwd: root, env, timeout: 120_000 })
+  const own = { ...env, XDG_STATE_HOME: fs.mkdtempSync(path.join(state, 'block-')) }
+  return promisify(execFile)(process.execPath, args, { cwd: root, env: own, timeout: 120_000 })
 }
 
 const blocks = DOCUMENTS.flatMap(blocksOf)

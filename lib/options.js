@@ -3,7 +3,7 @@
 'use strict'
 
 const { native } = require('./native')
-const { invalidArgument, typeError, quote } = require('./errors')
+const { ChainlockError, invalidArgument, typeError, quote } = require('./errors')
 
 const limits = native.limits()
 const LAYER_ID = `a layer id (a string of 1 to ${limits.nameBytes} bytes)`
@@ -233,6 +233,12 @@ function isHostName(name) {
 function lockSettings(call, settings) {
   if (settings === undefined) throw invalidArgument(`${call}: settings`, 'an object', settings)
   const { scope, name, ...rest } = copyOptions(call, settings, [...SETTINGS, 'scope', 'name'], 'settings')
+  if (scope === 'cluster') {
+    throw new ChainlockError(
+      'ERR_LOCK_SCOPE',
+      `${call}: the calls of this lock answer at once, which no other machine can; a send lock between machines is manager.sendLock() of chainlock/leases`,
+    )
+  }
   if (scope !== undefined) oneOf(call, 'scope', scope, ['process', 'host'])
   if (name !== undefined && !isHostName(name)) {
     throw invalidArgument(`${call}: name`, `a string of 1 to ${limits.hostNameBytes} bytes without '/' and NUL, not '.' or '..'`, name)

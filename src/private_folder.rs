@@ -24,6 +24,14 @@ pub fn path() -> PathBuf {
     }
 }
 
+/// The user's folder for what outlives a session: `$XDG_STATE_HOME/chainlock`, else `.local/state/chainlock` at home;
+/// nothing when there is neither.
+pub fn lasting_path() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::home_dir().filter(|home| home.is_absolute());
+    Some(state.or_else(|| Some(home()?.join(".local").join("state")))?.join("chainlock"))
+}
+
 /// The files in the folder, in the order of their names, at most so many; nothing where there is no private folder.
 pub fn entries(most: usize) -> Vec<PathBuf> {
     let folder = path();

@@ -100,6 +100,12 @@ pub fn epoch_of_boot(after_boot: Duration) -> Option<f64> {
     Some((epoch_ms() - ago.as_secs_f64() * 1_000.0).floor())
 }
 
+/// Milliseconds on a clock that all processes of this boot share, and that runs while the machine sleeps; `None` where
+/// there is none.
+pub fn ms_since_boot() -> Option<u64> {
+    Some(since_boot_ns()? / PER_MS)
+}
+
 /// An epoch time as people and logs write it: `2026-11-21T08:01:02.345Z`.
 pub fn iso(epoch_ms: f64) -> String {
     let ms = epoch_ms.max(0.0) as u64;

@@ -21,7 +21,7 @@ test('it has the entry, the typings, the native code of this platform and the li
 })
 
 test('it has no sources, tests, build output or machinery', () => {
-  const wanted = /^(index\.(js|d\.ts)|(proper-lockfile|otel)\.d\.ts|package\.json|LICENSE|README\.md|CHANGELOG\.md|docs\/.+\.(md|json)|bin\/[\w-]+\.js|man\/chainlock\.1|lib\/.+\.(js|cjs|d\.cts|node|html|css))$/
+  const wanted = /^(index\.(js|d\.ts)|(proper-lockfile|otel|leases)\.d\.ts|package\.json|LICENSE|README\.md|CHANGELOG\.md|docs\/.+\.(md|json)|bin\/[\w-]+\.js|man\/chainlock\.1|lib\/.+\.(js|cjs|d\.cts|node|html|css))$/
   assert.deepEqual(listing(tarball).filter((file) => !wanted.test(file)), [])
 })
 

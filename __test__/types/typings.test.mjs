@@ -2,6 +2,7 @@
 // them, and what they declare is what is there.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { EventEmitter } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -61,9 +62,25 @@ for (const [name, object] of Object.entries(OBJECTS)) {
   })
 }
 
-/** The names of the values that index.d.ts exports, and of the members of a class or interface. */
-function declared() {
-  const file = `${root}index.d.ts`
+test('chainlock/leases: every declared value is exported, and every member of its classes is there', async () => {
+  const leases = require('chainlock/leases')
+  const { values, ownMembersOf } = declared('leases.d.ts')
+  assert.deepEqual(Object.keys(leases).sort(), values)
+  const manager = new leases.LeaseManager({ store: `sqlite:${folder}/leases.db` })
+  const lease = await manager.acquire('typings')
+  for (const [name, object] of Object.entries({ LeaseManager: manager, Lease: lease })) {
+    const prototype = Object.getOwnPropertyNames(Object.getPrototypeOf(object)).filter((member) => member !== 'constructor')
+    const emitters = Object.keys(new EventEmitter())
+    const own = Object.keys(object).filter((member) => !emitters.includes(member))
+    assert.deepEqual([...prototype, ...own].sort(), ownMembersOf(name), name)
+  }
+  assert.deepEqual(Object.keys(leases.fence).sort(), ['conditionalWrite', 'redis', 'sql'])
+  await manager.destroy()
+})
+
+/** The names of the values that a contract exports, and of the members of a class or interface. */
+function declared(contract = 'index.d.ts') {
+  const file = `${root}${contract}`
   const program = ts.createProgram([file], { module: ts.ModuleKind.Node16, moduleResolution: ts.ModuleResolutionKind.Node16 })
   const checker = program.getTypeChecker()
   const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(file)))
@@ -71,7 +88,13 @@ function declared() {
   const typeOf = (name) => checker.getDeclaredTypeOfSymbol(exported.find((symbol) => symbol.name === name))
   // Members named by a symbol have no name of their own to compare.
   const membersOf = (name) => names(checker.getPropertiesOfType(typeOf(name))).filter((member) => !member.startsWith('__@'))
-  return { values: names(values), membersOf }
+  /** Without those of the classes above it. */
+  const ownMembersOf = (name) => {
+    const { declarations } = exported.find((symbol) => symbol.name === name)
+    const members = declarations.flatMap((one) => one.members).filter((one) => one.name?.text !== undefined)
+    return [...new Set(members.map((one) => one.name.text))].sort()
+  }
+  return { values: names(values), membersOf, ownMembersOf }
 }
 
 function names(symbols) {

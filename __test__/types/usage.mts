@@ -45,6 +45,15 @@ import {
   type StaleLockReport,
 } from 'chainlock'
 import lockfile, { lock as lockFile } from 'chainlock/proper-lockfile'
+import {
+  ConflictStrategy,
+  LeaseManager,
+  LockManager as IssueLockManager,
+  fence,
+  type Lease,
+  type LeaseStatus,
+  type LockResult,
+} from 'chainlock/leases'
 import type {
   ChainlockErrorCode,
   DeadlockReport,
@@ -317,6 +326,50 @@ async function othersLocks() {
   return [cleared, wrong, held]
 }
 
+async function betweenMachines() {
+  const folder = mkdtempSync(join(tmpdir(), 'chainlock-usage-'))
+  try {
+    await using leases = new LeaseManager({ store: `sqlite:${folder}/leases.db`, ttlMs: 30_000, workerId: 'w', nodeId: 'n' })
+    leases.on('lost', (lease: Lease, { cause, by }) => console.log(lease.key, cause, by?.workerId))
+    leases.on('risk', (lease, { msLeft }) => console.log(lease.token, msLeft.toFixed()))
+    const answer: string = await leases.withLease(['a', 'b'], { timeoutMs: 1_000, metadata: { x: 1 } }, async (lease) => {
+      const signal: AbortSignal = lease.signal
+      lease.assertHeld()
+      return `${signal.aborted} ${lease.tokens.length} ${lease.remainingMs > 0}`
+    })
+    if (answer !== 'false 2 true') throw new Error(answer)
+    const lease: Lease | null = await leases.tryAcquire(17, { permits: 2 })
+    await lease?.release()
+    const status: LeaseStatus = await leases.status('17')
+    const result: LockResult = await leases.acquireLock(18, { conflictStrategy: ConflictStrategy.FAIL_FAST, taskInfo: {} })
+    if (result.success) await leases.releaseLock(18, result.metadata.worker_id)
+    else console.log(result.error.code, result.error.heldBy?.workerId)
+    const same: typeof LeaseManager = IssueLockManager
+    const { text, values } = fence.sql({ table: 't', set: ['a'], where: ['b'] })
+    const written: { written: boolean } = await fence.conditionalWrite<number>({
+      token: 1,
+      get: async () => null,
+      put: async (value, token, version) => value > token && version === null,
+      update: (value) => (value ?? 1) + 1,
+    })
+    const wrong = async () => {
+      // @ts-expect-error a steal names what it takes
+      await leases.steal('a', {})
+      // @ts-expect-error that is no strategy
+      await leases.acquireLock('a', { conflictStrategy: 'RETRY' })
+      // @ts-expect-error who does not wait has no timeout
+      await leases.tryAcquire('a', { timeoutMs: 5 })
+      // @ts-expect-error a token is not written
+      if (lease) lease.token = 7
+      // @ts-expect-error there is no such event
+      leases.on('gone', () => {})
+    }
+    return [status.held, same, text, values({ a: 1, b: 2 }, 3), written, wrong, leases.caps().engine]
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
 settled()
 dropIn()
 await guarded()
@@ -331,4 +384,5 @@ await onTheHost()
 await refusedForEver()
 await again()
 await othersLocks()
+await betweenMachines()
 console.log(`usage.mts: chainlock ${version} on Node ${process.versions.node}`)

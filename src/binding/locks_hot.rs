@@ -218,7 +218,7 @@ impl Call for Poll {
         let ticket = args.count(0);
         let is_it = |told: &Told| match told {
             Told::Locks(told) => ticket.is_some() && ticket_of(told) == ticket,
-            Told::Send(_) | Told::Host(_) | Told::Registry { .. } => false,
+            Told::Send(_) | Told::Host(_) | Told::Lease(_) | Told::Registry { .. } => false,
         };
         let Some(Told::Locks(told)) = face.seat.mailbox.take_where(is_it) else { return Answer::Number(0.0) };
         face.put_told(0, &told);

@@ -6,6 +6,7 @@
 //! (nodejs/node#55706, #58484). The call itself only queues; it runs no JavaScript and does not wait.
 
 use crate::binding::host_face::HostTold;
+use crate::binding::lease_face::LeaseTold;
 use crate::binding::registry_face::Change;
 use crate::local::claim;
 use crate::send::lock as send;
@@ -27,6 +28,7 @@ pub enum Told {
     Send(send::Told),
     Locks(claim::Told),
     Host(HostTold),
+    Lease(LeaseTold),
     /// A change in the registry of processes, and how many before it were not told.
     Registry {
         change: Arc<Change>,

@@ -17,6 +17,7 @@
 //! * [`control`] what an operator may order from outside, and the thread that hears it
 //! * [`registry_face`], [`registry_calls`] the registry of processes
 //! * [`journal_calls`] the journal, its stats and its readers
+//! * [`lease_face`], [`lease_calls`], [`lease_texts`] the leases
 //! * [`reasons`] why holds were taken away by force
 //! * [`home`] how several copies of chainlock become one; [`log`] the native events on stderr
 //!
@@ -37,6 +38,9 @@ mod hot;
 #[cfg(feature = "sqlite")]
 mod journal_calls;
 mod keeper_calls;
+mod lease_calls;
+mod lease_face;
+mod lease_texts;
 mod locks_calls;
 mod locks_face;
 mod locks_hot;

@@ -4,11 +4,12 @@
 use crate::binding::calls::failed;
 use crate::binding::face::Face;
 use crate::binding::host_face::HostFace;
+use crate::binding::lease_face::LeaseFace;
 use crate::binding::locks_face::{ANCESTORS_AT, HANDED_INDEX, LocksFace, MOST_ANCESTORS};
 use crate::binding::process::PROCESS;
 use crate::binding::registry_face::RegistryFace;
 use crate::binding::thread::{self, AnyFace, Seat};
-use crate::binding::{host_hot, hot, locks_hot, log, registry_calls};
+use crate::binding::{host_hot, hot, lease_calls, locks_hot, log, registry_calls};
 use crate::table::layout::SendPage;
 use napi::bindgen_prelude::*;
 use napi::{JsValue, sys};
@@ -117,6 +118,28 @@ pub fn open_registry(env: Env, thread_id: u32, scratch: Object) -> Result<Opened
     let installed = registry_calls::install(env.raw(), calls.raw(), Rc::as_ptr(&face));
     let number = move_in(env, &calls, AnyFace::Registry(face), installed, ptr::null_mut())?;
     Ok(OpenedRegistryFace { face: number, calls: Object::from_raw(env.raw(), calls.raw()) })
+}
+
+/// The raw calls of the leases and their face.
+#[napi(object)]
+pub struct OpenedLeaseFace {
+    /// The face's number, for the other calls.
+    pub face: u32,
+    #[napi(
+        ts_type = "{ remaining(lease: number): number; isLost(lease: number): boolean; fetch(): number }"
+    )]
+    pub calls: Object<'static>,
+}
+
+/// See [`crate::binding::lease_calls::open_lease_face`].
+pub fn open_lease(env: Env, thread_id: u32, scratch: Object) -> Result<OpenedLeaseFace> {
+    let data = scratch_data(env, &scratch)?;
+    let mut calls = Object::new(&env)?;
+    calls.set("scratch", scratch)?;
+    let face = Rc::new(LeaseFace::new(Seat::take(thread_id, data)));
+    let installed = lease_calls::install(env.raw(), calls.raw(), Rc::as_ptr(&face));
+    let number = move_in(env, &calls, AnyFace::Lease(face), installed, ptr::null_mut())?;
+    Ok(OpenedLeaseFace { face: number, calls: Object::from_raw(env.raw(), calls.raw()) })
 }
 
 /// Numbers a face, ties it to the object that carries its raw calls, and watches the environment's end.

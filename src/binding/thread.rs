@@ -3,6 +3,7 @@
 use crate::binding::control;
 use crate::binding::face::Face;
 use crate::binding::host_face::HostFace;
+use crate::binding::lease_face::LeaseFace;
 use crate::binding::locks_face::LocksFace;
 use crate::binding::mailbox::Mailbox;
 use crate::binding::process::PROCESS;
@@ -42,13 +43,14 @@ impl Standing {
     }
 }
 
-/// A face on the send lock, on the named locks, on the host locks or on the registry of processes.
+/// A face on the send lock, on the named locks, on the host locks, on the registry of processes or on the leases.
 #[derive(Clone, Debug)]
 pub enum AnyFace {
     Send(Rc<Face>),
     Locks(Rc<LocksFace>),
     Host(Rc<HostFace>),
     Registry(Rc<RegistryFace>),
+    Lease(Rc<LeaseFace>),
 }
 
 impl AnyFace {
@@ -58,6 +60,7 @@ impl AnyFace {
             AnyFace::Locks(face) => &face.seat,
             AnyFace::Host(face) => &face.seat,
             AnyFace::Registry(face) => &face.seat,
+            AnyFace::Lease(face) => &face.seat,
         }
     }
 
@@ -66,6 +69,7 @@ impl AnyFace {
         match self {
             AnyFace::Locks(face) => face.close_resources(),
             AnyFace::Registry(face) => face.listen(false),
+            AnyFace::Lease(face) => face.close(),
             AnyFace::Send(_) | AnyFace::Host(_) => {}
         }
         self.seat().leave()

@@ -16,6 +16,8 @@ mod address_text;
 pub mod conformance;
 pub mod desk;
 pub mod fault;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod keeper;
 pub mod manager;
 pub mod record;
@@ -23,3 +25,5 @@ pub mod rules;
 pub mod runtime;
 pub mod store;
 pub mod stores;
+#[cfg(feature = "tls")]
+pub mod tls;

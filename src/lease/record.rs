@@ -210,4 +210,9 @@ impl Record {
         all.dedup();
         all
     }
+
+    /// The same of a stored record; of what is no record, none.
+    pub fn sessions_in(body: &str) -> Vec<String> {
+        Record::read(body, 0).map(|record| record.sessions()).unwrap_or_default()
+    }
 }

@@ -21,6 +21,7 @@ impl File {
     fn new(path: &str, text: &str) -> Self {
         let is_rust = path.ends_with(".rs");
         let all_test = ["src/tests/", "src/lease/conformance/"].iter().any(|place| path.starts_with(place))
+            || path.contains("/tests/")
             || path.ends_with("/tests.rs");
         Self { path: path.to_owned(), lines: text::lines(text, is_rust, all_test) }
     }

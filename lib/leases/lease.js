@@ -1,0 +1,177 @@
+// A lease as JavaScript holds it. Whether it is lost, and how much time is left, is read from native memory each time;
+// the signal and the events follow when the event loop turns, or when somebody looks.
+// @ts-check
+'use strict'
+
+const { face, calls, native } = require('./face')
+const { lost, givenBack, named } = require('./errors')
+const requests = require('./requests')
+const { holderOf } = require('./views')
+
+// Node 20.0–20.3 and older engines have neither; the names are then ordinary symbols of our own.
+const DISPOSE = Symbol.dispose ?? Symbol.for('nodejs.dispose')
+const ASYNC_DISPOSE = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')
+
+/**
+ * @typedef {import('../../leases').LostCause} LostCause
+ * @typedef {import('../../leases').LeaseHolder} LeaseHolder
+ * @typedef {import('../../leases').LeaseRelease} LeaseRelease
+ * @typedef {{ cause: LostCause, by: LeaseHolder | null }} Loss
+ * @typedef {{ keys: string[], mode: import('../../leases').Lease['mode'], workerId: string, ttlMs: number }} Asked
+ * @typedef {{
+ *   lost(lease: Lease, loss: Loss): void, risk(lease: Lease, danger: { msLeft: number }): void, ended(id: number): void,
+ * }} Listener
+ */
+
+/** Of those that nobody can reach any more though they hold. @type {FinalizationRegistry<{ id: number, keys: string[], token: number }>} */
+const collected = new FinalizationRegistry(({ id, keys, token }) => {
+  const held = calls.remaining(id) > 0
+  requests.dismiss(id)
+  if (!held) return
+  process.emitWarning(
+    `a lease on ${named(keys)}, token ${token}, was garbage-collected while it held, and is given back now. ` +
+      'Call lease.release(), or let `await using` or withLease() do it.',
+    { code: 'CHAINLOCK_GUARD_COLLECTED' },
+  )
+})
+
+class Lease {
+  #id
+  #listener
+  /** Neither released nor known to be lost. */
+  #isOpen = true
+  /** @type {Loss | null} */
+  #loss = null
+  /** @type {AbortController | null} */
+  #controller = null
+  /** @type {Promise<LeaseRelease> | null} */
+  #release = null
+  /** Hears of it as long as it is there itself. */
+  #ear
+
+  /** @param {Asked} asked @param {requests.Grant} grant @param {Listener} listener */
+  constructor({ keys, mode, workerId, ttlMs }, { lease, tokens, retries, waitedMs, claimedStale }, listener) {
+    this.#id = lease
+    this.#listener = listener
+    this.#ear = {
+      /** @param {string} text */
+      lost: (text) => {
+        const { cause, by } = JSON.parse(text)
+        this.#lose({ cause, by: by === null ? null : holderOf(by) })
+      },
+      /** @param {number} msLeft */
+      risk: (msLeft) => this.#isOpen && listener.risk(this, { msLeft }),
+    }
+    this.key = keys[0]
+    this.keys = Object.freeze(keys)
+    this.token = tokens[0]
+    this.tokens = Object.freeze(tokens)
+    this.mode = mode
+    this.workerId = workerId
+    this.ttlMs = ttlMs
+    this.acquiredAt = Date.now()
+    this.waitedMs = waitedMs
+    this.retries = retries
+    this.claimedStale = claimedStale
+    requests.watch(lease, this.#ear)
+    collected.register(this, { id: lease, keys, token: this.token }, this)
+  }
+
+  get signal() {
+    if (this.#controller === null) {
+      this.#controller = new AbortController()
+      // What was released stays quiet.
+      if (this.lost && this.#loss !== null) this.#controller.abort(this.#error(this.#loss))
+    }
+    return this.#controller.signal
+  }
+
+  get lost() {
+    if (!this.#isOpen) return this.#loss !== null
+    if (!calls.isLost(this.#id)) return false
+    // Why is perhaps on its way already.
+    requests.fetch()
+    if (this.#isOpen) this.#lose({ cause: 'expired', by: null })
+    return true
+  }
+
+  get released() {
+    return this.#release !== null && this.#loss === null
+  }
+
+  get remainingMs() {
+    return this.#isOpen ? Math.max(0, calls.remaining(this.#id)) : 0
+  }
+
+  assertHeld() {
+    if (!this.lost && this.#isOpen) return
+    const error = this.#loss === null ? givenBack(this.keys, this.token) : this.#error(this.#loss)
+    Error.captureStackTrace(error, this.assertHeld)
+    throw error
+  }
+
+  async renew() {
+    this.assertHeld()
+    return await requests.request(() => native.leaseRenew(face, this.#id))
+  }
+
+  /** @returns {Promise<LeaseRelease>} */
+  release() {
+    return (this.#release ??= this.#giveBack())
+  }
+
+  [DISPOSE]() {
+    void this.release()
+  }
+
+  async [ASYNC_DISPOSE]() {
+    await this.release()
+  }
+
+  async #giveBack() {
+    // Nobody is asked about what is known to be lost.
+    if (this.lost) return { released: false, reason: /** @type {Loss} */ (this.#loss).cause }
+    const id = this.#id
+    this.#end()
+    try {
+      return await requests.request(() => native.leaseRelease(face, id))
+    } catch {
+      // It ends with its ttl; a release must not hide what the caller has to say.
+      return { released: false, reason: /** @type {const} */ ('unavailable') }
+    }
+  }
+
+  #end() {
+    this.#isOpen = false
+    collected.unregister(this)
+    requests.unwatch(this.#id)
+    this.#listener.ended(this.#id)
+  }
+
+  /** @param {Loss} loss */
+  #lose(loss) {
+    if (!this.#isOpen) return
+    this.#loss = loss
+    this.#end()
+    native.leaseForget(face, this.#id)
+    this.#controller?.abort(this.#error(loss))
+    this.#listener.lost(this, loss)
+  }
+
+  /** @param {Loss} loss */
+  #error({ cause, by }) {
+    return lost(this.keys, this.token, cause, by)
+  }
+
+  /** Its manager has gone, and renews no more. @param {Lease} lease */
+  static abandon(lease) {
+    lease.#lose({ cause: 'closed', by: null })
+  }
+
+  /** @param {Lease} lease */
+  static idOf(lease) {
+    return lease.#id
+  }
+}
+
+module.exports = { Lease }

@@ -1,0 +1,286 @@
+//! The calls of the leases. What is read in a loop is a raw N-API function; the rest are `#[napi]` functions. None
+//! waits: each request has a number, and its answer comes through the face's mailbox.
+
+use crate::binding::args::Args;
+use crate::binding::calls::failed;
+use crate::binding::entry::{self, Answer, Call, put};
+use crate::binding::lease_face::{Ears, Grant, LeaseFace, LeaseTold, tell, tell_refusal};
+use crate::binding::lease_texts::{self, Ask, Settings};
+use crate::binding::mailbox::Told;
+use crate::binding::opening::{self, OpenedLeaseFace};
+use crate::binding::thread::{self, AnyFace, MOST_TOLD};
+use crate::lease::fault::Fault;
+use crate::lease::manager::{LeaseId, Manager};
+use crate::sync::Arc;
+use crate::time;
+use napi::bindgen_prelude::*;
+use napi::sys;
+use napi_derive::napi;
+use std::rc::Rc;
+
+/// `remaining(lease)`: milliseconds to the deadline; 0 when it is not held.
+struct Remaining;
+impl Call for Remaining {
+    type Face = LeaseFace;
+    const NAME: &'static str = "remaining";
+    const ARGS: usize = 1;
+    #[inline]
+    fn run(face: &LeaseFace, args: &Args) -> Answer {
+        let lease = args.count(0).unwrap_or(0);
+        let left = face.with_cell(lease, |cell| cell.remaining(time::boot_now()).as_ms());
+        Answer::Number(left.unwrap_or(0.0))
+    }
+}
+
+/// `isLost(lease)`: whether it was granted and is not held any more. One that is not known is.
+struct IsLost;
+impl Call for IsLost {
+    type Face = LeaseFace;
+    const NAME: &'static str = "isLost";
+    const ARGS: usize = 1;
+    #[inline]
+    fn run(face: &LeaseFace, args: &Args) -> Answer {
+        let lease = args.count(0).unwrap_or(0);
+        Answer::Bool(face.with_cell(lease, |cell| cell.is_lost(time::boot_now())).unwrap_or(true))
+    }
+}
+
+/// `fetch()`: moves deliveries into the scratch array; how many. Fewer than fit: the mailbox is empty.
+struct Fetch;
+impl Call for Fetch {
+    type Face = LeaseFace;
+    const NAME: &'static str = "fetch";
+    const ARGS: usize = 0;
+    fn run(face: &LeaseFace, _args: &Args) -> Answer {
+        let mut told = Vec::new();
+        let count = face.seat.mailbox.take(MOST_TOLD, |_, one| told.push(one));
+        for (index, one) in told.into_iter().enumerate() {
+            if let Told::Lease(one) = one {
+                face.put_told(index, one);
+            }
+        }
+        Answer::Number(count as f64)
+    }
+}
+
+/// Puts every raw call onto `target`, with `face` as its data. The face must outlive the functions.
+pub fn install(env: sys::napi_env, target: sys::napi_value, face: *const LeaseFace) -> sys::napi_status {
+    entry::install(env, target, face, &[put::<Remaining>, put::<IsLost>, put::<Fetch>])
+}
+
+fn face(number: u32) -> Result<Rc<LeaseFace>> {
+    match thread::face(number) {
+        Some(AnyFace::Lease(face)) => Ok(face),
+        _ => Err(failed("no such face on the leases")),
+    }
+}
+
+fn manager(face: &Rc<LeaseFace>, number: u32) -> Result<Manager> {
+    face.manager(number).ok_or_else(|| failed("no such manager of leases"))
+}
+
+/// Opens a face on the process's leases. `scratch` is a `Float64Array` of `leaseLayout().scratchLength` elements that
+/// the result keeps alive.
+#[napi(catch_unwind)]
+pub fn open_lease_face(env: Env, thread_id: u32, scratch: Object) -> Result<OpenedLeaseFace> {
+    opening::open_lease(env, thread_id, scratch)
+}
+
+/// What lies where in the scratch array of the leases, in doubles.
+#[napi(object)]
+pub struct LeaseLayout {
+    pub scratch_length: u32,
+    /// How many one fetched delivery takes.
+    pub told_length: u32,
+}
+
+#[napi(catch_unwind)]
+pub fn lease_layout() -> LeaseLayout {
+    LeaseLayout { scratch_length: thread::SCRATCH as u32, told_length: thread::TOLD_SIZE as u32 }
+}
+
+/// What an opening led to: a number and the store without secrets, or why there is none (JSON).
+#[napi(object)]
+pub struct OpenedManager {
+    pub manager: Option<u32>,
+    pub shown: Option<String>,
+    pub fault: Option<String>,
+}
+
+/// Opens a manager; nothing is connected. `settings` are those of `lib/leases/options.js`, in JSON.
+#[napi(catch_unwind)]
+pub fn lease_open(number: u32, settings: String) -> Result<OpenedManager> {
+    let face = face(number)?;
+    let settings: Settings = parsed(&settings)?;
+    let ears = Arc::new(Ears { mailbox: face.seat.mailbox.id });
+    let opened = settings.opening().and_then(|opening| {
+        let shown = opening.setup.address.shown();
+        Ok((Manager::open(opening, ears)?, shown))
+    });
+    Ok(match opened {
+        Ok((manager, shown)) => {
+            OpenedManager { manager: Some(face.opened(manager)), shown: Some(shown), fault: None }
+        }
+        Err(fault) => OpenedManager { manager: None, shown: None, fault: Some(lease_texts::fault(&fault)) },
+    })
+}
+
+/// Asks for leases; the number of the request.
+#[napi(catch_unwind)]
+pub fn lease_acquire(number: u32, of: u32, ask: String) -> Result<f64> {
+    let face = face(number)?;
+    let manager = manager(&face, of)?;
+    let ask: Ask = parsed(&ask)?;
+    let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
+    let granting = manager.clone();
+    let asked = manager.acquire(
+        ask.request(),
+        Box::new(move |answer| {
+            tell(mailbox, request, answer, |granted| LeaseTold::Granted {
+                request,
+                grant: Grant::new(granting, granted),
+            });
+        }),
+    );
+    tell_refusal(mailbox, request, asked.map(|id| face.asked(request, manager, id)));
+    Ok(request as f64)
+}
+
+/// Gives a request up. Its answer comes all the same.
+#[napi(catch_unwind)]
+pub fn lease_abort(number: u32, request: f64) -> Result<()> {
+    face(number)?.abort(request as u64);
+    Ok(())
+}
+
+/// Renews a lease now; the number of the request, whose answer is a number.
+#[napi(catch_unwind)]
+pub fn lease_renew(number: u32, lease: f64) -> Result<f64> {
+    let face = face(number)?;
+    let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
+    let say = move |left: u64| LeaseTold::Number { request, value: left as f64 };
+    let asked = match face.manager_of(lease as u64) {
+        Some(manager) => {
+            manager.renew(LeaseId(lease as u64), Box::new(move |answer| tell(mailbox, request, answer, say)))
+        }
+        None => Err(gone()),
+    };
+    tell_refusal(mailbox, request, asked);
+    Ok(request as f64)
+}
+
+/// Gives a lease back; the number of the request. The lease's number names nothing from now on.
+#[napi(catch_unwind)]
+pub fn lease_release(number: u32, lease: f64) -> Result<f64> {
+    let face = face(number)?;
+    let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
+    let say = move |released| LeaseTold::Released { request, released };
+    let asked = match face.forget(lease as u64) {
+        Some(manager) => manager
+            .release(LeaseId(lease as u64), Box::new(move |answer| tell(mailbox, request, answer, say))),
+        None => Err(gone()),
+    };
+    tell_refusal(mailbox, request, asked);
+    Ok(request as f64)
+}
+
+fn gone() -> Fault {
+    Fault::new("ERR_LOCK_LEASE_LOST", "this lease is not held any more")
+}
+
+/// Forgets a lease that is lost.
+#[napi(catch_unwind)]
+pub fn lease_forget(number: u32, lease: f64) -> Result<()> {
+    face(number)?.forget(lease as u64);
+    Ok(())
+}
+
+/// What the store says of a key; the number of the request, whose answer is a text.
+#[napi(catch_unwind)]
+pub fn lease_inspect(number: u32, of: u32, key: String) -> Result<f64> {
+    let face = face(number)?;
+    let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
+    let asked = manager(&face, of)?.inspect(
+        key,
+        Box::new(move |answer| {
+            tell(mailbox, request, answer, |status| LeaseTold::Text {
+                request,
+                text: lease_texts::status(&status).to_string(),
+            });
+        }),
+    );
+    tell_refusal(mailbox, request, asked);
+    Ok(request as f64)
+}
+
+/// The keys that begin so; the number of the request, whose answer is a text.
+#[napi(catch_unwind)]
+pub fn lease_list(number: u32, of: u32, prefix: String, most: u32) -> Result<f64> {
+    let face = face(number)?;
+    let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
+    let asked = manager(&face, of)?.list(
+        prefix,
+        most as usize,
+        Box::new(move |answer| {
+            tell(mailbox, request, answer, |all| LeaseTold::Text { request, text: lease_texts::list(&all) });
+        }),
+    );
+    tell_refusal(mailbox, request, asked);
+    Ok(request as f64)
+}
+
+/// Ends a manager, with or without giving back what it holds; the number of the request, whose answer is a number.
+#[napi(catch_unwind)]
+pub fn lease_close(number: u32, of: u32, release: bool) -> Result<f64> {
+    let face = face(number)?;
+    let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
+    let asked = manager(&face, of)?.close(
+        release,
+        Box::new(move |answer| {
+            tell(mailbox, request, answer, |()| LeaseTold::Number { request, value: 0.0 });
+        }),
+    );
+    tell_refusal(mailbox, request, asked);
+    Ok(request as f64)
+}
+
+/// The manager's number names nothing from now on.
+#[napi(catch_unwind)]
+pub fn lease_drop(number: u32, of: u32) -> Result<()> {
+    face(number)?.forget_manager(of);
+    Ok(())
+}
+
+/// What a manager has done, in JSON.
+#[napi(catch_unwind)]
+pub fn lease_statistics(number: u32, of: u32) -> Result<String> {
+    Ok(lease_texts::statistics(&manager(&face(number)?, of)?.statistics()))
+}
+
+/// What the engine promises, or why that cannot be said, in JSON.
+#[napi(catch_unwind)]
+pub fn lease_caps(number: u32, of: u32) -> Result<String> {
+    Ok(match manager(&face(number)?, of)?.caps() {
+        Ok(caps) => lease_texts::caps(&caps),
+        Err(fault) => lease_texts::fault(&fault),
+    })
+}
+
+/// The event loop turns.
+#[napi(catch_unwind)]
+pub fn lease_beat(number: u32, of: u32) -> Result<()> {
+    if let Some(manager) = face(number)?.manager(of) {
+        manager.beat();
+    }
+    Ok(())
+}
+
+/// A text that the native side keeps until it is taken, once; empty when it is not there any more.
+#[napi(catch_unwind)]
+pub fn lease_text(number: u32, text: f64) -> Result<String> {
+    Ok(face(number)?.take_text(text as u64).unwrap_or_default())
+}
+
+fn parsed<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| failed(&error.to_string()))
+}
