@@ -10,8 +10,8 @@ use crate::lease::keeper::renewal;
 use crate::lease::keeper::session::{self, Session};
 use crate::lease::manager::acquire::{Wanted, Won, deadline};
 use crate::lease::manager::client::Client;
+use crate::lease::manager::refusal;
 use crate::lease::manager::release::{clear_later, clear_unsettled};
-use crate::lease::manager::shown::in_the_way;
 use crate::lease::manager::statistics::Counters;
 use crate::lease::manager::types::Strategy;
 use crate::lease::rules::{self, Ask, Force, Refusal, Verdict};
@@ -110,7 +110,9 @@ impl Chase<'_> {
                 }
                 Ok(Outcome::Orphaned) => self.too_late(),
                 Ok(Outcome::Watch) => self.well(),
-                Ok(Outcome::Refused(refusal)) => return Err(self.refused(refusal)),
+                Ok(Outcome::Refused(refusal)) => {
+                    return Err(refusal::refused(self.desk(), &self.line, &refusal));
+                }
                 Ok(Outcome::Busy) => {
                     self.well();
                     self.conflict().await?;
@@ -251,45 +253,8 @@ impl Chase<'_> {
                 self.pause(self.desk().outside.part_of(Nanos(most.saturating_mul(1_000_000)))).await;
                 Ok(())
             }
-            _ => Err(self.held()),
+            _ => Err(refusal::held(self.desk(), &self.line)),
         }
-    }
-
-    fn held(&self) -> Fault {
-        let known = self.line.last_known();
-        let holder = known.and_then(|known| in_the_way(self.desk(), &known));
-        let key = &self.line.key;
-        let by = holder.as_ref().map_or("somebody else".into(), |holder| {
-            format!("{:?} (host {}, pid {}, token {})", holder.worker, holder.host, holder.pid, holder.token)
-        });
-        let mut fault = Fault::new("ERR_LOCK_LEASE_HELD", format!("the key {key:?} is held by {by}"));
-        fault.key = Some(key.to_string());
-        fault.holder = holder.map(Box::new);
-        fault
-    }
-
-    fn refused(&self, refusal: Refusal) -> Fault {
-        let key = &self.line.key;
-        let (code, why) = match refusal {
-            Refusal::OtherPermits(others) => (
-                "ERR_LOCK_INVALID_ARGUMENT",
-                format!("the key {key:?} is a semaphore of {others} permits; ask with the same number"),
-            ),
-            Refusal::Moved(_) => (
-                "ERR_LOCK_TOKEN_MOVED",
-                format!(
-                    "the key {key:?} is no longer held with the expected token; look again before stealing"
-                ),
-            ),
-            Refusal::Full => {
-                ("ERR_LOCK_STORE_UNSUPPORTED", format!("as many hold the key {key:?} as a record can name"))
-            }
-        };
-        let mut fault = Fault::new(code, why);
-        fault.key = Some(key.to_string());
-        let known = self.line.last_known();
-        fault.holder = known.and_then(|known| in_the_way(self.desk(), &known)).map(Box::new);
-        fault
     }
 
     fn well(&mut self) {

@@ -6,6 +6,7 @@ pub mod cell;
 pub mod chase;
 pub mod check;
 pub mod client;
+pub mod refusal;
 pub mod release;
 pub mod several;
 pub mod shared;

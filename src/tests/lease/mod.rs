@@ -3,6 +3,8 @@
 
 mod flows;
 mod losses;
+mod model;
+mod rules;
 mod schedules;
 mod sim_store;
 mod world;
