@@ -2,6 +2,8 @@
 
 #[cfg(feature = "etcd")]
 pub mod etcd;
+#[cfg(feature = "github")]
+pub mod github;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]
@@ -26,6 +28,9 @@ pub fn open(setup: &Setup) -> Result<Rc<dyn Store>, StoreError> {
         Address::Postgres(_) => postgres::open(setup),
         #[cfg(feature = "etcd")]
         Address::Etcd(_) => etcd::open(setup),
+        #[cfg(feature = "github")]
+        Address::Github { .. } => github::open(setup),
+        #[allow(unreachable_patterns, reason = "a build with every store has a way for each address")]
         address => Err(StoreError::Unsupported(format!("this build has no store for {}", address.shown()))),
     }
 }

@@ -212,7 +212,8 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Rc<Cell<Way>
         match way.get() {
             Way::Open if to.write_all(&buffer[..many]).await.is_ok() => {}
             Way::Silent => {}
-            _ => return,
+            Way::Open => return,
+            Way::Cut => return way.set(Way::Open),
         }
     }
 }
