@@ -63,7 +63,6 @@ engineTest('an SQL fence does so in PostgreSQL', 'postgres', async (t) => {
   const { Client } = require('pg')
   const client = new Client({ connectionString: server.url })
   await client.connect()
-  t.after(() => client.end())
   const { migration, text, values } = fence.sql({ table: 'tasks', set: ['state'], where: ['id'] })
   await client.query('CREATE TABLE tasks (id int PRIMARY KEY, state text)')
   await client.query('INSERT INTO tasks VALUES (17, null)')
@@ -73,6 +72,7 @@ engineTest('an SQL fence does so in PostgreSQL', 'postgres', async (t) => {
   assert.equal(await write('B', 34), 1)
   assert.equal(await write('A, late', 33), 0)
   assert.deepEqual((await client.query('SELECT state FROM tasks')).rows, [{ state: 'B' }])
+  await client.end()
 })
 
 /** An object store with conditional writes. */

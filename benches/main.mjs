@@ -11,6 +11,8 @@ import { barInWords, inWords, passes } from './figure.mjs'
 import { fight } from './lines/fight.mjs'
 import { footprint } from './lines/footprint.mjs'
 import { hostFight } from './lines/host/fight.mjs'
+import { handoff as leaseHandoff } from './lines/leases/handoff.mjs'
+import { held as leasesHeld } from './lines/leases/held.mjs'
 import { crowd } from './lines/named/crowd.mjs'
 import { memory } from './lines/named/memory.mjs'
 import { readers } from './lines/named/readers.mjs'
@@ -37,6 +39,10 @@ const FULL = {
   hostGrants: 20_000,
   takeovers: 100,
   fileRounds: 400,
+  leaseRounds: 25,
+  leaseHolds: 25,
+  leases: 1_000,
+  leaseWatchMs: 12_000,
 }
 const DEEP = { ...FULL, namedGrants: 10_000_000 }
 const SMOKE = {
@@ -56,6 +62,10 @@ const SMOKE = {
   hostGrants: 400,
   takeovers: 3,
   fileRounds: 3,
+  leaseRounds: 1,
+  leaseHolds: 2,
+  leases: 100,
+  leaseWatchMs: 300,
 }
 // Room for the requests of a whole line: the collector's copying of survivors is not to be taken for a line that
 // gets slower with its length.
@@ -81,6 +91,10 @@ const PARTS = {
   memory,
   journal: (effort) => inOwnProcess('journal', 'journal', effort),
   files: (effort) => inOwnProcess('files', 'files', effort),
+  leasePairs: (effort) => inOwnProcess('leases/pairs', 'pairs', effort),
+  leaseHandoff,
+  leaseHeld: leasesHeld,
+  leaseIdle: (effort) => inOwnProcess('leases/idle', 'idle', effort),
   registry: (effort) => inOwnProcess('registry', 'processes', effort),
   web: async (effort) => {
     const execPath = nodeWithLocks()

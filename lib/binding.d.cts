@@ -246,6 +246,57 @@ export declare function layerId(text: string): string | null
 /** The name in a layer row of the scratch array. */
 export declare function layerName(number: number, row: number): string
 
+/** Gives a request up. Its answer comes all the same. */
+export declare function leaseAbort(number: number, request: number): void
+
+/** Asks for leases; the number of the request. */
+export declare function leaseAcquire(number: number, of: number, ask: string): number
+
+/** The event loop turns. */
+export declare function leaseBeat(number: number, of: number): void
+
+/** What the engine promises, or why that cannot be said, in JSON. */
+export declare function leaseCaps(number: number, of: number): string
+
+/** Ends a manager, with or without giving back what it holds; the number of the request, whose answer is a number. */
+export declare function leaseClose(number: number, of: number, release: boolean): number
+
+/** The manager's number names nothing from now on. */
+export declare function leaseDrop(number: number, of: number): void
+
+/** Forgets a lease that is lost. */
+export declare function leaseForget(number: number, lease: number): void
+
+/** What the store says of a key; the number of the request, whose answer is a text. */
+export declare function leaseInspect(number: number, of: number, key: string): number
+
+export declare function leaseLayout(): LeaseLayout
+
+/** What lies where in the scratch array of the leases, in doubles. */
+export interface LeaseLayout {
+  scratchLength: number
+  /** How many one fetched delivery takes. */
+  toldLength: number
+}
+
+/** The keys that begin so; the number of the request, whose answer is a text. */
+export declare function leaseList(number: number, of: number, prefix: string, most: number): number
+
+/** Opens a manager; nothing is connected. `settings` are those of `lib/leases/options.js`, in JSON. */
+export declare function leaseOpen(number: number, settings: string): OpenedManager
+
+/** Gives a lease back; the number of the request. The lease's number names nothing from now on. */
+export declare function leaseRelease(number: number, lease: number): number
+
+/** Renews a lease now; the number of the request, whose answer is a number. */
+export declare function leaseRenew(number: number, lease: number): number
+
+/** What a manager has done, in JSON. */
+export declare function leaseStatistics(number: number, of: number): string
+
+/** A text that the native side keeps until it is taken, once; empty when it is not there any more. */
+export declare function leaseText(number: number, text: number): string
+
 export declare function limits(): Limits
 
 /** The limits that settings and requests are checked against. */
@@ -361,11 +412,25 @@ export interface OpenedHostFace {
   calls: { tryAcquire(target: number | string, file: number, weight: number, label?: string): number; take(file: number, weight: number, label?: string): number; wait(file: number, weight: number, timeoutMs: number, label?: string): number; wants(file: number): number; within(ticket: number, hold: number): boolean; release(hold: number, slot?: number, token?: number, failed?: number): boolean; refuse(hold: number): boolean; holds(hold: number): boolean; cancel(ticket: number): boolean; fetch(): number; poll(ticket: number): number }
 }
 
+/** The raw calls of the leases and their face. */
+export interface OpenedLeaseFace {
+  /** The face's number, for the other calls. */
+  face: number
+  calls: { remaining(lease: number): number; isLost(lease: number): boolean; fetch(): number }
+}
+
 /** The raw calls of the named locks and their face. */
 export interface OpenedLocksFace {
   /** The face's number, for the calls below. */
   face: number
   calls: { tryAcquire(target: number | string, weight: number, label?: string): number; request(target: number | string, weight: number, timeoutMs: number, priority?: number, flags?: number, ancestors?: number, label?: string, className?: string): number; release(slot: number, token: number, failed: number): number; cancel(ticket: number): boolean; holds(slot: number, token: number): boolean; downgrade(slot: number, token: number): number; tryUpgrade(slot: number, token: number): boolean; upgrade(slot: number, token: number, timeoutMs: number, ancestors: number): number; state(target: number | string): number; fetch(): number; poll(ticket: number): number }
+}
+
+/** What an opening led to: a number and the store without secrets, or why there is none (JSON). */
+export interface OpenedManager {
+  manager?: number
+  shown?: string
+  fault?: string
 }
 
 /** The raw call of the registry of processes and its face. */
@@ -386,6 +451,12 @@ export declare function openFace(threadId: number, independent: boolean, scratch
  * elements that the result keeps alive.
  */
 export declare function openHostFace(threadId: number, scratch: object): OpenedHostFace
+
+/**
+ * Opens a face on the process's leases. `scratch` is a `Float64Array` of `leaseLayout().scratchLength` elements that
+ * the result keeps alive.
+ */
+export declare function openLeaseFace(threadId: number, scratch: object): OpenedLeaseFace
 
 /**
  * Opens a face on the process's named locks. `scratch` is a `Float64Array` of `locksScratchLength()` elements

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 // The Rust half of the tests: unit tests, tidy, vectors and models; the portable half of `sys`; loom;
-// shuttle; ThreadSanitizer. Prints one line per bar with its figure; a figure that falls short is a failure.
+// shuttle; leases over real servers; ThreadSanitizer. Prints one line per bar with its figure; a figure that falls short is a failure.
 // `--deep` takes the larger figures and also the weakened orderings, one by one (rust-mutants.mjs).
 
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { dirname } from 'node:path'
+import { withServers } from './lease-servers.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const deep = process.argv.includes('--deep')
@@ -98,6 +99,15 @@ const journal = await check('cargo test: the journal', 'cargo', journalTests)
 bar('F12 journal, cut', total(journal, /journal cuts: (\d+)/g), deep ? 50_000 : 3_000, 'cuts')
 bar('F12 journal, flipped bits', total(journal, /journal flips: (\d+)/g), deep ? 100_000 : 300, 'flips')
 for (const [line] of journal.matchAll(/^journal query: .*$/gm)) console.log(line)
+
+// The manager and its simulator without a server, and each store against a real one.
+const STORES = ['sqlite', 'redis', 'postgres', 'etcd', 'github']
+const leaseTests = cargoTest(STORES.join(','), ['lease', '--test-threads=4'])
+const leases = await withServers((env) => check('cargo test: leases, over real servers', 'cargo', leaseTests, { env }))
+bar('F18 leases, simulated', total(leases, /lease simulation: (\d+) schedules/g), deep ? 1_000_000 : 10_000, 'schedules')
+const skipped = [...leases.matchAll(/^SKIPPED: .*$/gm)].map(([line]) => line)
+for (const line of skipped) console.log(line)
+if (skipped.length > 0 && process.env.CI) failures.push('leases: a server is missing')
 
 const loom = await check('loom', 'cargo', cargoTest('loom', ['tests::loom', 'tests::registry_loom']))
 bar('F1 loom', total(loom, /loom: .*: (\d+) executions/g), deep ? 10_000_000 : 1_000_000, 'executions')

@@ -123,7 +123,12 @@ async function benchmarks({ deep }) {
 async function demo({ deep }) {
   const threads = await node(['examples/chain-loop/main.js'], { deep })
   const processes = await node(['examples/chain-loop/main.js', '--processes'], { deep })
-  return [...asOneTest('the demo', threads), ...asOneTest('the demo with processes', processes)]
+  const leases = await node(['examples/lease-queue/main.js'], { deep })
+  return [
+    ...asOneTest('the demo', threads),
+    ...asOneTest('the demo with processes', processes),
+    ...asOneTest('the demo of leases', leases),
+  ]
 }
 
 // ── Running and counting ─────────────────────────────────────────────────────────────────────────────

@@ -20,8 +20,9 @@
 //! | `atomic_file` | files that are whole at every crash: replacing, extending | `sys`, base |
 //! | `mtime_keeper` | lock directories that a thread keeps fresh, as proper-lockfile does | `sys`, base |
 //! | `control` | the socket by which an operator reaches the process: frames, limits, the serving loop | `sys`, base |
+//! | `lease` | leases: records in a store with compare-and-swap; rules, stores, manager and keeper on one I/O thread | `send`, `sys`, base |
 //! | `snapshot` | what the lock tables of this and other processes say | everything above |
-//! | `binding` | the Node face; the only area that names napi and tokio | everything |
+//! | `binding` | the Node face; the only area that names napi | everything |
 //!
 //! # Lock order
 //!

@@ -15,7 +15,12 @@ const storeFor = (t) => `sqlite:${path.join(folder(t), 'leases.db')}`
  */
 function managerFor(t, { store = storeFor(t), ...options } = {}) {
   const manager = new LeaseManager({ store, workerId: 'test', ...options })
-  t.after(() => manager.destroy())
+  // A held lease keeps no process alive; a test that waits for its loss must.
+  const alive = setInterval(() => {}, 1_000)
+  t.after(async () => {
+    clearInterval(alive)
+    await manager.destroy()
+  })
   return manager
 }
 

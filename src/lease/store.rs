@@ -35,7 +35,8 @@ pub enum Version {
 pub struct Seen {
     pub version: Version,
     /// Added to every token of the record; given when the record is made and kept with it. A store that could lose its
-    /// records and make them anew gives its clock here (Redis), the others 0.
+    /// records and make them anew gives its clock here (Redis), the others 0. A write may raise it, and says so: what it
+    /// grants counts from the base that it answers. It never falls.
     pub base: u64,
     /// When it was written and when it was read: ms on the store's clock; 0 where sessions are the clock.
     pub at: u64,

@@ -5,6 +5,8 @@
 
 #![expect(clippy::print_stdout, reason = "each case tells that it ran, and a skip is loud")]
 
+#[cfg(feature = "github")]
+pub mod github_server;
 mod pairs;
 mod pushes;
 mod sessions;
@@ -26,6 +28,7 @@ macro_rules! cases {
     ($($case:ident),+ $(,)?) => { &[$((stringify!($case), |bench| Box::pin($case(bench)))),+] };
 }
 use cases;
+pub use swaps::counted;
 
 /// Every case for one store.
 pub async fn suite(store: Rc<dyn Store>) {

@@ -63,7 +63,7 @@ async fn an_ended_session_is_seen_and_guards_the_next_write(bench: &Bench) {
     one.alive = vec![session.clone()];
     let mut written = won(bench.store.swap(&[one]).await);
     bench.store.close_session(&session).await.unwrap();
-    assert_eq!(bench.see(&key).await.gone, [session.clone()]);
+    assert_eq!(bench.see(&key).await.gone, std::slice::from_ref(&session));
     assert!(!bench.store.renew_session(&session).await.unwrap(), "what has ended does not come back");
     // Who has ended writes no more as a holder.
     let mut late = swap(&key, &written.version, &text);

@@ -172,6 +172,31 @@ fn a_connection_that_died_while_it_was_kept_costs_nothing() {
     });
 }
 
+/// Half-open connections: one costs a timeout, and takes the others that were kept with it.
+#[test]
+fn one_silent_connection_is_enough_to_mistrust_all() {
+    run(async {
+        let (listener, url) = listen().await;
+        let server = spawn_local(async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                spawn_local(async move {
+                    take(&mut socket).await;
+                    answer(&mut socket, "200 OK", "yes").await;
+                    while take(&mut socket).await {}
+                });
+            }
+        });
+        let client = Client::new(&setup()).unwrap();
+        let (one, other) = tokio::join!(client.send(get(&url, LONG)), client.send(get(&url, LONG)));
+        assert!(one.is_ok() && other.is_ok(), "two connections, which are kept");
+        let silent = client.send(get(&url, SHORT)).await;
+        assert!(matches!(silent, Err(HttpError::Unknown(_))), "{silent:?}");
+        assert!(client.send(get(&url, LONG)).await.is_ok(), "on a new one");
+        server.abort();
+    });
+}
+
 #[test]
 fn lines_come_as_they_are_written() {
     run(async {

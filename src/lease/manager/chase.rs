@@ -131,9 +131,6 @@ impl Chase<'_> {
         self.waiter.ask.borrow_mut().ticket_ttl_ms = fair.then(|| place_ttl(&desk, self.wanted));
         // Who does not wait need not be told of changes.
         let is_watched = self.is_watched || self.wanted.request.strategy != Strategy::Wait;
-        if !self.is_unsettled {
-            self.waiter.sent.set(None);
-        }
         let (waiter, wanted) = (&self.waiter, self.wanted);
         let changed = change(&desk, &line, began, |known| {
             if wanted.cancel.is_given_up() {
@@ -145,6 +142,9 @@ impl Chase<'_> {
         if sent.is_some() {
             // It stands on the newest record: what was on its way before can land no more.
             self.is_unsettled = false;
+        }
+        if !self.is_unsettled && !matches!(answer, Outcome::Granted { .. }) {
+            self.waiter.sent.set(None);
         }
         match &answer {
             Outcome::Watch => {
@@ -196,7 +196,6 @@ impl Chase<'_> {
 
     /// The write that put it in line left at `sent`.
     fn stands(&mut self, sent: Nanos) {
-        self.waiter.sent.set(None);
         let nonce = self.waiter.ask.borrow().nonce.clone();
         let ttl_ms = place_ttl(self.desk(), self.wanted);
         let place =

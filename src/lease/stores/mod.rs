@@ -2,11 +2,15 @@
 
 #[cfg(feature = "etcd")]
 pub mod etcd;
+#[cfg(feature = "github")]
+pub mod github;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod watchers;
 
 use crate::lease::address::{Address, Setup};
@@ -20,8 +24,13 @@ pub fn open(setup: &Setup) -> Result<Rc<dyn Store>, StoreError> {
         Address::Sqlite(_) => sqlite::open(setup),
         #[cfg(feature = "redis")]
         Address::Redis(_) => redis::open(setup),
+        #[cfg(feature = "postgres")]
+        Address::Postgres(_) => postgres::open(setup),
         #[cfg(feature = "etcd")]
         Address::Etcd(_) => etcd::open(setup),
+        #[cfg(feature = "github")]
+        Address::Github { .. } => github::open(setup),
+        #[allow(unreachable_patterns, reason = "a build with every store has a way for each address")]
         address => Err(StoreError::Unsupported(format!("this build has no store for {}", address.shown()))),
     }
 }

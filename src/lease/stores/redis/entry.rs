@@ -1,7 +1,7 @@
 //! A record as it lies in Redis: one line that the script reads and writes, and the record's JSON after it.
 //!
-//! `chainlock:1 <version> <base> <at> <run>⏎`: 16 digits, 16 digits, 13 digits, 8 hexadecimal digits. Version and base
-//! are microseconds on the server's clock, `at` milliseconds; `run` says on which run of the server it was written.
+//! `chainlock:1 <version> <base> <run> <at>⏎`: 16 digits each, and 8 hexadecimal digits for the run of the server that
+//! wrote it. All three numbers are microseconds on the server's clock; a version may run ahead of it.
 
 use super::errors::{refused, strange};
 use crate::lease::store::{Seen, StoreError, Version, Written};
@@ -9,7 +9,7 @@ use redis::Value;
 
 /// Stands before every version of the format.
 const NAME: &str = "chainlock:";
-const HEAD: usize = 69;
+const HEAD: usize = 72;
 /// When the server does not tell its run.
 pub const NO_RUN: &str = "--------";
 
@@ -18,16 +18,18 @@ pub const NO_RUN: &str = "--------";
 pub struct Head {
     pub version: u64,
     pub base: u64,
+    /// In milliseconds.
     pub at: u64,
 }
 
 impl Head {
     pub fn read(line: &str) -> Option<Head> {
-        let rest = line.strip_prefix(NAME)?.strip_prefix("1 ")?.strip_suffix('\n')?;
+        let rest = line.strip_prefix(NAME)?.strip_prefix("1 ").filter(|rest| rest.ends_with('\n'))?;
         let (version, rest) = number(rest, 16)?;
         let (base, rest) = number(rest, 16)?;
-        let (at, run) = number(rest, 13)?;
-        (run.len() == NO_RUN.len()).then_some(Head { version, base, at })
+        let (_run, rest) = rest.split_at_checked(NO_RUN.len())?;
+        let (at, end) = number(rest.strip_prefix(' ')?, 16)?;
+        end.is_empty().then_some(Head { version, base, at: at / 1000 })
     }
 
     pub fn written(self) -> Written {
@@ -35,11 +37,11 @@ impl Head {
     }
 }
 
-/// A number of so many digits and the space after it.
+/// A number of so many digits, and what follows after a space or at the end of the line.
 fn number(text: &str, digits: usize) -> Option<(u64, &str)> {
     let (number, rest) = text.split_at_checked(digits)?;
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
-    Some((number.parse().ok().filter(|_| is_number)?, rest.strip_prefix(' ')?))
+    Some((number.parse().ok().filter(|_| is_number)?, rest.strip_prefix([' ', '\n'])?))
 }
 
 /// What lies under a key.
@@ -119,7 +121,7 @@ pub fn scanned(value: Value) -> Result<(String, Vec<String>), StoreError> {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "chainlock:1 1763766456000123 1763766456000001 1763766456000 a1b2c3d4\n{\"v\":1}";
+    const GOOD: &str = "chainlock:1 1763766456000123 1763766456000001 a1b2c3d4 1763766456000120\n{\"v\":1}";
 
     #[test]
     fn a_value_is_read_back() {
@@ -142,7 +144,7 @@ mod tests {
             GOOD.replacen("17637", "+7637", 1),
             GOOD.replacen('\n', " ", 1),
             GOOD[..60].to_owned(),
-            GOOD.replacen(" 1763766456000 ", " 17é66456000 ", 1),
+            GOOD.replacen(" 1763766456000120", " 17é6456000120", 1),
             String::new(),
             "17".to_owned(),
         ];

@@ -88,9 +88,13 @@ impl Redis {
         let _ = self.child.wait();
     }
 
+    pub fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
     /// `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid()).status();
         assert!(status.unwrap().success());
     }
 
@@ -208,7 +212,8 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Rc<Cell<Way>
         match way.get() {
             Way::Open if to.write_all(&buffer[..many]).await.is_ok() => {}
             Way::Silent => {}
-            _ => return,
+            Way::Open => return,
+            Way::Cut => return way.set(Way::Open),
         }
     }
 }

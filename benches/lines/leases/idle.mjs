@@ -1,0 +1,84 @@
+// @ts-check
+// What leases do to a process that does not use them yet, and to an event loop while they are used on SQLite.
+import { spawnSync } from 'node:child_process'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { chainlockPeer, peerOf } from '../../chainlock-lease.mjs'
+import { startPlace } from '../../lease-servers.mjs'
+
+/** @typedef {import('../../figure.mjs').Figure} Figure */
+/** @typedef {import('../../figure.mjs').Fact} Fact */
+/** @typedef {{ threads: number, files: number, modules: number, resident: number }} Look */
+
+const PROGRAM = fileURLToPath(new URL('../../programs/lease-load.cjs', import.meta.url))
+const RESOLUTION_MS = 1
+const AT_ONCE = 16
+
+/** @param {{ leaseWatchMs: number }} effort */
+export async function idle({ leaseWatchMs }) {
+  const place = await startPlace('sqlite')
+  try {
+    return { figures: await delays(place.url, Math.min(leaseWatchMs, 4_000)), facts: process.platform === 'linux' ? [firstUse(place.url)] : [] }
+  } finally {
+    await place.stop()
+  }
+}
+
+/** @param {string} url @returns {Fact} */
+function firstUse(url) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, url], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${PROGRAM} ended with ${status}: ${stderr}`)
+  /** @type {Record<'start' | 'main' | 'leases' | 'opened' | 'held', Look>} */
+  const { main, leases, opened, held } = JSON.parse(stdout)
+  return {
+    id: 'lease-first-use',
+    what: 'nothing of leases is there before the first request',
+    holds: main.modules === 0 && opened.threads === main.threads && opened.files === main.files,
+    detail: `threads ${main.threads}, with a manager ${opened.threads}, with a lease ${held.threads}; files ${main.files}, ${opened.files}, ${held.files}; modules ${main.modules}, ${leases.modules}`,
+  }
+}
+
+/**
+ * The delay beyond the histogram's own grain, while leases are acquired and released one after the other, and many at
+ * once; beside an idle loop on the same machine, and better-sqlite3, which does its work in the loop.
+ * @param {string} url @param {number} ms @returns {Promise<Figure[]>}
+ */
+async function delays(url, ms) {
+  const ours = await chainlockPeer('sqlite').open(url)
+  const many = await Promise.all(Array.from({ length: AT_ONCE }, () => chainlockPeer('sqlite').open(url)))
+  const theirs = await peerOf('sqlite', 'better-sqlite3 immediate').open(url.replace('leases.db', 'raw.db'))
+  const idleMs = await delayed(ms, () => pause(10))
+  const singleMs = await delayed(ms, () => pair(ours, 'loop'))
+  const manyMs = await delayed(ms, () => Promise.all(many.map((lock, i) => pair(lock, `loop:${i}`))))
+  const peerMs = await delayed(ms, () => pair(theirs, 'loop'))
+  await Promise.all([ours, theirs, ...many].map((lock) => lock.close()))
+  const bar = { most: Math.max(1, idleMs) }
+  const detail = `an idle loop ${idleMs.toFixed(2)} ms`
+  return [
+    { id: 'lease-loop-sqlite', what: 'sqlite: event loop delay while acquiring and releasing, 99 of 100', value: singleMs, unit: 'ms', bar, detail },
+    { id: 'lease-loop-sqlite-many', what: `… ${AT_ONCE} at once`, value: manyMs, unit: 'ms', bar, detail },
+    { id: 'lease-loop-better-sqlite3', what: '… of better-sqlite3', value: peerMs, unit: 'ms' },
+  ]
+}
+
+/** @param {import('../../lease-peers.mjs').Lock} lock @param {string} key */
+async function pair(lock, key) {
+  await lock.acquire(key)
+  await lock.release()
+}
+
+/** @param {number} ms @param {() => Promise<unknown>} work */
+async function delayed(ms, work) {
+  const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+  const end = performance.now() + ms
+  // What promises alone keep busy never lets the loop turn: that is the caller's, not the lock's.
+  await pause(1)
+  histogram.enable()
+  while (performance.now() < end) {
+    await work()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  histogram.disable()
+  return Math.max(0, histogram.percentile(99) / 1e6 - RESOLUTION_MS)
+}
