@@ -88,8 +88,8 @@ pub fn landed(desk: &Desk, line: &Line, prepared: Prepared, written: Written, be
     let Prepared { mut record, .. } = prepared;
     record.settle(written.at);
     let Written { version, base, at } = written;
-    let gone = before.gone.clone();
-    line.learn_own(Known { version, base, at, now: at, record: Rc::new(record), gone, heard: desk.now() });
+    let (gone, ended, heard) = (before.gone.clone(), before.ended.clone(), desk.now());
+    line.learn_own(Known { version, base, at, now: at, record: Rc::new(record), gone, ended, heard });
 }
 
 /// Moves the record as `decide` says; only under the line's turn. What was heard from `since` on is new.
