@@ -91,7 +91,7 @@ enum Step {
 }
 
 fn nonce(number: u8) -> Nonce {
-    Nonce(number.to_string())
+    Nonce(number.to_string().into())
 }
 
 fn record(row: &Row) -> Record {
