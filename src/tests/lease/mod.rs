@@ -3,5 +3,6 @@
 
 mod flows;
 mod schedules;
+mod sessions;
 mod sim_store;
 mod world;
