@@ -23,13 +23,13 @@ pub type DutyKey = (Nanos, u64);
 
 /// Timers fire a little late; a holder is told a little early.
 const EARLY: Nanos = Nanos(2_000_000);
-/// Renewals that are due within this go together.
-const TOGETHER: Nanos = Nanos(20_000_000);
+/// Renewals that are due within this may go together.
+const TOGETHER: Nanos = Nanos(1_000_000_000);
 
 #[derive(Debug)]
 pub enum Duty {
-    /// Renew what of ours lies in that record.
-    Renew(Rc<Line>),
+    /// Renew what of ours lies in that record; so much earlier than it is due, if others are renewed just then.
+    Renew(Rc<Line>, Nanos),
     /// Look whether it has come to its deadline.
     End(Rc<Lease>),
     /// Tell of the risk, unless a renewal that left at that time or later has been answered.
@@ -76,7 +76,10 @@ impl Keeper {
     fn due(&self, now: Nanos) -> Vec<Duty> {
         let mut duties = self.duties.borrow_mut();
         let reach = (now.plus(TOGETHER), u64::MAX);
-        let is_due = |key: &DutyKey, duty: &Duty| key.0 <= now || matches!(duty, Duty::Renew(_));
+        let is_due = |key: &DutyKey, duty: &Duty| match duty {
+            Duty::Renew(_, early) => key.0.since(now) <= *early,
+            _ => key.0 <= now,
+        };
         let keys: Vec<DutyKey> =
             duties.range(..=reach).filter(|(key, duty)| is_due(key, duty)).map(|(key, _)| *key).collect();
         keys.iter().filter_map(|key| duties.remove(key)).collect()
@@ -121,7 +124,7 @@ fn serve(desk: &Rc<Desk>, now: Nanos) {
         match duty {
             Duty::End(lease) => loss::at_deadline(desk, &lease, now),
             Duty::Risk(lease, sent) => loss::at_risk(desk, &lease, sent),
-            Duty::Renew(line) => {
+            Duty::Renew(line, _) => {
                 line.due.set(None);
                 lines.push(line);
             }

@@ -21,8 +21,9 @@ const LATEST: Nanos = Nanos(1_000_000_000);
 /// Sets when the line is renewed next: a third of the ttl after the last time, a little earlier by chance.
 pub fn plan(desk: &Desk, line: &Rc<Line>) {
     let due = line.kept.borrow().iter().map(|kept| due_of(kept, line)).min();
-    let early = |third: Nanos| desk.outside.part_of(Nanos(third.0 / 10));
-    plan_at(desk, line, due.map(|(renewed, third)| renewed.plus(Nanos(third.0 - early(third).0))));
+    let Some((renewed, third)) = due else { return plan_at(desk, line, None, Nanos(0)) };
+    let early = desk.outside.part_of(Nanos(third.0 / 16));
+    plan_at(desk, line, Some(renewed.plus(Nanos(third.0 - early.0))), Nanos(third.0 / 8));
 }
 
 fn due_of(kept: &Kept, line: &Rc<Line>) -> (Nanos, Nanos) {
@@ -37,9 +38,9 @@ fn renewed_at(lease: &Lease, line: &Rc<Line>) -> Nanos {
     part.map(|part| part.renewed.get()).unwrap_or_default()
 }
 
-fn plan_at(desk: &Desk, line: &Rc<Line>, at: Option<Nanos>) {
+fn plan_at(desk: &Desk, line: &Rc<Line>, at: Option<Nanos>, early: Nanos) {
     desk.keeper.remove(line.due.take());
-    line.due.set(at.map(|at| desk.keeper.add(at, Duty::Renew(line.clone()))));
+    line.due.set(at.map(|at| desk.keeper.add(at, Duty::Renew(line.clone(), early))));
 }
 
 /// What is to be renewed: not what is lost, and not what its holder's event loop does not ask for.
@@ -224,11 +225,11 @@ fn fail(desk: &Desk, line: &Rc<Line>, kept: &[Kept]) {
         }
     }
     let pause = left.max(SOONEST);
-    plan_at(desk, line, Some(now.plus(Nanos(pause.0 / 2)).plus(desk.outside.part_of(pause))));
+    plan_at(desk, line, Some(now.plus(Nanos(pause.0 / 2)).plus(desk.outside.part_of(pause))), Nanos(0));
 }
 
 /// Nothing to renew now; perhaps later, when the event loop answers again.
 fn put_off(desk: &Desk, line: &Rc<Line>) {
     let least = line.kept.borrow().iter().map(|kept| due_of(kept, line).1).min();
-    plan_at(desk, line, least.map(|third| desk.now().plus(Nanos(third.0 / 4).max(SOONEST))));
+    plan_at(desk, line, least.map(|third| desk.now().plus(Nanos(third.0 / 4).max(SOONEST))), Nanos(0));
 }

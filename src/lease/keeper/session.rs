@@ -37,6 +37,7 @@ impl Session {
     }
 
     pub async fn close(&self, desk: &Desk) {
+        self.deadline.set(Nanos::NEVER);
         if !self.is_over.replace(true) {
             // It ends by itself otherwise.
             let _ = desk.store.close_session(&self.name).await;
@@ -75,11 +76,20 @@ pub async fn session(desk: &Rc<Desk>, ttl_ms: u64) -> Result<Rc<Session>, StoreE
 /// Whether it lives, after a write was refused that needed it.
 pub async fn verify(desk: &Rc<Desk>, session: &Rc<Session>) -> Result<(), StoreError> {
     let sent = desk.now();
-    match desk.store.renew_session(&session.name).await? {
+    let lives = desk.store.renew_session(&session.name).await?;
+    answered(desk, session, sent, lives);
+    Ok(())
+}
+
+/// A renewal that left at `sent` was answered. Once its deadline has passed nothing brings it back: those who held
+/// under it have been told, and others may be next.
+fn answered(desk: &Rc<Desk>, session: &Rc<Session>, sent: Nanos, lives: bool) -> bool {
+    let goes_on = lives && !session.is_over.get() && desk.now() < session.deadline.get();
+    match goes_on {
         true => session.kept_from(sent),
         false => ended(desk, session),
     }
-    Ok(())
+    goes_on
 }
 
 fn leases(desk: &Desk, session: &Rc<Session>) -> Vec<Rc<Lease>> {
@@ -90,6 +100,7 @@ fn leases(desk: &Desk, session: &Rc<Session>) -> Vec<Rc<Lease>> {
 
 fn ended(desk: &Rc<Desk>, session: &Rc<Session>) {
     session.is_over.set(true);
+    session.deadline.set(Nanos::NEVER);
     forget(desk, session);
     for lease in leases(desk, session) {
         lose(desk, &lease, "session", None);
@@ -125,8 +136,10 @@ pub async fn renew(desk: Rc<Desk>, session: Rc<Session>) {
     held.iter().for_each(|lease| watch_risk(&desk, lease, sent));
     let third = Nanos(session.ttl().0 / 3);
     let next = match desk.store.renew_session(&session.name).await {
-        Ok(true) => {
-            session.kept_from(sent);
+        Ok(lives) => {
+            if !answered(&desk, &session, sent, lives) {
+                return;
+            }
             for lease in leases(&desk, &session) {
                 lease.client.answered(desk.now().since(sent));
                 renewed(&desk, &lease);
@@ -134,7 +147,6 @@ pub async fn renew(desk: Rc<Desk>, session: Rc<Session>) {
             tokio::task::spawn_local(look_for_stolen(desk.clone(), session.clone()));
             sent.plus(Nanos(third.0 - desk.outside.part_of(Nanos(third.0 / 10)).0))
         }
-        Ok(false) => return ended(&desk, &session),
         Err(_) => {
             for lease in leases(&desk, &session) {
                 lease.client.renewal_failed();

@@ -33,11 +33,17 @@ pub async fn pursue(client: &Rc<Client>, wanted: &Wanted) -> Result<Vec<Won>, Fa
     loop {
         let all = one_by_one(client, wanted).await?;
         let now = client.desk.now();
-        if all.iter().all(|won| now < deadline(wanted, won)) {
+        if all.iter().all(|won| now < deadline(wanted, won)) && is_under_one_session(&all) {
             return Ok(all);
         }
         give_back(&client.desk, wanted, &all);
     }
+}
+
+/// One lease has one deadline.
+fn is_under_one_session(all: &[Won]) -> bool {
+    let names = |won: &Won| won.session.as_ref().map(|session| session.name.clone());
+    all.windows(2).all(|two| matches!(two, [one, other] if names(one) == names(other)))
 }
 
 async fn one_by_one(client: &Rc<Client>, wanted: &Wanted) -> Result<Vec<Won>, Fault> {

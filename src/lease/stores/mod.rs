@@ -13,6 +13,7 @@ pub mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod watchers;
 
+#[allow(unused_imports, reason = "a build without any store names no address")]
 use crate::lease::address::{Address, Setup};
 use crate::lease::store::{Store, StoreError};
 use std::rc::Rc;

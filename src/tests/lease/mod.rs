@@ -2,6 +2,7 @@
 //! doubled, and clients stop.
 
 mod flows;
+mod losses;
 mod schedules;
 mod sessions;
 mod sim_store;

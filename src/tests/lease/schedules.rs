@@ -301,7 +301,7 @@ fn run(seed: u64) -> u64 {
         let landing = server.clone();
         tokio::task::spawn_local(async move {
             loop {
-                sleep(5).await;
+                sleep(20).await;
                 landing.land();
             }
         });

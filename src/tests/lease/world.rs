@@ -87,10 +87,26 @@ impl Worker {
         fate: impl Fn() -> Fate + 'static,
     ) -> Worker {
         let store = SimStore::new(server.clone(), caps, opening.setup.request_timeout, fate);
+        Worker::at(store, opening, seed, |_| false)
+    }
+
+    /// One that can see which processes are dead.
+    pub fn knowing(
+        server: &Rc<Server>,
+        opening: Opening,
+        caps: Caps,
+        seed: u64,
+        dead: impl Fn(&Who) -> bool + 'static,
+    ) -> Worker {
+        let store = SimStore::new(server.clone(), caps, opening.setup.request_timeout, quick);
+        Worker::at(store, opening, seed, dead)
+    }
+
+    fn at(store: Rc<SimStore>, opening: Opening, seed: u64, dead: impl Fn(&Who) -> bool + 'static) -> Worker {
         let now = clock();
         let pid = 1 + seed as u32;
         let who = Rc::new(Who { host: "sim".into(), pid, space: "here".into(), ..Who::default() });
-        let outside = Outside::new(now.clone(), Rc::new(|_| false), who, seed, seed);
+        let outside = Outside::new(now.clone(), Rc::new(dead), who, seed, seed);
         let desk = Desk::new(store, outside, opening.setup.request_timeout);
         let heard = Arc::new(Heard::default());
         let events: Arc<dyn Events> = heard.clone();
