@@ -16,7 +16,7 @@ const LONG_SHARE = 0.12
 
 const KEYS = ['one', 'two', 'three', 'four', 'five', 'six']
 
-const usual = { ttlMs: TTL_MS, longMs: TTL_MS, longShare: LONG_SHARE, keys: KEYS, workers: 8, tasks: 2, killRounds: 2 }
+const usual = { ttlMs: TTL_MS, longMs: TTL_MS, longShare: LONG_SHARE, keys: KEYS, workers: 8, tasks: 2, killRounds: 2, isQuick: true }
 
 const GITHUB = join(__dirname, '..', 'github', 'serve.js')
 /** What happens to requests while the nemesis rages: how probable it is. */
@@ -65,7 +65,7 @@ const ENGINES = {
   postgres: served('postgres', {}),
   etcd: served('etcd', {}),
   // Few, and for longer: every request is a process of git here, as it is a second's work there.
-  github: { ...usual, ttlMs: 6_000, longMs: 8_000, keys: KEYS.slice(0, 3), workers: 4, tasks: 1, killRounds: 1, open: openGitHub },
+  github: { ...usual, ttlMs: 6_000, longMs: 8_000, keys: KEYS.slice(0, 3), workers: 4, tasks: 1, killRounds: 1, isQuick: false, open: openGitHub },
 }
 
 module.exports = { ENGINES }

@@ -136,6 +136,7 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
   await register.tell('calm', { at: calm, keys: engine.keys })
   const isWell = await world.granted(calm)
   const healedMs = Math.max(...world.grantedAt.values()) - calm
+  if (isWell && engine.isQuick) await nemesis.silenceHolders(engine.workers)
   for (let round = 0; round < engine.killRounds && isWell; round++) {
     await world.rescue(await nemesis.killHolders(KILLED_AT_ONCE))
   }

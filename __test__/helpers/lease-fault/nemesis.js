@@ -7,6 +7,8 @@ const { nowMs } = require('../register')
 
 /** Of faults that hit whoever holds something. */
 const AIMED = 0.8
+/** Longer than a lease lasts: in ttls. */
+const SILENCE = 1.3
 
 /** @typedef {import('./crew').Member} Member */
 
@@ -132,6 +134,16 @@ class Nemesis {
       else this.#serverIsHit = false
       for (const trouble of troubles) trouble[1] = nowMs()
     }
+  }
+
+  /** Some that hold hear nothing from the server any more, until they must have lost what they hold. @param {number} most */
+  async silenceHolders(most) {
+    const holders = this.crew.filter(({ held, proxy }) => held.size > 0 && proxy).slice(0, most)
+    const lasts = [SILENCE, SILENCE]
+    await Promise.all(holders.map((member) => {
+      member.send({ linger: true })
+      return this.#hit({ ...FAULTS.blackHole, lasts }, member)
+    }))
   }
 
   /** Kills some that hold at this moment, all at once, and nothing else; answers the keys they had. @param {number} most */

@@ -1,7 +1,7 @@
 // A worker of the fault test, in a process of its own: takes leases on keys of its choice, writes to the register while
 // it believes to hold, once more without looking when it has stopped, and tells the register what it believed and when.
 //
-// Hears `{ block: ms }` and `{ stop: true }` from the test; says `{ held, key }`, `{ left, key }`, `{ blocked }` and, at
+// Hears `{ block: ms }`, `{ linger: true }` (what is held is kept until it is lost) and `{ stop: true }` from the test; says `{ held, key }`, `{ left, key }`, `{ blocked }` and, at
 // its end, `{ end }`.
 'use strict'
 
@@ -43,6 +43,7 @@ function keep(tale) {
 
 /** What this process believes of one lease. */
 class Hold {
+  done = 0
   toldAt
   awake = true
 
@@ -119,7 +120,7 @@ function look() {
 }
 
 /** Mostly short; sometimes longer than a lease lasts without a renewal. */
-const spanOfWork = () => (chance() < data.longShare ? between(1.2, 1.7) * data.longMs : between(5, 150))
+const spanOfWork = () => (chance() < data.longShare ? between(1.2, 2.2) * data.longMs : between(5, 150))
 
 async function work(register, leases) {
   const key = keys[Math.floor(chance() * keys.length)]
@@ -127,8 +128,8 @@ async function work(register, leases) {
   const lease = await leases.acquire(key, { timeoutMs: Math.round(between(2, 4) * ttlMs), signal: ending.signal })
   counts.granted += 1
   const hold = new Hold(register, key, lease, askedAt)
-  const done = hold.from + spanOfWork()
-  while (!lease.signal.aborted && nowMs() < done && !ending.signal.aborted) {
+  hold.done = hold.from + spanOfWork()
+  while (!lease.signal.aborted && nowMs() < hold.done && !ending.signal.aborted) {
     await hold.write()
     await Promise.race([pause(between(2, 60)), hold.ended])
   }
@@ -166,8 +167,9 @@ async function main() {
   const register = await connect(data.register)
   const leases = new LeaseManager({ ...data.options, workerId: worker, ttlMs })
   const looking = setInterval(look, LOOK_MS)
-  process.on('message', ({ block: ms, stop }) => {
+  process.on('message', ({ block: ms, linger, stop }) => {
     if (ms) block(ms)
+    if (linger) for (const hold of holds) hold.done = Infinity
     if (stop) ending.abort()
   })
   // Without its test there is nobody to work for.

@@ -6,5 +6,6 @@ mod losses;
 mod model;
 mod rules;
 mod schedules;
+mod sessions;
 mod sim_store;
 mod world;

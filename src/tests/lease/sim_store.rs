@@ -97,6 +97,16 @@ impl Server {
         keys.iter().map(look).collect()
     }
 
+    /// Tells those who watch what is there, with the sessions that have ended.
+    pub fn hint(&self, key: &str) {
+        for seen in self.read(&[key.into()]) {
+            let told = |(other, tell): &(Key, UnboundedSender<Hint>)| {
+                **other != *key || tell.send(Hint { seen: Some(seen.clone()) }).is_ok()
+            };
+            self.watchers.borrow_mut().retain(told);
+        }
+    }
+
     fn swap(&self, swaps: &[Swap]) -> Swapped {
         let holds = swaps.iter().all(|swap| {
             self.seen(&swap.key).version == swap.expect

@@ -1,0 +1,66 @@
+//! Waiting where holds name sessions: a session's end moves no record, so who waits has to hear of it in another way.
+
+use super::sim_store::{Fate, Server, caps};
+use super::world::{Worker, in_time, opening, quick};
+use crate::lease::manager::{Granted, Request};
+use crate::lease::store::Caps;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Shorter than the pause after which somebody who waits looks in any case.
+const SOON: Duration = Duration::from_secs(2);
+
+fn with_sessions() -> Caps {
+    Caps { sessions: true, ..caps() }
+}
+
+fn request(ttl_ms: u64) -> Request {
+    Request { ttl_ms: Some(ttl_ms), ..Request::new(vec!["a".into()]) }
+}
+
+async fn sleep(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+/// Holds, and is not heard of again.
+async fn dead_holder(server: &Rc<Server>, ttl_ms: u64) -> (Worker, Granted) {
+    let is_dead = Rc::new(Cell::new(false));
+    let death = is_dead.clone();
+    let fate = move || Fate { is_lost: death.get(), ..quick() };
+    let worker = Worker::over(server, opening("dead"), with_sessions(), 1, fate);
+    let granted = worker.acquire(request(ttl_ms)).await.unwrap();
+    is_dead.set(true);
+    (worker, granted)
+}
+
+fn waiter(server: &Rc<Server>, seed: u64) -> Worker {
+    Worker::over(server, opening("waiter"), with_sessions(), seed, quick)
+}
+
+#[test]
+fn a_session_that_ended_before_the_watch_is_found() {
+    in_time(async {
+        let server = Server::new();
+        let (_dead, held) = dead_holder(&server, 400).await;
+        sleep(1_000).await;
+        let waiter = waiter(&server, 2);
+        let granted =
+            tokio::time::timeout(SOON, waiter.acquire(request(400))).await.expect("at once").unwrap();
+        assert!(granted.tokens[0] > held.tokens[0]);
+    });
+}
+
+#[test]
+fn what_a_hint_says_of_sessions_counts() {
+    in_time(async {
+        let server = Server::new();
+        let (_dead, held) = dead_holder(&server, 400).await;
+        let waiter = waiter(&server, 2);
+        let (_, waits) = waiter.ask(request(60_000));
+        sleep(1_000).await;
+        server.hint("a");
+        let granted = tokio::time::timeout(SOON, waits).await.expect("told").unwrap().unwrap();
+        assert!(granted.tokens[0] > held.tokens[0]);
+    });
+}
