@@ -3,7 +3,6 @@
 
 mod flows;
 mod losses;
-mod model;
 mod rules;
 mod schedules;
 mod sessions;

@@ -43,7 +43,7 @@ fn ask(nonce: &str, mode: Mode) -> Ask {
 }
 
 fn on(record: &Record, ask: &Ask) -> Verdict {
-    let dead = |who: &Who| who.worker == "dead";
+    let dead = |who: &Who| &*who.worker == "dead";
     rules::acquire(record, &View { now: NOW, slack: 0, gone: &[], dead: &dead }, ask)
 }
 
