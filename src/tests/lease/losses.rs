@@ -216,7 +216,7 @@ fn the_process_of_a_dead_holder_need_not_be_waited_for() {
         let is_dead = Rc::new(Cell::new(false));
         let dead = is_dead.clone();
         let other = Worker::knowing(&server, opening("two"), Caps { local: true, ..caps() }, 2, move |who| {
-            who.worker == "one" && dead.get()
+            &*who.worker == "one" && dead.get()
         });
         let (_, waits) = other.ask(one("a"));
         ms(5_000).await;

@@ -6,7 +6,7 @@ use super::world::{Worker, clock, opening};
 use crate::lease::fault::Fault;
 use crate::lease::manager::shared::next_id;
 use crate::lease::manager::{Granted, Request, RequestId, Strategy};
-use crate::lease::record::{Mode, Record};
+use crate::lease::record::{Mode, Nonce, Record};
 use crate::lease::store::Caps;
 use crate::time::Nanos;
 use std::cell::{Cell, RefCell};
@@ -255,15 +255,15 @@ async fn finish(truth: &Truth, server: &Rc<Server>) {
 
 /// In the record, too, every token was given once.
 fn audit(truth: &Truth, server: &Server) {
-    let mut nonces: HashMap<(String, u64), String> = HashMap::new();
+    let mut nonces: HashMap<(String, u64), Nonce> = HashMap::new();
     let mut highest: HashMap<String, u64> = HashMap::new();
     for (key, body) in server.written.borrow().iter() {
         let record = Record::read(body, 0).unwrap();
         let before = highest.insert(key.to_string(), record.token).unwrap_or(0);
         assert!(record.token >= before, "seed {}: the token of {key} went back", truth.seed);
         for hold in &record.holds {
-            let known = nonces.entry((key.to_string(), hold.token)).or_insert_with(|| hold.nonce.0.clone());
-            assert_eq!(*known, hold.nonce.0, "seed {}: token {} of {key} for two", truth.seed, hold.token);
+            let known = nonces.entry((key.to_string(), hold.token)).or_insert_with(|| hold.nonce.clone());
+            assert_eq!(*known, hold.nonce, "seed {}: token {} of {key} for two", truth.seed, hold.token);
         }
     }
 }
