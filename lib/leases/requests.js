@@ -18,6 +18,9 @@ const pending = new Map()
 /** Who hears of what becomes of a lease. Being heard of keeps nobody. @type {Map<number, WeakRef<Held>>} */
 const held = new Map()
 
+/** Those whose signal was asked for: somebody relies on being told, who may keep nothing else. @type {Map<number, Held>} */
+const kept = new Map()
+
 let isOpen = false
 /** An answer to a mailbox that is not open would be lost. */
 function open() {
@@ -98,8 +101,14 @@ function dismiss(lease) {
 /** @param {number} lease @param {Held} of */
 const watch = (lease, of) => held.set(lease, new WeakRef(of))
 
+/** @param {number} lease @param {Held} of */
+const keep = (lease, of) => kept.set(lease, of)
+
 /** @param {number} lease */
-const unwatch = (lease) => held.delete(lease)
+function unwatch(lease) {
+  held.delete(lease)
+  kept.delete(lease)
+}
 
 /** Takes everything out of the mailbox and tells it. */
 function fetch() {
@@ -130,4 +139,4 @@ function grantOf([, , lease, token, retries, waitedMs, stale, several]) {
   return { lease, tokens, retries, waitedMs, claimedStale: stale !== 0 }
 }
 
-module.exports = { request, requestLease, dismiss, watch, unwatch, fetch }
+module.exports = { request, requestLease, dismiss, watch, keep, unwatch, fetch }
