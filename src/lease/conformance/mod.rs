@@ -107,7 +107,7 @@ pub async fn see(store: &Rc<dyn Store>, key: &Key) -> Seen {
 
 /// A record with some text in it; never the same bytes twice.
 pub fn body(text: &str) -> Rc<str> {
-    let state = Some(serde_json::Value::from(text));
+    let state = Some(Box::new(serde_json::Value::from(text)));
     Record { token: 1, state, ..Record::default() }.text(fastrand::u64(..)).unwrap().into()
 }
 

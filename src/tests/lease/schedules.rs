@@ -255,7 +255,7 @@ async fn finish(truth: &Truth, server: &Rc<Server>) {
 
 /// In the record, too, every token was given once.
 fn audit(truth: &Truth, server: &Server) {
-    let mut nonces: HashMap<(String, u64), String> = HashMap::new();
+    let mut nonces: HashMap<(String, u64), Rc<str>> = HashMap::new();
     let mut highest: HashMap<String, u64> = HashMap::new();
     for (key, body) in server.written.borrow().iter() {
         let record = Record::read(body, 0).unwrap();
