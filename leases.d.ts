@@ -182,7 +182,7 @@ export interface LeaseCaps {
 /**
  * A lease that was granted. It is renewed until it is released, lost, or its manager is destroyed. A held lease does
  * not keep the process alive. One that is garbage-collected while it holds is released, with a process warning
- * (`CHAINLOCK_GUARD_COLLECTED`).
+ * (`CHAINLOCK_GUARD_COLLECTED`); one whose `signal` was asked for is kept until it is released or lost.
  */
 export interface Lease {
   /** The first key. */

@@ -131,14 +131,40 @@ test('a lease that is garbage is given back, with a warning', async (t) => {
 async function forgetting({ data }) {
   const { LeaseManager } = require('chainlock/leases')
   const leases = new LeaseManager(data)
-  const signal = await (async () => (await leases.acquire('forgotten')).signal)()
+  await (async () => (await leases.acquire('forgotten')).token)()
   for (let round = 0; ; round += 1) {
     global.gc()
     await new Promise(setImmediate)
     if (!(await leases.status('forgotten')).held) break
     if (round > 2_000) throw new Error('never collected')
   }
-  console.log(signal.aborted ? 'aborted' : 'free')
+  console.log('free')
+}
+
+test('a lease of which somebody has but a listener is kept, and its loss is told', async (t) => {
+  const { code, stdout, stderr } = await runNode(leading, { store: storeFor(t), ttlMs: 900 }, { nodeArgs: ['--expose-gc'] })
+  assert.deepEqual([code, stdout, stderr], [0, 'stolen\n', ''])
+})
+
+async function leading({ data }) {
+  const { LeaseManager } = require('chainlock/leases')
+  const alive = setInterval(() => {}, 1_000)
+  const leases = new LeaseManager(data)
+  const token = await (async () => {
+    const { signal, token } = await leases.acquire('leader')
+    signal.addEventListener('abort', () => {
+      console.log('stolen')
+      clearInterval(alive)
+    })
+    return token
+  })()
+  for (let round = 0; round < 20; round += 1) {
+    global.gc()
+    await new Promise(setImmediate)
+  }
+  const thief = new LeaseManager(data)
+  const loot = await thief.steal('leader', { expectToken: token })
+  await loot.release()
 }
 
 test('a request that is aborted while its answer comes leaves no hold', async (t) => {

@@ -94,6 +94,7 @@ const PARTS = {
   leasePairs: (effort) => inOwnProcess('leases/pairs', 'pairs', effort),
   leaseHandoff,
   leaseHeld: leasesHeld,
+  leaseGithub: (effort) => inOwnProcess('leases/github', 'github', effort),
   leaseIdle: (effort) => inOwnProcess('leases/idle', 'idle', effort),
   registry: (effort) => inOwnProcess('registry', 'processes', effort),
   web: async (effort) => {

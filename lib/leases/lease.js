@@ -82,6 +82,8 @@ class Lease {
       this.#controller = new AbortController()
       // What was released stays quiet.
       if (this.lost && this.#loss !== null) this.#controller.abort(this.#error(this.#loss))
+      // Its listeners alone do not keep it, and a leader that only waits for them must not be given back.
+      if (this.#isOpen) requests.keep(this.#id, this)
     }
     return this.#controller.signal
   }

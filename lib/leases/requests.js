@@ -23,6 +23,9 @@ const held = new Map()
 /** How they hear of what becomes of them. @type {Ears} */
 let ears
 
+/** Those whose signal was asked for: somebody relies on being told, who may keep nothing else. @type {Map<number, Lease>} */
+const kept = new Map()
+
 let isOpen = false
 /** An answer to a mailbox that is not open would be lost. */
 function open() {
@@ -109,8 +112,14 @@ const watch = (id, lease) => held.set(id, new WeakRef(lease))
 /** @param {number} id */
 const leaseOf = (id) => held.get(id)?.deref()
 
+/** @param {number} id @param {Lease} lease */
+const keep = (id, lease) => kept.set(id, lease)
+
 /** @param {number} lease */
-const unwatch = (lease) => held.delete(lease)
+function unwatch(lease) {
+  held.delete(lease)
+  kept.delete(lease)
+}
 
 /** Takes everything out of the mailbox and tells it. */
 function fetch() {
@@ -157,4 +166,4 @@ function grantOf(told, at) {
   }
 }
 
-module.exports = { request, requestLease, dismiss, listen, watch, unwatch, leaseOf, fetch }
+module.exports = { request, requestLease, dismiss, listen, watch, keep, unwatch, leaseOf, fetch }

@@ -61,7 +61,7 @@ function figuresOf(engine, count, { native, javascript, share, processShare, ren
 /** @param {string} engine @param {number} count @param {Kept} kept @returns {Fact[]} */
 function factsOf(engine, count, { threads, held: alive, lost, failedRenewals }) {
   return [
-    { id: `lease-threads-${engine}`, what: `${engine}: one thread for all of them`, holds: threads.length === 1, detail: threads.join(', ') || 'none' },
+    { id: `lease-threads-${engine}`, what: `${engine}: one thread for all of them`, holds: threads.filter((name) => name.startsWith('chainlock')).length === 1, detail: threads.join(', ') || 'none' },
     {
       id: `lease-kept-${engine}`,
       what: `${engine}: all of them are held on`,

@@ -16,6 +16,8 @@ const BARS = {
   sqlite: { floor: 'better-sqlite3 immediate', most: 1.3 },
 }
 const COUNTED_PAIRS = 100
+const AT_ONCE = 16
+const CROWD = 'at once'
 
 /** @param {{ leaseRounds: number }} effort */
 export async function pairs(effort) {
@@ -39,8 +41,10 @@ async function pairsOn(engine, { leaseRounds }, figures, facts) {
     const peers = peersOf(engine)
     const locks = await Promise.all(peers.map((peer) => peer.open(urlFor(peer, place.url))))
     const candidates = peers.map((peer, index) => ({ name: peer.name, loop: looping(locks[index], `pair:${index}`) }))
+    const crowd = await Promise.all(Array.from({ length: AT_ONCE }, () => chainlockPeer(engine).open(place.url)))
+    candidates.push({ name: CROWD, loop: loopingAtOnce(crowd) })
     const timed = await compare(candidates, { rounds: leaseRounds, roundMs: LONG_ROUND_MS })
-    await Promise.all(locks.map((lock) => lock.close()))
+    await Promise.all([...locks, ...crowd].map((lock) => lock.close()))
     figures.push(...figuresOf(engine, peers, timed))
     if (engine !== 'sqlite') facts.push(await oneRoundTripEach(place))
   } finally {
@@ -59,6 +63,17 @@ function looping(lock, key) {
   }
 }
 
+/** As many as there are locks at a time, each on a key of its own. @param {import('../../lease-peers.mjs').Lock[]} locks */
+function loopingAtOnce(locks) {
+  const loops = locks.map((lock, index) => looping(lock, `crowd:${index}`))
+  return async (/** @type {number} */ times) => {
+    const each = Math.floor(times / locks.length)
+    const rest = times - each * (locks.length - 1)
+    await Promise.all(loops.map((loop, index) => loop(index === 0 ? rest : each)))
+    return times
+  }
+}
+
 /**
  * @param {import('../../lease-servers.mjs').Engine} engine
  * @param {import('../../lease-peers.mjs').Peer[]} peers
@@ -67,7 +82,7 @@ function looping(lock, key) {
 function figuresOf(engine, peers, timed) {
   const { floor, most } = BARS[engine]
   const us = (/** @type {string} */ name) => `${(timed.ns(name) / 1_000).toFixed(0)} µs`
-  return peers.filter(({ name }) => name !== 'chainlock').map(({ name, raw }) => ({
+  const figures = peers.filter(({ name }) => name !== 'chainlock').map(({ name, raw }) => ({
     id: `lease-${engine}-${name}`,
     what: `${engine}: acquire and release ÷ ${name}`,
     value: timed.ratio('chainlock', name),
@@ -75,6 +90,8 @@ function figuresOf(engine, peers, timed) {
     ...(name === floor ? { bar: { most } } : !raw && { bar: { most: 1 } }),
     detail: `${us('chainlock')} against ${us(name)}`,
   }))
+  const atOnce = { id: `lease-${engine}-at-once`, what: `… ${AT_ONCE} at once ÷ ${floor}`, value: timed.ratio(CROWD, floor), unit: 'x', detail: us(CROWD) }
+  return [...figures, atOnce]
 }
 
 /**

@@ -17,7 +17,6 @@ const MOST_LOST: u32 = 200;
 
 /// What is decided about a record.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is made and taken apart in one step, and lies nowhere")]
 pub enum Step<T> {
     Write(Write, T),
     /// Nothing is written, and it counts only when the record is the newest.

@@ -44,7 +44,7 @@ fn store(setup: &Setup) -> Rc<dyn Store> {
 /// A record whose holds name these sessions.
 fn held_by(sessions: &[String]) -> Rc<str> {
     let hold = |session: &String| Hold {
-        nonce: Nonce(session.clone()),
+        nonce: Nonce(session.as_str().into()),
         token: 1,
         mode: Mode::Shared,
         term: Term { ttl_ms: 1, until: 0, session: Some(session.clone()) },

@@ -221,7 +221,15 @@ mod tests {
         let who =
             Who { worker: worker.into(), host: "host`\n@all".into(), at: 784_111_777_000, ..Who::default() };
         let (nonce, term) = (Nonce::default(), Term { ttl_ms: 300_000, ..Term::default() });
-        let hold = Hold { nonce, token: 7, mode: Mode::Exclusive, term, delay_ms: 0, who, meta: Some(meta) };
+        let hold = Hold {
+            nonce,
+            token: 7,
+            mode: Mode::Exclusive,
+            term,
+            delay_ms: 0,
+            who,
+            meta: Some(Box::new(meta)),
+        };
         Record { token: 7, holds: vec![hold], ..Record::default() }
     }
 
