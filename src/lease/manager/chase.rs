@@ -263,6 +263,7 @@ impl Chase<'_> {
     fn refused(&self, refusal: Refusal) -> Fault {
         let key = &self.line.key;
         let (code, why) = match refusal {
+            Refusal::Send(refused) => return self.send_refused(&refused),
             Refusal::OtherPermits(others) => (
                 "ERR_LOCK_INVALID_ARGUMENT",
                 format!("the key {key:?} is a semaphore of {others} permits; ask with the same number"),
@@ -378,6 +379,7 @@ fn decide(desk: &Desk, known: &Known, waiter: &Waiter, is_watched: bool) -> Step
         }
         Verdict::Busy { .. } => Step::Keep(Outcome::Busy),
         Verdict::Refuse(refusal) => Step::Keep(Outcome::Refused(refusal)),
+        Verdict::Ended { record, refusal } => Step::Write(Write::waking(record), Outcome::Refused(refusal)),
     }
 }
 
