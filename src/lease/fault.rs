@@ -30,11 +30,13 @@ pub struct Fault {
     pub key: Option<String>,
     pub holder: Option<Box<HolderView>>,
     pub retry_after_ms: Option<u64>,
+    /// How often the request was tried again before.
+    pub retries: u32,
 }
 
 impl Fault {
     pub fn new(code: &'static str, message: impl Into<String>) -> Fault {
-        Fault { code, message: message.into(), key: None, holder: None, retry_after_ms: None }
+        Fault { code, message: message.into(), key: None, holder: None, retry_after_ms: None, retries: 0 }
     }
 
     /// Of a store, about a key.

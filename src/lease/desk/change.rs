@@ -50,6 +50,8 @@ pub struct Changed<T> {
     pub answer: T,
     /// When the write left; none when nothing was written.
     pub sent: Option<Nanos>,
+    /// Of the record that was written, or decided on: a new record gets its base with its first write.
+    pub base: u64,
 }
 
 #[derive(Debug)]
@@ -110,10 +112,10 @@ pub async fn change<T>(
             }
         };
         match decide(&current) {
-            Step::Leave(answer) => return Ok(Changed { answer, sent: None }),
+            Step::Leave(answer) => return Ok(Changed { answer, sent: None, base: current.base }),
             // Which sessions have ended only a look tells.
             Step::Keep(answer) if is_new && (!sessions || current.gone.is_some()) => {
-                return Ok(Changed { answer, sent: None });
+                return Ok(Changed { answer, sent: None, base: current.base });
             }
             Step::Keep(_) => {
                 is_new = true;
@@ -124,11 +126,13 @@ pub async fn change<T>(
                 let sent = desk.now();
                 match desk.store.swap(std::slice::from_ref(&prepared.swap)).await {
                     Ok(Swapped::Won(written)) => {
-                        match written.into_iter().next() {
+                        let written = written.into_iter().next();
+                        let base = written.as_ref().map_or(current.base, |written| written.base);
+                        match written {
                             Some(written) => landed(desk, line, prepared, written, &current),
                             None => line.forget(),
                         }
-                        return Ok(Changed { answer, sent: Some(sent) });
+                        return Ok(Changed { answer, sent: Some(sent), base });
                     }
                     Ok(Swapped::Lost(seen)) => {
                         lost += 1;

@@ -67,10 +67,12 @@ impl Lease {
     }
 }
 
-/// A request's place in line.
+/// What a request that is not yet granted has in a record: its place in line, or one of several keys.
 #[derive(Debug)]
 pub struct Place {
     pub nonce: Nonce,
     pub ttl: Nanos,
     pub renewed: Cell<Nanos>,
+    pub is_hold: bool,
+    pub is_lost: Cell<bool>,
 }

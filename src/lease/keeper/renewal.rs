@@ -63,6 +63,9 @@ fn renewal(desk: &Desk, known: &Known, kept: &[Kept]) -> (Option<Record>, Vec<No
         let record = next.as_ref().unwrap_or(&known.record);
         let renewed = match one {
             Kept::Hold(lease) => desk.judge(known, |view| rules::renew(record, view, &lease.nonce)),
+            Kept::Place(place) if place.is_hold => {
+                desk.judge(known, |view| rules::renew(record, view, &place.nonce))
+            }
             Kept::Place(place) => rules::stay(record, &place.nonce),
         };
         match renewed {
@@ -158,7 +161,7 @@ pub async fn renew_one(desk: &Rc<Desk>, line: &Rc<Line>) {
     let changed = changed.await;
     drop(turn);
     match changed {
-        Ok(Changed { answer: (absent, known), sent }) => {
+        Ok(Changed { answer: (absent, known), sent, .. }) => {
             let (lost, renewed): (Vec<Kept>, Vec<Kept>) =
                 kept.into_iter().partition(|kept| absent.contains(kept.nonce()));
             if let Some(sent) = sent {
@@ -179,7 +182,10 @@ fn is_absent(desk: &Rc<Desk>, line: &Rc<Line>, kept: &Kept, known: &Known) {
             }
         }
         // Its request sees that for itself, and asks anew.
-        Kept::Place(place) => place.renewed.set(desk.now()),
+        Kept::Place(place) => {
+            place.is_lost.set(true);
+            place.renewed.set(desk.now());
+        }
     }
 }
 

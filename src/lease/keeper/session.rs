@@ -150,20 +150,26 @@ pub async fn renew(desk: Rc<Desk>, session: Rc<Session>) {
 
 /// Whether the holds are still in their records.
 async fn look_for_stolen(desk: Rc<Desk>, session: Rc<Session>) {
-    let leases = leases(&desk, &session);
+    // What cannot be looked at now is looked at the next time.
+    let _ = look_at(&desk, &leases(&desk, &session)).await;
+}
+
+/// Looks at the records of the leases; those that are not in theirs are lost.
+pub async fn look_at(desk: &Rc<Desk>, leases: &[Rc<Lease>]) -> Result<(), StoreError> {
     let parts = leases.iter().flat_map(|lease| lease.parts.iter().map(move |part| (lease, part)));
     let parts: Vec<_> = parts.collect();
     let keys: Vec<Key> = parts.iter().map(|(_, part)| part.line.key.clone()).collect();
     if keys.is_empty() {
-        return;
+        return Ok(());
     }
-    let Ok(seen) = desk.store.read(&keys).await else { return };
+    let seen = desk.store.read(&keys).await?;
     for ((lease, part), seen) in parts.into_iter().zip(seen) {
         let Ok(known) = Known::read(seen, desk.now()) else { continue };
         // An answer from before the grant says nothing.
         let is_later = known.record.token.saturating_add(known.base) >= part.token;
         if is_later && known.record.hold(&lease.nonce).is_none() && lease.is_held(desk.now()) {
-            missing(&desk, lease, part, &known);
+            missing(desk, lease, part, &known);
         }
     }
+    Ok(())
 }

@@ -143,11 +143,18 @@ pub async fn run(client: &Rc<Client>, request: Request, cancel: Rc<Cancel>, repl
         }
     };
     match done {
+        // It may have been given up in the very moment in which it was granted.
+        Some(Ok(won)) if wanted.cancel.is_given_up() => {
+            let fault = wanted.cancel.fault().unwrap_or_else(Client::closed_fault);
+            count_failure(client, &fault);
+            won.iter().for_each(|won| clear_later(desk, &won.line, &won.nonce, wanted.ttl()));
+            reply(Err(fault));
+        }
         Some(done) => answer(client, &wanted, done, reply),
         None => {
             let fault = wanted.cancel.fault().unwrap_or_else(Client::closed_fault);
             count_failure(client, &fault);
-            reply(Err(fault));
+            reply(Err(Fault { retries: wanted.retries.get(), ..fault }));
             if let Ok(won) = pursuit.await {
                 won.iter().for_each(|won| clear_later(desk, &won.line, &won.nonce, wanted.ttl()));
             }
@@ -208,7 +215,7 @@ fn answer(client: &Rc<Client>, wanted: &Wanted, done: Result<Vec<Won>, Fault>, r
         Ok(won) => won,
         Err(fault) => {
             count_failure(client, &fault);
-            return reply(Err(fault));
+            return reply(Err(Fault { retries: wanted.retries.get(), ..fault }));
         }
     };
     let stale = won.iter().map(|won| won.stale).sum();

@@ -38,6 +38,8 @@ pub enum Outcome {
         stale: u32,
         stolen: u32,
     },
+    /// Granted, but under a session that is no longer ours.
+    Orphaned,
     /// It is to wait, and is not told of changes yet.
     Watch,
     /// Somebody else has it; whether the request stands in line now.
@@ -106,6 +108,7 @@ impl Chase<'_> {
                     }
                     self.too_late();
                 }
+                Ok(Outcome::Orphaned) => self.too_late(),
                 Ok(Outcome::Watch) => self.well(),
                 Ok(Outcome::Refused(refusal)) => return Err(self.refused(refusal)),
                 Ok(Outcome::Busy) => {
@@ -138,12 +141,12 @@ impl Chase<'_> {
             }
             decide(&desk, known, waiter, is_watched)
         });
-        let Changed { answer, sent } = changed.await?;
+        let Changed { answer, sent, base } = changed.await?;
         if sent.is_some() {
             // It stands on the newest record: what was on its way before can land no more.
             self.is_unsettled = false;
         }
-        if !self.is_unsettled && !matches!(answer, Outcome::Granted { .. }) {
+        if !self.is_unsettled && !matches!(answer, Outcome::Granted { .. } | Outcome::Orphaned) {
             self.waiter.sent.set(None);
         }
         match &answer {
@@ -160,8 +163,8 @@ impl Chase<'_> {
             _ => {}
         }
         Ok(match answer {
-            Outcome::Granted { token, sent: None, stale, stolen } => {
-                Outcome::Granted { token, sent, stale, stolen }
+            Outcome::Granted { token, stale, stolen, .. } => {
+                Outcome::Granted { token: token.saturating_add(base), sent, stale, stolen }
             }
             other => other,
         })
@@ -198,8 +201,13 @@ impl Chase<'_> {
     fn stands(&mut self, sent: Nanos) {
         let nonce = self.waiter.ask.borrow().nonce.clone();
         let ttl_ms = place_ttl(self.desk(), self.wanted);
-        let place =
-            Rc::new(Place { nonce: nonce.clone(), ttl: Nanos(ttl_ms * 1_000_000), renewed: Cell::new(sent) });
+        let place = Rc::new(Place {
+            nonce: nonce.clone(),
+            ttl: Nanos(ttl_ms * 1_000_000),
+            renewed: Cell::new(sent),
+            is_hold: false,
+            is_lost: Cell::new(false),
+        });
         self.line.drop_kept(&nonce);
         if self.session.is_none() {
             self.line.kept.borrow_mut().push(Kept::Place(place.clone()));
@@ -359,15 +367,18 @@ fn decide(desk: &Desk, known: &Known, waiter: &Waiter, is_watched: bool) -> Step
     match verdict(desk, known, &waiter.ask.borrow()) {
         Verdict::Mine => {
             let ask = waiter.ask.borrow();
-            let token = known.record.hold(&ask.nonce).map_or(0, |hold| hold.token);
-            let token = token.saturating_add(known.base);
+            let hold = known.record.hold(&ask.nonce);
+            if hold.is_some_and(|hold| hold.term.session != ask.session) {
+                return Step::Leave(Outcome::Orphaned);
+            }
+            let token = hold.map_or(0, |hold| hold.token);
             Step::Leave(Outcome::Granted { token, sent: None, stale: 0, stolen: 0 })
         }
         Verdict::Grant { record, ended, stale, stolen } => {
             if waiter.sent.get().is_none() {
                 waiter.sent.set(Some(desk.now()));
             }
-            let token = record.token.saturating_add(known.base);
+            let token = record.token;
             let alive = waiter.ask.borrow().session.iter().cloned().collect();
             let write = Write { alive, gone: ended, ..Write::new(record) };
             Step::Write(write, Outcome::Granted { token, sent: None, stale, stolen })

@@ -76,7 +76,9 @@ pub async fn renew_now(desk: &Rc<Desk>, lease: &Rc<Lease>) -> Result<u64, Fault>
     match &lease.session {
         Some(session) => {
             let verified = session::verify(desk, session).await;
-            verified.map_err(|error| lease.client.fault(&error, None))?;
+            let fault = |error| lease.client.fault(&error, None);
+            verified.map_err(fault)?;
+            session::look_at(desk, std::slice::from_ref(lease)).await.map_err(fault)?;
         }
         None => {
             for part in &lease.parts {

@@ -62,6 +62,10 @@ impl Chase<'_> {
         if self.line.watching.is_on() && stands {
             return SAFETY;
         }
+        self.by_chance(caps)
+    }
+
+    fn by_chance(&self, caps: &Caps) -> Nanos {
         let (least, most) = caps.poll;
         let (least, most) = (Nanos(least.as_nanos() as u64), Nanos(most.as_nanos() as u64));
         least.plus(self.desk().outside.part_of(most.since(least)))
@@ -70,9 +74,13 @@ impl Chase<'_> {
     fn pause_until(&self, caps: &Caps, known: &Known, left: Option<u64>, look_at: Nanos) -> (Nanos, Next) {
         let now = self.desk().now();
         let mut pause = look_at.since(now);
-        if let Some(left) = left {
-            let over = known.heard.plus(Nanos(left.saturating_mul(1_000_000))).plus(self.behind(known));
-            pause = pause.min(over.since(now));
+        match left {
+            // Only the store knows when a session ends, and nobody is told.
+            None => pause = pause.min(self.by_chance(caps)),
+            Some(left) => {
+                let over = known.heard.plus(Nanos(left.saturating_mul(1_000_000))).plus(self.behind(known));
+                pause = pause.min(over.since(now));
+            }
         }
         if caps.local && pause > LIFE && self.waits_for_processes(known) {
             return (LIFE, Next::Judge);

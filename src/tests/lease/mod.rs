@@ -2,5 +2,6 @@
 //! doubled, and clients stop.
 
 mod flows;
+mod schedules;
 mod sim_store;
 mod world;

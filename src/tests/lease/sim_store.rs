@@ -28,6 +28,8 @@ pub struct Server {
     ended: RefCell<BTreeSet<String>>,
     last: Cell<u64>,
     pub requests: Cell<u64>,
+    /// What lands later, whatever its client does meanwhile.
+    later: RefCell<Vec<(tokio::time::Instant, Rc<dyn Fn(&Server)>)>>,
     /// Every body that was ever written, in order.
     pub written: RefCell<Vec<(Key, Rc<str>)>>,
 }
@@ -48,8 +50,16 @@ impl Server {
             ended: RefCell::default(),
             last: Cell::new(0),
             requests: Cell::new(0),
+            later: RefCell::default(),
             written: RefCell::default(),
         })
+    }
+
+    /// Lands what is due; to be called every ms.
+    pub fn land(&self) {
+        let now = tokio::time::Instant::now();
+        let due: Vec<_> = self.later.borrow_mut().extract_if(.., |(at, _)| *at <= now).collect();
+        due.iter().for_each(|(_, run)| run(self));
     }
 
     /// Its clock has nothing to do with anybody else's.
@@ -184,11 +194,10 @@ impl SimStore {
             return Err(StoreError::Unavailable { why: "refused".into(), retry_after: None });
         }
         for after in [fate.lands_after_ms, fate.again_after_ms].into_iter().flatten() {
-            let (server, run) = (server.clone(), run.clone());
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep(Duration::from_millis(after)).await;
-                run(&server);
-            });
+            let run = run.clone();
+            let at = tokio::time::Instant::now() + Duration::from_millis(after);
+            let again = Rc::new(move |server: &Server| drop(run(server)));
+            server.later.borrow_mut().push((at, again));
         }
         let answer = if fate.is_lost && fate.lands_after_ms.is_some() { None } else { Some(run(&server)) };
         if fate.is_lost {

@@ -20,8 +20,10 @@ use tokio::sync::oneshot;
 
 /// Runs it with a time that goes on only when everybody sleeps.
 pub fn in_time<T>(run: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let limited = async { tokio::time::timeout(Duration::from_secs(600), run).await.expect("nothing is stuck") };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let limited =
+        async { tokio::time::timeout(Duration::from_secs(600), run).await.expect("nothing is stuck") };
     tokio::task::LocalSet::new().block_on(&runtime, limited)
 }
 
@@ -77,7 +79,13 @@ pub fn quick() -> Fate {
 }
 
 impl Worker {
-    pub fn over(server: &Rc<Server>, opening: Opening, caps: Caps, seed: u64, fate: impl Fn() -> Fate + 'static) -> Worker {
+    pub fn over(
+        server: &Rc<Server>,
+        opening: Opening,
+        caps: Caps,
+        seed: u64,
+        fate: impl Fn() -> Fate + 'static,
+    ) -> Worker {
         let store = SimStore::new(server.clone(), caps, opening.setup.request_timeout, fate);
         let now = clock();
         let pid = 1 + seed as u32;
