@@ -80,7 +80,10 @@ export interface LeaseOptions {
   permits?: number
   /** For others to read in {@link LeaseManager.status}. */
   metadata?: LeaseMetadata
-  /** If this lease expires without a release, nobody gets the key for so much longer. Default 0. */
+  /**
+   * If this lease expires without a release, nobody gets the key for so much longer. Default 0. Not on etcd and GitHub,
+   * where leases hang on sessions.
+   */
   lockDelayMs?: number
   /** Whether to wait in the order of arrival. Default true where the engine can. */
   fair?: boolean
@@ -94,7 +97,7 @@ export interface LeaseOptions {
 export interface StealOptions extends Pick<LeaseOptions, 'ttlMs' | 'metadata' | 'lockDelayMs' | 'workerId' | 'nodeId' | 'signal'> {
   /** The token of the hold that was looked at. If another is there by now, nothing is taken: `ERR_LOCK_TOKEN_MOVED`. */
   expectToken: number
-  /** For the holder, and for people. At most 1,024 bytes. */
+  /** For the holder, and for people. At most 256 bytes. */
   reason?: string
 }
 

@@ -156,7 +156,7 @@ test('wrong options of a request are refused by name', async (t) => {
       assert.ok(error instanceof TypeError && error.message.includes(word), `${inspect(options).slice(0, 60)}: ${error.message}`)
     }
   }
-  for (const options of [undefined, {}, { expectToken: 0 }, { expectToken: '1' }, { expectToken: 1, reason: '' }, { expectToken: 1, reason: 'r'.repeat(1_025) }]) {
+  for (const options of [undefined, {}, { expectToken: 0 }, { expectToken: '1' }, { expectToken: 1, reason: '' }, { expectToken: 1, reason: 'r'.repeat(257) }]) {
     assert.ok((await failure(leases.steal('k', options))) instanceof TypeError)
   }
   for (const options of [{ conflictStrategy: 'RETRY' }, { taskInfo: circular }, { maxRetries: 0.5 }, { workerID: 'x' }]) {
@@ -167,6 +167,11 @@ test('wrong options of a request are refused by name', async (t) => {
   assert.ok((await failure(leases.withLease('k', {}))) instanceof TypeError)
   assert.ok((await failure(leases.releaseLock('k', ''))) instanceof TypeError)
   assert.deepEqual(await leases.list(), [], 'nothing was done')
+})
+
+test('metadata that is nested without sense is refused', async (t) => {
+  const deep = JSON.parse('['.repeat(1_000) + ']'.repeat(1_000))
+  assert.equal((await failure(managerFor(t).acquire('k', { metadata: deep }))).code, 'ERR_LOCK_INVALID_ARGUMENT')
 })
 
 test('metadata of exactly 4 KiB is taken, and a getter is read once', async (t) => {

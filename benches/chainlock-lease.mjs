@@ -31,5 +31,8 @@ export function peerOf(engine, name) {
   return peer ?? chainlockPeer(engine)
 }
 
+/** A database file belongs to one of them: chainlock refuses one with somebody else's tables. @param {Peer} peer @param {string} url */
+export const urlFor = (peer, url) => (peer.engine === 'sqlite' && peer.raw ? `${url}-raw` : url)
+
 /** chainlock first. @param {Peer['engine']} engine */
 export const peersOf = (engine) => [chainlockPeer(engine), ...LEASE_PEERS.filter((peer) => peer.engine === engine)]

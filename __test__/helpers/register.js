@@ -51,7 +51,10 @@ function serve() {
   const register = new Register(process.argv[2] !== 'unfenced')
   const listener = net.createServer((socket) => {
     socket.on('error', () => {})
-    createInterface({ input: socket }).on('line', (line) => {
+    const lines = createInterface({ input: socket })
+    // It tells again of its socket's errors: a worker that is killed must not end the witness.
+    lines.on('error', () => {})
+    lines.on('line', (line) => {
       const { id, ...event } = JSON.parse(line)
       socket.write(`${JSON.stringify({ id, answer: register.hear(event) })}\n`)
     })
@@ -69,7 +72,9 @@ async function connect(port) {
   /** @type {Map<number, { resolve: (answer: any) => void, reject: (error: Error) => void }>} */
   const calls = new Map()
   let last = 0
-  createInterface({ input: socket }).on('line', (line) => {
+  const lines = createInterface({ input: socket })
+  lines.on('error', () => {})
+  lines.on('line', (line) => {
     const { id, answer } = JSON.parse(line)
     calls.get(id)?.resolve(answer)
     calls.delete(id)

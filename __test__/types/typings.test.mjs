@@ -84,7 +84,8 @@ function declared(contract = 'index.d.ts') {
   const program = ts.createProgram([file], { module: ts.ModuleKind.Node16, moduleResolution: ts.ModuleResolutionKind.Node16 })
   const checker = program.getTypeChecker()
   const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(file)))
-  const values = exported.filter((symbol) => symbol.flags & ts.SymbolFlags.Value)
+  const meant = (symbol) => (symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol)
+  const values = exported.filter((symbol) => meant(symbol).flags & ts.SymbolFlags.Value)
   const typeOf = (name) => checker.getDeclaredTypeOfSymbol(exported.find((symbol) => symbol.name === name))
   // Members named by a symbol have no name of their own to compare.
   const membersOf = (name) => names(checker.getPropertiesOfType(typeOf(name))).filter((member) => !member.startsWith('__@'))

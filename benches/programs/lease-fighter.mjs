@@ -2,10 +2,11 @@
 // One of the processes that fight for a lease: takes it again and again and keeps it for a moment. It tells when it
 // asked, was granted and began to release, on the clock that all processes of a machine share.
 import { setTimeout as pause } from 'node:timers/promises'
-import { peerOf } from '../chainlock-lease.mjs'
+import { peerOf, urlFor } from '../chainlock-lease.mjs'
 
 const { engine, peer, url, key, rounds, holdMs } = JSON.parse(process.argv[2])
-const lock = await peerOf(engine, peer).open(url)
+const chosen = peerOf(engine, peer)
+const lock = await chosen.open(urlFor(chosen, url))
 // The connection, and whatever else the first request makes, is there before the fight.
 await lock.acquire(`${key}:warm:${process.pid}`)
 await lock.release()

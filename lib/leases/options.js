@@ -23,7 +23,7 @@ const MOST_KEYS = 64
 const MOST_META_BYTES = 4 * 1024
 const MOST_PERMITS = 256
 const MOST_NAME_BYTES = 256
-const MOST_REASON_BYTES = 1_024
+const MOST_REASON_BYTES = 256
 const MOST_RETRIES = 1_000
 const MOST_LISTED = 100_000
 /** A week: what is held for longer is no lease. */

@@ -32,7 +32,7 @@ export async function handoff(effort) {
 }
 
 /** @param {import('../../lease-servers.mjs').Engine} engine @param {number} rounds @param {Figure[]} figures @param {Fact[]} facts */
-async function handoffsOn(engine, rounds, figures, facts) {
+export async function handoffsOn(engine, rounds, figures, facts) {
   const place = await startPlace(engine)
   try {
     const ours = await fight(place, 'chainlock', rounds)
@@ -78,11 +78,11 @@ async function fight({ engine, url, requests }, peer, rounds) {
   const data = JSON.stringify({ engine, peer, url, key: `fight:${peer}`, rounds, holdMs: HOLD_MS })
   const before = await requests()
   const children = Array.from({ length: PROCESSES }, () => fork(PROGRAM, [data], { execArgv: [] }))
-  await Promise.all(children.map((child) => once(child, 'message')))
-  const answers = children.map((child) => once(child, 'message'))
+  await Promise.all(children.map(told))
+  const answers = children.map(told)
   for (const child of children) child.send('go')
   /** @type {{ granted: number, released: number }[]} */
-  const holds = (await Promise.all(answers)).flatMap(([told]) => told)
+  const holds = (await Promise.all(answers)).flat()
   const ends = children.map((child) => once(child, 'exit'))
   for (const child of children) child.send('end')
   await Promise.all(ends)
@@ -94,6 +94,14 @@ async function fight({ engine, url, requests }, peer, rounds) {
     gaps: gaps.slice(0, -PROCESSES),
     requests: (await requests()) - before,
   }
+}
+
+/** What a process says next; one that ends instead is an error. @param {import('node:child_process').ChildProcess} child */
+async function told(child) {
+  const ended = new AbortController()
+  child.once('exit', () => ended.abort(new Error(`${PROGRAM} ended too early`)))
+  const [message] = await once(child, 'message', { signal: ended.signal })
+  return message
 }
 
 /** @param {readonly number[]} values @param {number} part */

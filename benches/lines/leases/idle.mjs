@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { chainlockPeer, peerOf } from '../../chainlock-lease.mjs'
+import { chainlockPeer, peerOf, urlFor } from '../../chainlock-lease.mjs'
 import { startPlace } from '../../lease-servers.mjs'
 
 /** @typedef {import('../../figure.mjs').Figure} Figure */
@@ -47,7 +47,8 @@ function firstUse(url) {
 async function delays(url, ms) {
   const ours = await chainlockPeer('sqlite').open(url)
   const many = await Promise.all(Array.from({ length: AT_ONCE }, () => chainlockPeer('sqlite').open(url)))
-  const theirs = await peerOf('sqlite', 'better-sqlite3 immediate').open(url.replace('leases.db', 'raw.db'))
+  const peer = peerOf('sqlite', 'better-sqlite3 immediate')
+  const theirs = await peer.open(urlFor(peer, url))
   const idleMs = await delayed(ms, () => pause(10))
   const singleMs = await delayed(ms, () => pair(ours, 'loop'))
   const manyMs = await delayed(ms, () => Promise.all(many.map((lock, i) => pair(lock, `loop:${i}`))))

@@ -1,7 +1,7 @@
 // @ts-check
 // An uncontended acquire and release, on each engine, beside the bare statements and the other locks over the same
 // server; and how many requests a pair takes, as the server counts them.
-import { chainlockPeer, peersOf } from '../../chainlock-lease.mjs'
+import { chainlockPeer, peersOf, urlFor } from '../../chainlock-lease.mjs'
 import { ENGINES, missing, startPlace } from '../../lease-servers.mjs'
 import { LONG_ROUND_MS, compare } from '../../measure.mjs'
 
@@ -37,7 +37,7 @@ async function pairsOn(engine, { leaseRounds }, figures, facts) {
   const place = await startPlace(engine)
   try {
     const peers = peersOf(engine)
-    const locks = await Promise.all(peers.map((peer) => peer.open(place.url)))
+    const locks = await Promise.all(peers.map((peer) => peer.open(urlFor(peer, place.url))))
     const candidates = peers.map((peer, index) => ({ name: peer.name, loop: looping(locks[index], `pair:${index}`) }))
     const timed = await compare(candidates, { rounds: leaseRounds, roundMs: LONG_ROUND_MS })
     await Promise.all(locks.map((lock) => lock.close()))

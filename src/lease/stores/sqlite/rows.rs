@@ -1,7 +1,5 @@
 //! The rows: reading them, and moving them inside of a transaction that somebody else has begun.
 
-use std::rc::Rc;
-
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use crate::lease::store::{Key, Seen, StoreError, Swap, Swapped, Version, Written};
@@ -45,25 +43,15 @@ impl Rows<'_> {
     }
 
     fn found(&self, row: &Row<'_>) -> Result<Found, StoreError> {
-        let raw = || -> rusqlite::Result<(i64, i64, i64, Rc<str>, bool, Result<u64, StoreError>)> {
-            let at: i64 = row.get(1)?;
-            let boot = row.get_ref(2)?.as_str()?;
-            let now = self.clock.now_for(at.unsigned_abs(), boot);
-            Ok((
-                row.get(0)?,
-                at,
-                row.get(4)?,
-                row.get_ref(3)?.as_str()?.into(),
-                boot == self.clock.boot(),
-                now,
-            ))
-        };
-        let (version, at, id, body, is_of_this_boot, now) = raw().map_err(of_sqlite)?;
+        let (version, at, id) = get_numbers(row).map_err(of_sqlite)?;
+        let text = |column| row.get_ref(column).and_then(|text| Ok(text.as_str()?)).map_err(of_sqlite);
+        let (boot, body) = (text(2)?, text(3)?);
         let (Ok(version), Ok(at)) = (u64::try_from(version), u64::try_from(at)) else {
             return Err(StoreError::Foreign("a row has a version or a time below zero".into()));
         };
-        let (version, now) = (Version::Number(version), now?);
-        Ok(Found { seen: Seen { version, base: 0, at, now, body, gone: Vec::new() }, id, is_of_this_boot })
+        let (version, now) = (Version::Number(version), self.clock.now_for(at, boot)?);
+        let seen = Seen { version, base: 0, at, now, body: body.into(), gone: Vec::new() };
+        Ok(Found { seen, id, is_of_this_boot: boot == self.clock.boot() })
     }
 
     pub fn list(&self, prefix: &str, most: usize) -> Result<Vec<(Key, Seen)>, StoreError> {
@@ -118,4 +106,8 @@ impl Rows<'_> {
         self.prepare(MOVE)?.execute(values).map_err(of_sqlite)?;
         Ok(Written { version: Version::Number(version), base: 0, at })
     }
+}
+
+fn get_numbers(row: &Row<'_>) -> rusqlite::Result<(i64, i64, i64)> {
+    Ok((row.get(0)?, row.get(1)?, row.get(4)?))
 }

@@ -60,6 +60,9 @@ fn does_what_every_store_must_do() {
     });
 }
 
+/// Puts something else in the place of the file.
+type Spoil = fn(&Path);
+
 /// What a read of anything says.
 fn first_read(path: &Path) -> Result<(), StoreError> {
     on_a_runtime(async { open(path).read(&["key".into()]).await.map(drop) })
@@ -100,7 +103,7 @@ fn the_default_lies_in_the_users_state() {
 fn what_is_not_ours_is_refused_and_stays_as_it_is() {
     let folder = Folder::new();
     let path = folder.file();
-    let spoilt: [(&str, fn(&Path)); 6] = [
+    let spoilt: [(&str, Spoil); 6] = [
         ("no SQLite database", |path| {
             fs::write(path, "my shopping list, which is not short at all".repeat(9)).unwrap()
         }),
@@ -195,7 +198,7 @@ fn rows_of_another_boot_are_old_and_those_of_another_clock_are_refused() {
         let namespaced = format!("{}.1", own.boot().split('.').next().unwrap());
         for strange in [namespaced.as_str(), "wall"] {
             set(strange);
-            let read = store.read(&[key.clone()]).await;
+            let read = store.read(std::slice::from_ref(&key)).await;
             assert!(matches!(read, Err(StoreError::Unsupported(_))), "{strange}: {read:?}");
         }
         set("00000000000000000000000000000001.4026531834");

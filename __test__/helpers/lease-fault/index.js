@@ -1,0 +1,156 @@
+// The fault test of the leases, over one engine: a crew of processes that work with the built addon, a nemesis that
+// hits them, the register as witness, and what came of it.
+//
+//   const outcome = await faultRun(t, 'redis', { ms: 15_000 })
+//   outcome.report.overlaps, outcome.lines
+'use strict'
+
+const { writeFileSync } = require('node:fs')
+const { join } = require('node:path')
+const { folder } = require('../folders')
+const { random } = require('../figures')
+const { startRegister, nowMs } = require('../register')
+const { analyse } = require('../register-report')
+const { startProxy } = require('../tcp-proxy')
+const { pause } = require('../waiting')
+const { Member, clockLibrary } = require('./crew')
+const { ENGINES } = require('./engines')
+const { Nemesis } = require('./nemesis')
+const { linesOf } = require('./lines')
+
+const WORKERS = 8
+const KEYS = ['one', 'two', 'three', 'four', 'five', 'six']
+/** How many of the crew have a wall clock of their own, where that can be had. */
+const CLOCKS = 2
+/** Rounds in which holders are killed and nothing else happens, and how many at once. */
+const KILL_ROUNDS = 2
+const KILLED_AT_ONCE = 3
+/** What hangs is a failure; a busy machine is none. */
+const LIMIT_MS = 60_000
+const LOOK_MS = 10
+
+/** All that one run is about; its parts end with the test. */
+class World {
+  /** @type {Member[]} */
+  crew = []
+  /** When each key was last granted. @type {Map<string, number>} */
+  grantedAt = new Map()
+  blocks = []
+  ends = []
+  /** Workers that have ended without being told to. @type {string[]} */
+  crashed = []
+
+  constructor(t, engine, options) {
+    Object.assign(this, { t, engine, ...options })
+  }
+
+  /** Starts what the engine needs, the register, and the crew. */
+  async open() {
+    const { t, engine } = this
+    this.register = await startRegister()
+    t.after(() => this.register.stop())
+    this.place = await engine.open(t)
+    const clocks = clockLibrary() ? folder(t) : undefined
+    for (let place = 0; place < (this.workers ?? WORKERS); place++) this.crew.push(await this.#member(place, clocks))
+    t.after(() => Promise.all(this.crew.map((member) => member.end(0))))
+    for (const member of this.crew) member.start()
+  }
+
+  async #member(place, clocks) {
+    const { t, engine, place: at } = this
+    const proxy = at.port === undefined ? undefined : await startProxy(at.port)
+    if (proxy) t.after(() => proxy.stop())
+    const clockFile = clocks && place >= WORKERS - CLOCKS ? join(clocks, `clock-${place}`) : undefined
+    if (clockFile) writeFileSync(clockFile, '+0')
+    const { ttlMs, longMs, longShare } = engine
+    const options = at.optionsFor(proxy)
+    const data = { register: this.register.port, keys: KEYS, ttlMs, longMs, longShare, options, seed: this.seed }
+    return new Member({ place, data, proxy, clockFile, heard: (member, message) => this.#heard(member, message) })
+  }
+
+  #heard(member, { held, left, blocked, end, died }) {
+    if (held !== undefined) {
+      member.held.add(held)
+      this.grantedAt.set(held, nowMs())
+    }
+    if (left !== undefined) member.held.delete(left)
+    if (blocked) this.blocks.push({ ...blocked, wasAlone: member.wasLeftAlone(blocked.from - this.engine.ttlMs, blocked.until) })
+    if (end) this.ends.push(end)
+    if (died !== undefined) this.crashed.push(`${member.worker}: ${died}`)
+  }
+
+  /** Until each of the keys was granted since then; false when one is not. @param {number} since */
+  async granted(since) {
+    const end = nowMs() + LIMIT_MS
+    while (!KEYS.every((key) => (this.grantedAt.get(key) ?? 0) > since)) {
+      if (nowMs() > end || this.crashed.length > 0) return false
+      await pause(LOOK_MS)
+    }
+    return true
+  }
+
+  /** Ends the crew; how many did not end by themselves. */
+  async close() {
+    const ended = await Promise.all(this.crew.map((member) => member.end(LIMIT_MS)))
+    return ended.filter((hasEnded) => !hasEnded).length
+  }
+}
+
+/** Grants that the metrics of a worker do not account for. */
+function driftOf({ counts, metrics }) {
+  const { totalAcquisitions, totalReleases, lost, held } = metrics
+  const untold = Math.max(0, counts.granted - totalAcquisitions)
+  return Math.abs(totalAcquisitions - totalReleases - lost - held) + untold
+}
+
+/**
+ * @param {import('node:test').TestContext} t
+ * @param {keyof typeof ENGINES} name
+ * @param {{ ms: number, seed?: number, faults?: object, workers?: number }} options
+ */
+async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
+  const engine = ENGINES[name]
+  const world = new World(t, engine, { seed, ...rest })
+  await world.open()
+  const { crew, register, place } = world
+  const nemesis = new Nemesis({ crew, server: place.server, register, ttlMs: engine.ttlMs, chance: random(seed), faults: rest.faults ?? engine.faults })
+  await world.granted(0)
+  await nemesis.rage(ms)
+
+  const calm = nowMs()
+  await register.tell('calm', { at: calm, keys: KEYS })
+  const isWell = await world.granted(calm)
+  const healedMs = Math.max(...world.grantedAt.values()) - calm
+  for (let round = 0; round < KILL_ROUNDS && isWell; round++) {
+    const since = nowMs()
+    await nemesis.killHolders(KILLED_AT_ONCE)
+    await world.granted(since + engine.ttlMs / 2)
+  }
+  const unended = await world.close()
+
+  const history = await register.history()
+  const report = analyse(history)
+  const alone = analyse(history.filter(({ type, at }) => type !== 'kill' || at > calm)).recovery
+  const lostWhileBlocked = world.blocks.filter(({ wasAlone, lost }) => wasAlone && lost.length > 0)
+  const outcome = {
+    engine: name,
+    ttlMs: engine.ttlMs,
+    seed,
+    report,
+    recoveryAlone: alone,
+    healedMs,
+    faults: nemesis.counts,
+    blocks: world.blocks.length,
+    lostWhileBlocked,
+    wrongFlags: world.blocks.reduce((sum, { wrong }) => sum + wrong, 0),
+    drift: world.ends.reduce((sum, end) => sum + driftOf(end), 0),
+    metrics: world.ends.map(({ metrics }) => metrics),
+    surprises: [...new Set(world.ends.flatMap(({ surprises }) => surprises))],
+    crashed: world.crashed,
+    unended,
+    history,
+  }
+  return { ...outcome, lines: linesOf(outcome) }
+}
+
+module.exports = { faultRun }
