@@ -103,7 +103,8 @@ impl Ask {
     pub fn request(self) -> Request {
         let strategy = self.strategy();
         let waits = strategy == Strategy::Wait;
-        let send = self.send.map(|AskedSend { layer, message, first }| SendAsk { layer, message, first, waits });
+        let send =
+            self.send.map(|AskedSend { layer, message, first }| SendAsk { layer, message, first, waits });
         let mode = match self.mode {
             Some(Asked::Permits(permits)) => Mode::Permit(permits),
             Some(Asked::Named(mode)) => mode,

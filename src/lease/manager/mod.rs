@@ -6,6 +6,7 @@ pub mod cell;
 pub mod chase;
 pub mod check;
 pub mod client;
+pub mod decide;
 pub mod release;
 pub mod send;
 pub mod several;

@@ -77,10 +77,11 @@ pub async fn run(client: &Rc<Client>, call: Call) -> Result<String, Fault> {
         what => {
             let (began, who) = (desk.now(), own(client));
             let turn = line.turn().await;
-            let changed = change(desk, &line, began, |known| match next(client, known, &who, &first, &what) {
-                Some(record) => Step::Write(handed_over(desk, &line, known, record), true),
-                None => Step::Keep(false),
-            });
+            let changed =
+                change(desk, &line, began, |known| match next(client, known, &who, &first, &what) {
+                    Some(record) => Step::Write(handed_over(desk, &line, known, record), true),
+                    None => Step::Keep(false),
+                });
             let changed = changed.await;
             drop(turn);
             match changed {
@@ -97,13 +98,7 @@ pub async fn run(client: &Rc<Client>, call: Call) -> Result<String, Fault> {
     Ok(desk.judge(&known, |view| shown(&known.record, known.base, view, &first, did)).to_string())
 }
 
-fn next(
-    client: &Client,
-    known: &Known,
-    who: &Who,
-    first: &Settings,
-    what: &What,
-) -> Option<Record> {
+fn next(client: &Client, known: &Known, who: &Who, first: &Settings, what: &What) -> Option<Record> {
     match what {
         What::Look => None,
         What::Force { reason } => {

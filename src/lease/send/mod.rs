@@ -13,8 +13,8 @@ mod tests;
 use crate::lease::record::{Hold, Nonce, Record, Stolen, Who};
 use crate::lease::rules::{self as lease_rules, Ask, Refusal as LeaseRefusal, Verdict, View};
 use crate::lease::send::state::{End, Settings, State, nanos};
-use crate::send::{REASON_PROCESS_EXIT, REASON_STALE, REASON_TIMEOUT};
 use crate::send::rules::{self, Due, Expiry, Refusal, Request};
+use crate::send::{REASON_PROCESS_EXIT, REASON_STALE, REASON_TIMEOUT};
 use crate::time::Nanos;
 use serde_json::{Map, Value};
 

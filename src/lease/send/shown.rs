@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 pub fn shown(record: &Record, base: u64, view: &View<'_>, first: &Settings, did: bool) -> Value {
     let new = State::new(first.clone());
     let state = record.state.as_ref().unwrap_or(&new);
-    let (in_force, seen, now) =
-        (state.settings.rules(), state.seen(view.now), super::state::nanos(view.now));
+    let (in_force, seen, now) = (state.settings.rules(), state.seen(view.now), super::state::nanos(view.now));
     let due = rules::due(&in_force, &seen, now);
     let stands = state.stands(record, view) && !matches!(due, Due::End(_));
     let ago = |at: u64| view.now.saturating_sub(at);

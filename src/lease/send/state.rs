@@ -183,7 +183,8 @@ impl State {
     pub fn settle(&mut self, at: u64) {
         let hold = self.hold.iter_mut().map(|hold| &mut hold.since);
         let sent = self.sent.iter_mut().map(|(_, at)| at);
-        let past = self.history.iter_mut().flat_map(|past| [Some(&mut past.at), past.since.as_mut()]).flatten();
+        let past =
+            self.history.iter_mut().flat_map(|past| [Some(&mut past.at), past.since.as_mut()]).flatten();
         let own = [self.last_acquired.as_mut(), self.last_ended.as_mut()].into_iter().flatten();
         for time in hold.chain(sent).chain(past).chain(own) {
             *time = if *time == THIS_WRITE { at } else { (*time).min(at) };
@@ -220,7 +221,8 @@ impl State {
             let surplus = self.sent.len().saturating_sub(MOST_SENT);
             self.sent.drain(..surplus);
         }
-        self.hold = Some(Held { token, layer: layer.to_owned(), since: THIS_WRITE, message: message.cloned() });
+        self.hold =
+            Some(Held { token, layer: layer.to_owned(), since: THIS_WRITE, message: message.cloned() });
         self.counts.acquisitions += 1;
         self.note(token, layer.to_owned(), "acquired".to_owned(), None);
     }
