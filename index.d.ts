@@ -2676,6 +2676,8 @@ export class ChainlockError extends Error {
   readonly key?: string
   /** `ERR_LOCK_LEASE_HELD`, `ERR_LOCK_TIMEOUT` and `ERR_LOCK_TOKEN_MOVED` of a lease: who holds it. */
   readonly heldBy?: import('./leases').LeaseHolder
+  /** Errors of a lease that was asked for again and again: how often. */
+  readonly retries?: number
   /** `ERR_LOCK_LEASE_LOST`: who took it, where that is known; `cause` is a `LostCause`. */
   readonly by?: import('./leases').LeaseHolder | null
   /** `ERR_LOCK_FILE_IO`: the system call that failed. */

@@ -13,14 +13,14 @@ const RAGE_MS = deep(120_000, 15_000)
 const NOTICE_MS = 1_000
 const LATE_MS = 5_000
 
-for (const engine of /** @type {const} */ (['sqlite', 'redis', 'etcd'])) {
+for (const engine of /** @type {const} */ (['sqlite', 'redis', 'postgres', 'etcd', 'github'])) {
   engineTest(`faults over ${engine}`, engine, { timeout: RAGE_MS + 240_000 }, async (t) => {
     const { report, lines, ...outcome } = await faultRun(t, engine, { ms: RAGE_MS })
     for (const line of lines) t.diagnostic(line)
     for (const name of /** @type {const} */ (['duplicates', 'regressions', 'staleAccepted', 'overlaps', 'stuck', 'unended', 'unrecovered'])) {
       assert.deepEqual(report[name], [], name)
     }
-    assert.ok(report.grants > 50, `${report.grants} grants`)
+    assert.ok(report.grants > 10, `${report.grants} grants`)
     assert.ok(report.fencedOff > 0, 'the faults bite')
     assert.deepEqual(outcome.lostWhileBlocked, [], 'a blocked loop loses nothing')
     assert.equal(outcome.wrongFlags, 0, 'what is lost is known in the first instruction after a blocked loop')

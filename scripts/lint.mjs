@@ -8,6 +8,7 @@ import { ensure } from './ensure.mjs'
 import { Failure, npm, root, run, runScript, tee } from './env.mjs'
 
 const GENERATED = ['lib/binding.cjs', 'lib/binding.d.cts']
+const STORES = 'sqlite,redis,postgres,etcd,github'
 const WARNINGS_ARE_ERRORS = ['--', '--deny', 'warnings']
 
 const CHECKS = {
@@ -17,6 +18,8 @@ const CHECKS = {
   clippy: () => run('cargo', ['clippy', '--locked', '--lib', ...WARNINGS_ARE_ERRORS]),
   'clippy without the addon': () =>
     run('cargo', ['clippy', '--locked', '--all-targets', '--no-default-features', ...WARNINGS_ARE_ERRORS]),
+  'clippy with the stores': () =>
+    run('cargo', ['clippy', '--locked', '--all-targets', '--no-default-features', '--features', STORES, ...WARNINGS_ARE_ERRORS]),
   tidy: tidyTests,
   typings: () => run(process.execPath, ['--test', '__test__/types/typings.test.mjs']),
   'generated files are fresh': generatedFiles,

@@ -11,7 +11,7 @@ const { holderOf } = require('./views')
  * @typedef {import('../../leases').LeaseHolder} LeaseHolder
  * @typedef {{
  *   code: Code, message: string, key?: string | null, holder?: import('./views').NativeHolder | null,
- *   retryAfterMs?: number | null,
+ *   retryAfterMs?: number | null, retries?: number,
  * }} Fault
  */
 
@@ -29,12 +29,13 @@ const WHY = {
 /** @param {string} text JSON, of a fault. */
 function faultOf(text) {
   if (text === '') return new ChainlockError('ERR_LOCK_INTERNAL', 'it is not known any more why')
-  const { code, message, key, holder, retryAfterMs } = /** @type {Fault} */ (JSON.parse(text))
+  const { code, message, key, holder, retryAfterMs, retries } = /** @type {Fault} */ (JSON.parse(text))
   /** @type {Record<string, unknown>} */
   const details = {}
   if (key) details.key = key
   if (holder) details.heldBy = holderOf(holder)
   if (retryAfterMs) details.retryAfterMs = retryAfterMs
+  if (retries) details.retries = retries
   return new ChainlockError(code, message, details)
 }
 

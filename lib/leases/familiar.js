@@ -50,9 +50,7 @@ class Familiar {
       // An abort is the caller's own; it rejects with its reason.
       if (!(error instanceof ChainlockError)) throw error
       const refusal = /** @type {Refusal} */ (/** @type {unknown} */ (error))
-      const { heldBy } = refusal
-      // Held to the last: so all of them were made.
-      const retries = refusal.code === 'ERR_LOCK_LEASE_HELD' ? (ask.maxRetries ?? 0) : 0
+      const { heldBy, retries = 0 } = refusal
       const metadata = heldBy === undefined ? null : lockMetadata(key, heldBy)
       return { success: false, lockId: null, token: null, metadata, retries, error: refusal }
     }

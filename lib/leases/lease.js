@@ -46,26 +46,18 @@ class Lease {
   #controller = null
   /** @type {Promise<LeaseRelease> | null} */
   #release = null
-  /** Hears of it as long as it is there itself. */
-  #ear
+  #keys
+  /** One is the rule; its array is made when somebody asks. @type {readonly number[] | null} */
+  #tokens
 
   /** @param {Asked} asked @param {requests.Grant} grant @param {Listener} listener */
-  constructor({ keys, mode, workerId, ttlMs }, { lease, tokens, retries, waitedMs, claimedStale }, listener) {
+  constructor({ keys, mode, workerId, ttlMs }, { lease, token, tokens, retries, waitedMs, claimedStale }, listener) {
     this.#id = lease
     this.#listener = listener
-    this.#ear = {
-      /** @param {string} text */
-      lost: (text) => {
-        const { cause, by } = JSON.parse(text)
-        this.#lose({ cause, by: by === null ? null : holderOf(by) })
-      },
-      /** @param {number} msLeft */
-      risk: (msLeft) => this.#isOpen && listener.risk(this, { msLeft }),
-    }
+    this.#keys = keys
+    this.#tokens = tokens
     this.key = keys[0]
-    this.keys = Object.freeze(keys)
-    this.token = tokens[0]
-    this.tokens = Object.freeze(tokens)
+    this.token = token
     this.mode = mode
     this.workerId = workerId
     this.ttlMs = ttlMs
@@ -73,8 +65,16 @@ class Lease {
     this.waitedMs = waitedMs
     this.retries = retries
     this.claimedStale = claimedStale
-    requests.watch(lease, this.#ear)
-    collected.register(this, { id: lease, keys, token: this.token }, this)
+    requests.watch(lease, this)
+    collected.register(this, { id: lease, keys, token }, this)
+  }
+
+  get keys() {
+    return Object.freeze(this.#keys)
+  }
+
+  get tokens() {
+    return (this.#tokens ??= Object.freeze([this.token]))
   }
 
   get signal() {
@@ -162,6 +162,18 @@ class Lease {
   /** @param {Loss} loss */
   #error({ cause, by }) {
     return lost(this.keys, this.token, cause, by)
+  }
+
+  static {
+    requests.listen({
+      lost(lease, text) {
+        const { cause, by } = JSON.parse(text)
+        lease.#lose({ cause, by: by === null ? null : holderOf(by) })
+      },
+      risk(lease, msLeft) {
+        if (lease.#isOpen) lease.#listener.risk(lease, { msLeft })
+      },
+    })
   }
 
   /** Its manager has gone, and renews no more. @param {Lease} lease */

@@ -10,7 +10,7 @@ const { closed, faultOf } = require('./errors')
 const { Familiar } = require('./familiar')
 const { Lease } = require('./lease')
 const options = require('./options')
-const { request, requestLease } = require('./requests')
+const { request, requestLease, leaseOf } = require('./requests')
 const { ClusterSendLock } = require('./send-lock')
 const { statusOf } = require('./views')
 
@@ -42,8 +42,10 @@ class LeaseManager extends EventEmitter {
   #number
   #familiar
   #beat
-  /** Those that hold; they are not kept by it. @type {Map<number, WeakRef<Lease>>} */
-  #leases = new Map()
+  /** The numbers of those that hold. @type {Set<number>} */
+  #leases = new Set()
+  /** What is asked for when nobody says more. */
+  #plain
   /** @type {Promise<void> | null} */
   #closing = null
   #listener
@@ -59,6 +61,7 @@ class LeaseManager extends EventEmitter {
     this.#number = manager
     this.store = shown
     this.workerId = this.#settings.workerId
+    this.#plain = options.acquiring('acquire', undefined, this.#settings.ttlMs, true)
     this.#beat = beats(manager, this.#settings.requireLoopAliveMs)
     collected.register(this, { manager, beat: this.#beat }, this)
     this.#familiar = new Familiar(this.#settings, (call, keys, ask, signal) => this.#ask(call, keys, ask, signal))
@@ -78,7 +81,7 @@ class LeaseManager extends EventEmitter {
   /** @param {unknown} keys @param {unknown} [given] @returns {Promise<Lease>} */
   async acquire(keys, given) {
     const names = options.keys('acquire', keys)
-    const { ask, signal } = options.acquiring('acquire', given, this.#settings.ttlMs, true)
+    const { ask, signal } = given === undefined ? this.#plain : options.acquiring('acquire', given, this.#settings.ttlMs, true)
     return this.#ask('acquire', names, ask, signal)
   }
 
@@ -188,7 +191,7 @@ class LeaseManager extends EventEmitter {
   async #close(release) {
     collected.unregister(this)
     if (this.#beat !== null) clearInterval(this.#beat)
-    const leases = [...this.#leases.values()].map((weak) => weak.deref()).filter((lease) => lease !== undefined)
+    const leases = [...this.#leases].map(leaseOf).filter((lease) => lease !== undefined)
     const given = release ? leases.map((lease) => lease.release()) : []
     await Promise.all(given)
     this.#lastMetrics = await closeNative(this.#number, release)
@@ -209,7 +212,7 @@ class LeaseManager extends EventEmitter {
     const text = JSON.stringify({ ...ask, keys })
     return requestLease(() => native.leaseAcquire(face, this.#number, text), signal, (grant) => {
       const lease = new Lease(asked, grant, this.#listener)
-      this.#leases.set(grant.lease, new WeakRef(lease))
+      this.#leases.add(grant.lease)
       return lease
     })
   }

@@ -7,16 +7,21 @@ const { native, face, calls, scratch, takeText, TOLD_SIZE, MOST_TOLD, Told } = r
 const { faultOf } = require('./errors')
 
 /**
- * @typedef {{ lease: number, tokens: number[], retries: number, waitedMs: number, claimedStale: boolean }} Grant
+ * @typedef {import('./lease').Lease} Lease
+ * @typedef {{
+ *   lease: number, token: number, tokens: readonly number[] | null, retries: number, waitedMs: number, claimedStale: boolean,
+ * }} Grant `tokens`: of several keys.
  * @typedef {{ answered(value: any): void, failed(error: Error): void }} Request
- * @typedef {{ lost(text: string): void, risk(msLeft: number): void }} Held
+ * @typedef {{ lost(lease: Lease, text: string): void, risk(lease: Lease, msLeft: number): void }} Ears
  */
 
 /** @type {Map<number, Request>} */
 const pending = new Map()
 
-/** Who hears of what becomes of a lease. Being heard of keeps nobody. @type {Map<number, WeakRef<Held>>} */
+/** The leases that hold; they are not kept by it. @type {Map<number, WeakRef<Lease>>} */
 const held = new Map()
+/** How they hear of what becomes of them. @type {Ears} */
+let ears
 
 let isOpen = false
 /** An answer to a mailbox that is not open would be lost. */
@@ -95,8 +100,14 @@ function dismiss(lease) {
   add(native.leaseRelease(face, lease), { answered() {}, failed() {} })
 }
 
-/** @param {number} lease @param {Held} of */
-const watch = (lease, of) => held.set(lease, new WeakRef(of))
+/** @param {Ears} given */
+const listen = (given) => void (ears = given)
+
+/** @param {number} id @param {Lease} lease */
+const watch = (id, lease) => held.set(id, new WeakRef(lease))
+
+/** @param {number} id */
+const leaseOf = (id) => held.get(id)?.deref()
 
 /** @param {number} lease */
 const unwatch = (lease) => held.delete(lease)
@@ -108,26 +119,42 @@ function fetch() {
     count = calls.fetch()
     // What is told may lead to further calls: the scratch array is then another.
     const told = scratch.slice(0, count * TOLD_SIZE)
-    for (let at = 0; at < told.length; at += TOLD_SIZE) tell(told.subarray(at, at + TOLD_SIZE))
+    for (let at = 0; at < told.length; at += TOLD_SIZE) tell(told, at)
   } while (count === MOST_TOLD)
 }
 
-/** @param {Float64Array} told */
-function tell(told) {
-  const [kind, number, first, second] = told
-  if (kind === Told.LOST) held.get(number)?.deref()?.lost(takeText(first))
-  else if (kind === Told.RISK) held.get(number)?.deref()?.risk(first)
+/** @param {Float64Array} told @param {number} at */
+function tell(told, at) {
+  const kind = told[at]
+  const number = told[at + 1]
+  const first = told[at + 2]
+  const second = told[at + 3]
+  if (kind === Told.LOST) hear(number, (lease) => ears.lost(lease, takeText(first)))
+  else if (kind === Told.RISK) hear(number, (lease) => ears.risk(lease, first))
   else if (kind === Told.FAILED) take(number)?.failed(faultOf(takeText(first)))
-  else if (kind === Told.GRANTED) take(number)?.answered(grantOf(told))
+  else if (kind === Told.GRANTED) take(number)?.answered(grantOf(told, at))
   else if (kind === Told.NUMBER) take(number)?.answered(first)
   else if (kind === Told.RELEASED) take(number)?.answered({ released: first !== 0, reason: takeText(second) || null })
   else take(number)?.answered(takeText(first))
 }
 
-/** @param {Float64Array} told @returns {Grant} */
-function grantOf([, , lease, token, retries, waitedMs, stale, several]) {
-  const tokens = several === 0 ? [token] : JSON.parse(takeText(several))
-  return { lease, tokens, retries, waitedMs, claimedStale: stale !== 0 }
+/** @param {number} id @param {(lease: Lease) => void} say */
+function hear(id, say) {
+  const lease = leaseOf(id)
+  if (lease !== undefined) say(lease)
 }
 
-module.exports = { request, requestLease, dismiss, watch, unwatch, fetch }
+/** @param {Float64Array} told @param {number} at @returns {Grant} */
+function grantOf(told, at) {
+  const several = told[at + 7]
+  return {
+    lease: told[at + 2],
+    token: told[at + 3],
+    tokens: several === 0 ? null : Object.freeze(JSON.parse(takeText(several))),
+    retries: told[at + 4],
+    waitedMs: told[at + 5],
+    claimedStale: told[at + 6] !== 0,
+  }
+}
+
+module.exports = { request, requestLease, dismiss, listen, watch, unwatch, leaseOf, fetch }

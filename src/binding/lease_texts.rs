@@ -170,6 +170,7 @@ pub fn fault(fault: &Fault) -> String {
         "key": fault.key,
         "holder": holder,
         "retryAfterMs": fault.retry_after_ms,
+        "retries": fault.retries,
     })
     .to_string()
 }

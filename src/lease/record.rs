@@ -6,6 +6,7 @@
 
 use crate::lease::send::state::State;
 use serde::{Deserialize, Serialize};
+use std::rc::Rc;
 
 /// The format's version.
 pub const VERSION: u32 = 1;
@@ -20,9 +21,10 @@ pub const MAX_META: usize = 4 * 1024;
 /// The longest key, in UTF-8 bytes.
 pub const MAX_KEY: usize = 512;
 
-/// Says whose a hold is: made anew for every request, 128 random bits as 32 hexadecimal digits.
+/// Says whose a hold is: made anew for every request, 128 random bits as 32 hexadecimal digits. As the other texts that
+/// a record has in many places it is shared, so that a copy of a record costs little.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Nonce(pub String);
+pub struct Nonce(pub Rc<str>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -49,17 +51,17 @@ pub struct Term {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Who {
-    pub worker: String,
+    pub worker: Rc<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
-    pub host: String,
+    pub node: Option<Rc<str>>,
+    pub host: Rc<str>,
     pub pid: u32,
     /// When the process started, as its system counts; with `space` it tells a pid from its next bearer.
     #[serde(default)]
     pub started: u64,
     /// The boot and the pid namespace in which `pid` means something.
     #[serde(default)]
-    pub space: String,
+    pub space: Rc<str>,
     /// Milliseconds since 1970 on the holder's wall clock. For people: nothing decides by it.
     pub at: u64,
 }
@@ -77,7 +79,7 @@ pub struct Hold {
     pub who: Who,
     /// The user's, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub meta: Option<serde_json::Value>,
+    pub meta: Option<Box<serde_json::Value>>,
 }
 
 /// A place in line: a lease itself, so that a dead waiter costs its own ttl at the most.
@@ -113,10 +115,10 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queue: Vec<Ticket>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stolen: Option<Stolen>,
+    pub stolen: Option<Box<Stolen>>,
     /// What the send lock keeps under a key of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
+    pub state: Option<Box<State>>,
 }
 
 fn is_zero(number: &u64) -> bool {

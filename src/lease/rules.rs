@@ -73,7 +73,7 @@ pub struct Ask {
     /// The session that the hold shall name, where the store has sessions.
     pub session: Option<String>,
     pub who: Who,
-    pub meta: Option<serde_json::Value>,
+    pub meta: Option<Box<serde_json::Value>>,
     /// Take a place in line when the key is not to be had, with a ticket of this ttl.
     pub ticket_ttl_ms: Option<u64>,
     pub force: Force,
@@ -207,7 +207,8 @@ pub fn granted(record: &Record, view: &View, ask: &Ask, taken: impl Fn(&Hold) ->
         }
         if taken(hold) {
             stolen += 1;
-            next.stolen = Some(Stolen { token: hold.token, by: ask.who.clone(), reason: ask.reason.clone() });
+            let (by, reason) = (ask.who.clone(), ask.reason.clone());
+            next.stolen = Some(Box::new(Stolen { token: hold.token, by, reason }));
             return false;
         }
         true
@@ -217,6 +218,8 @@ pub fn granted(record: &Record, view: &View, ask: &Ask, taken: impl Fn(&Hold) ->
         return Verdict::Refuse(Refusal::Full);
     }
     next.token += 1;
+    // A key is held for long by one, mostly: no room for more.
+    next.holds.reserve_exact(1);
     next.holds.push(Hold {
         nonce: ask.nonce.clone(),
         token: next.token,

@@ -1,7 +1,10 @@
 // Where the leases of a fault run lie, engine by engine: the server, with its data kept over a SIGKILL, or a file.
 'use strict'
 
+const { spawn } = require('node:child_process')
+const { once } = require('node:events')
 const { join } = require('node:path')
+const { createInterface } = require('node:readline')
 const { folder } = require('../folders')
 const { startServer } = require('../servers')
 
@@ -11,7 +14,13 @@ const REQUEST_MS = 800
 /** How many leases are held for longer than they last without a renewal. */
 const LONG_SHARE = 0.12
 
-const usual = { ttlMs: TTL_MS, longMs: TTL_MS, longShare: LONG_SHARE }
+const KEYS = ['one', 'two', 'three', 'four', 'five', 'six']
+
+const usual = { ttlMs: TTL_MS, longMs: TTL_MS, longShare: LONG_SHARE, keys: KEYS, workers: 8, tasks: 2, killRounds: 2 }
+
+const GITHUB = join(__dirname, '..', 'github', 'serve.js')
+/** What happens to requests while the nemesis rages: how probable it is. */
+const GITHUB_FAULTS = { delay: 0.02, 'lost-before': 0.01, 'lost-after': 0.02, late: 0.01, '502-after': 0.01, 'stale-read': 0.01, 'secondary-limit': 0.003 }
 
 /** A server that each worker reaches through a proxy of its own. */
 const served = (engine, options) => ({
@@ -20,9 +29,28 @@ const served = (engine, options) => ({
     const server = await startServer(engine, options)
     t.after(() => server.stop())
     const url = server.url
-    return { server, port: server.port, optionsFor: (proxy) => ({ store: proxy.url(url), requestTimeoutMs: REQUEST_MS }) }
+    return { server, port: server.port, optionsFor: (proxy) => ({ store: proxy?.url(url) ?? url, requestTimeoutMs: REQUEST_MS }) }
   },
 })
+
+/** The tests' GitHub, in a process of its own. */
+async function openGitHub(t) {
+  const child = spawn(process.execPath, [GITHUB, '--options', JSON.stringify({ seed: 7 })], { stdio: ['pipe', 'pipe', 'inherit'] })
+  t.after(async () => {
+    const gone = child.exitCode === null ? once(child, 'exit') : undefined
+    child.stdin.end()
+    await gone
+  })
+  const [line] = await once(createInterface({ input: child.stdout }), 'line')
+  const { url, apiUrl, repo, token } = JSON.parse(line)
+  const tell = (what) => fetch(`${url}/_test/faults`, { method: 'POST', body: JSON.stringify(what) })
+  return {
+    port: Number(new URL(url).port),
+    optionsFor: (proxy) => ({ store: `github:${repo}`, token, apiUrl: proxy?.url(apiUrl) ?? apiUrl, showOnIssue: false, requestTimeoutMs: 2_500 }),
+    rage: () => tell({ rate: GITHUB_FAULTS }),
+    calm: () => tell({ clear: true }),
+  }
+}
 
 const ENGINES = {
   sqlite: {
@@ -36,6 +64,8 @@ const ENGINES = {
   redis: served('redis', { aof: true, args: ['--appendfsync', 'always'] }),
   postgres: served('postgres', {}),
   etcd: served('etcd', {}),
+  // Few, and for longer: every request is a process of git here, as it is a second's work there.
+  github: { ...usual, ttlMs: 6_000, longMs: 8_000, keys: KEYS.slice(0, 3), workers: 4, tasks: 1, killRounds: 1, open: openGitHub },
 }
 
 module.exports = { ENGINES }

@@ -7,6 +7,7 @@
 
 const { writeFileSync } = require('node:fs')
 const { join } = require('node:path')
+const { LeaseManager } = require('chainlock/leases')
 const { folder } = require('../folders')
 const { random } = require('../figures')
 const { startRegister, nowMs } = require('../register')
@@ -18,12 +19,9 @@ const { ENGINES } = require('./engines')
 const { Nemesis } = require('./nemesis')
 const { linesOf } = require('./lines')
 
-const WORKERS = 8
-const KEYS = ['one', 'two', 'three', 'four', 'five', 'six']
 /** How many of the crew have a wall clock of their own, where that can be had. */
 const CLOCKS = 2
-/** Rounds in which holders are killed and nothing else happens, and how many at once. */
-const KILL_ROUNDS = 2
+/** How many holders are killed at once when nothing else happens. */
 const KILLED_AT_ONCE = 3
 /** What hangs is a failure; a busy machine is none. */
 const LIMIT_MS = 60_000
@@ -51,7 +49,7 @@ class World {
     t.after(() => this.register.stop())
     this.place = await engine.open(t)
     const clocks = clockLibrary() ? folder(t) : undefined
-    for (let place = 0; place < (this.workers ?? WORKERS); place++) this.crew.push(await this.#member(place, clocks))
+    for (let place = 0; place < engine.workers; place++) this.crew.push(await this.#member(place, clocks))
     t.after(() => Promise.all(this.crew.map((member) => member.end(0))))
     for (const member of this.crew) member.start()
   }
@@ -60,11 +58,11 @@ class World {
     const { t, engine, place: at } = this
     const proxy = at.port === undefined ? undefined : await startProxy(at.port)
     if (proxy) t.after(() => proxy.stop())
-    const clockFile = clocks && place >= WORKERS - CLOCKS ? join(clocks, `clock-${place}`) : undefined
+    const clockFile = clocks && place >= engine.workers - CLOCKS ? join(clocks, `clock-${place}`) : undefined
     if (clockFile) writeFileSync(clockFile, '+0')
-    const { ttlMs, longMs, longShare } = engine
+    const { ttlMs, longMs, longShare, keys, tasks } = engine
     const options = at.optionsFor(proxy)
-    const data = { register: this.register.port, keys: KEYS, ttlMs, longMs, longShare, options, seed: this.seed }
+    const data = { register: this.register.port, keys, ttlMs, longMs, longShare, tasks, options, seed: this.seed }
     return new Member({ place, data, proxy, clockFile, heard: (member, message) => this.#heard(member, message) })
   }
 
@@ -82,16 +80,31 @@ class World {
   /** Until each of the keys was granted since then; false when one is not. @param {number} since */
   async granted(since) {
     const end = nowMs() + LIMIT_MS
-    while (!KEYS.every((key) => (this.grantedAt.get(key) ?? 0) > since)) {
+    while (!this.engine.keys.every((key) => (this.grantedAt.get(key) ?? 0) > since)) {
       if (nowMs() > end || this.crashed.length > 0) return false
       await pause(LOOK_MS)
     }
     return true
   }
 
+  /** Waits for keys and gives each back at once: somebody always does, so that their recovery is not that of idleness. */
+  async rescue(keys) {
+    this.rescuer ??= new LeaseManager({ ...this.place.optionsFor(), workerId: 'rescuer', ttlMs: this.engine.ttlMs })
+    const { register, engine } = this
+    await Promise.all(keys.map(async (key) => {
+      const lease = await this.rescuer.acquire(key, { timeoutMs: LIMIT_MS })
+      const from = nowMs()
+      const name = { key, token: lease.token, worker: 'rescuer', from }
+      await register.tell('grant', { ...name, asked: from + lease.remainingMs - engine.ttlMs, deadline: from + lease.remainingMs })
+      await register.tell('belief', { ...name, until: nowMs(), reason: 'release' })
+      await lease.release()
+    }))
+  }
+
   /** Ends the crew; how many did not end by themselves. */
   async close() {
     const ended = await Promise.all(this.crew.map((member) => member.end(LIMIT_MS)))
+    await this.rescuer?.destroy()
     return ended.filter((hasEnded) => !hasEnded).length
   }
 }
@@ -106,7 +119,7 @@ function driftOf({ counts, metrics }) {
 /**
  * @param {import('node:test').TestContext} t
  * @param {keyof typeof ENGINES} name
- * @param {{ ms: number, seed?: number, faults?: object, workers?: number }} options
+ * @param {{ ms: number, seed?: number, faults?: object }} options
  */
 async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
   const engine = ENGINES[name]
@@ -115,16 +128,16 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
   const { crew, register, place } = world
   const nemesis = new Nemesis({ crew, server: place.server, register, ttlMs: engine.ttlMs, chance: random(seed), faults: rest.faults ?? engine.faults })
   await world.granted(0)
+  await place.rage?.()
   await nemesis.rage(ms)
+  await place.calm?.()
 
   const calm = nowMs()
-  await register.tell('calm', { at: calm, keys: KEYS })
+  await register.tell('calm', { at: calm, keys: engine.keys })
   const isWell = await world.granted(calm)
   const healedMs = Math.max(...world.grantedAt.values()) - calm
-  for (let round = 0; round < KILL_ROUNDS && isWell; round++) {
-    const since = nowMs()
-    await nemesis.killHolders(KILLED_AT_ONCE)
-    await world.granted(since + engine.ttlMs / 2)
+  for (let round = 0; round < engine.killRounds && isWell; round++) {
+    await world.rescue(await nemesis.killHolders(KILLED_AT_ONCE))
   }
   const unended = await world.close()
 

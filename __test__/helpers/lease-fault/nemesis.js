@@ -134,11 +134,12 @@ class Nemesis {
     }
   }
 
-  /** Kills those that hold at this moment, all at once, and nothing else: how soon are their keys had again? @param {number} most */
+  /** Kills some that hold at this moment, all at once, and nothing else; answers the keys they had. @param {number} most */
   async killHolders(most) {
     const holders = this.crew.filter(({ held }) => held.size > 0).slice(0, most)
+    const keys = new Set(holders.flatMap(({ held }) => [...held]))
     await Promise.all(holders.map((member) => FAULTS.kill.hit({ member, register: this.register })))
-    return holders.length
+    return [...keys]
   }
 }
 

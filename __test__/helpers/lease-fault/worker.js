@@ -15,7 +15,6 @@ const LOOK_MS = 10
 /** Who has not been served by its event loop for so long cannot be told in time. */
 const AWAKE_MS = 30
 const MOST_STALLS = 100
-const TASKS = 2
 /** What an engine that is being killed and cut off may say. */
 const EXPECTED = ['ERR_LOCK_STORE_UNAVAILABLE', 'ERR_LOCK_TIMEOUT']
 
@@ -173,7 +172,7 @@ async function main() {
   })
   // Without its test there is nobody to work for.
   process.on('disconnect', () => process.exit(1))
-  await Promise.all(Array.from({ length: TASKS }, () => task(register, leases)))
+  await Promise.all(Array.from({ length: data.tasks }, () => task(register, leases)))
   clearInterval(looking)
   // What was aborted at the very end may still be granted and given back.
   await leases.destroy()

@@ -17,6 +17,7 @@ const MOST_LOST: u32 = 200;
 
 /// What is decided about a record.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is made and taken apart in one step, and lies nowhere")]
 pub enum Step<T> {
     Write(Write, T),
     /// Nothing is written, and it counts only when the record is the newest.
@@ -87,8 +88,8 @@ pub fn landed(desk: &Desk, line: &Line, prepared: Prepared, written: Written, be
     let Prepared { mut record, .. } = prepared;
     record.settle(written.at);
     let Written { version, base, at } = written;
-    let gone = before.gone.clone();
-    line.learn_own(Known { version, base, at, now: at, record: Rc::new(record), gone, heard: desk.now() });
+    let (gone, ended, heard) = (before.gone.clone(), before.ended.clone(), desk.now());
+    line.learn_own(Known { version, base, at, now: at, record: Rc::new(record), gone, ended, heard });
 }
 
 /// Moves the record as `decide` says; only under the line's turn. What was heard from `since` on is new.

@@ -23,6 +23,8 @@ pub struct Known {
     pub record: Rc<Record>,
     /// Sessions that had ended; none when that was not asked.
     pub gone: Option<Vec<String>>,
+    /// Those of which the store has said so unasked: what comes with a hint counts until somebody asks.
+    pub ended: Vec<String>,
     /// When it came, on our clock.
     pub heard: Nanos,
 }
@@ -34,8 +36,8 @@ impl Known {
     }
 
     fn of(seen: Seen, record: Record, heard: Nanos) -> Known {
-        let Seen { version, base, at, now, .. } = seen;
-        Known { version, base, at, now, record: Rc::new(record), gone: None, heard }
+        let Seen { version, base, at, now, gone: ended, .. } = seen;
+        Known { version, base, at, now, record: Rc::new(record), gone: None, ended, heard }
     }
 
     pub fn read(seen: Seen, heard: Nanos) -> Result<Known, StoreError> {

@@ -79,7 +79,7 @@ impl Desk {
     pub fn judge<T>(&self, known: &Known, judge: impl FnOnce(&View<'_>) -> T) -> T {
         let caps = self.store.caps();
         let dead = |who: &Who| caps.local && (self.outside.dead)(who);
-        let gone = known.gone.as_deref().unwrap_or_default();
+        let gone = known.gone.as_deref().unwrap_or(&known.ended);
         judge(&View { now: known.now, slack: caps.slack.as_millis() as u64, gone, dead: &dead })
     }
 

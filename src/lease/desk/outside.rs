@@ -33,9 +33,9 @@ fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-fn space_of(own: &Identity) -> String {
+fn space_of(own: &Identity) -> Rc<str> {
     let [high, low] = own.boot;
-    format!("{high:016x}{low:016x}-{:x}-{:x}", own.pid_namespace, own.time_namespace)
+    format!("{high:016x}{low:016x}-{:x}-{:x}", own.pid_namespace, own.time_namespace).into()
 }
 
 impl Outside {
@@ -73,7 +73,7 @@ impl Outside {
 
     pub fn nonce(&self) -> Nonce {
         let mut chance = self.chance.borrow_mut();
-        Nonce(format!("{:016x}{:016x}", self.prefix ^ chance.u64(..), chance.u64(..)))
+        Nonce(format!("{:016x}{:016x}", self.prefix ^ chance.u64(..), chance.u64(..)).into())
     }
 
     pub fn number(&self) -> u64 {
@@ -86,6 +86,6 @@ impl Outside {
     }
 }
 
-fn host() -> String {
-    crate::sys::process::host_name().unwrap_or_else(|| "unknown".into())
+fn host() -> Rc<str> {
+    crate::sys::process::host_name().map_or_else(|| "unknown".into(), Rc::from)
 }

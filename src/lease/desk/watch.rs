@@ -31,17 +31,20 @@ impl Watching {
 }
 
 /// Watches the key from now on, if that can be; only under the line's turn. What is known from before may be old then.
-pub async fn watch(desk: &Desk, line: &Rc<Line>) {
-    if line.watching.is_on() || !desk.store.caps().push {
-        return;
+/// Whether the watch is a new one.
+pub async fn watch(desk: &Desk, line: &Rc<Line>) -> bool {
+    let caps = desk.store.caps();
+    if line.watching.is_on() || !caps.push {
+        return false;
     }
     // Without a watch its waiters look from time to time.
-    let Ok(watch) = desk.store.watch(&line.key).await else { return };
-    let task = tokio::task::spawn_local(listen(desk.outside.clone(), line.clone(), watch));
+    let Ok(watch) = desk.store.watch(&line.key).await else { return false };
+    let task = tokio::task::spawn_local(listen(desk.outside.clone(), line.clone(), watch, caps.sessions));
     *line.watching.0.borrow_mut() = Some(task.abort_handle());
+    true
 }
 
-async fn listen(outside: Outside, line: Rc<Line>, mut watch: Box<dyn Watch>) {
+async fn listen(outside: Outside, line: Rc<Line>, mut watch: Box<dyn Watch>, has_sessions: bool) {
     loop {
         let hint = match tokio::time::timeout(LINGER, watch.next()).await {
             Ok(hint) => hint,
@@ -53,7 +56,8 @@ async fn listen(outside: Outside, line: Rc<Line>, mut watch: Box<dyn Watch>) {
             // Messages may come late; where versions count, that can be seen.
             Some(known) => line.learn_own(known),
             None => {
-                if !line.waiting.borrow().is_empty() {
+                // A write finds out by itself that the record is another, but not that a session has ended.
+                if has_sessions || !line.waiting.borrow().is_empty() {
                     line.forget();
                 }
                 tokio::time::sleep(BREATH).await;

@@ -7,7 +7,7 @@ pub mod renewal;
 pub mod session;
 
 use crate::lease::desk::Desk;
-use crate::lease::desk::line::Line;
+use crate::lease::desk::line::{Kept, Line};
 use crate::lease::keeper::lease::Lease;
 use crate::lease::keeper::session::Session;
 use crate::lease::manager::types::LeaseId;
@@ -142,7 +142,10 @@ pub fn hold(desk: &Desk, lease: &Rc<Lease>) {
     if lease.session.is_none() {
         for part in &lease.parts {
             part.line.drop_kept(&lease.nonce);
-            part.line.kept.borrow_mut().push(crate::lease::desk::line::Kept::Hold(lease.clone()));
+            let mut kept = part.line.kept.borrow_mut();
+            kept.reserve_exact(1);
+            kept.push(Kept::Hold(lease.clone()));
+            drop(kept);
             renewal::plan(desk, &part.line);
         }
     }

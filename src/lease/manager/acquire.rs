@@ -163,10 +163,9 @@ pub async fn run(client: &Rc<Client>, request: Request, cancel: Rc<Cancel>, repl
 }
 
 fn wanted(client: &Client, request: Request, checked: Checked, cancel: Rc<Cancel>) -> Wanted {
-    let opening = &client.shared.opening;
     let who = Who {
-        worker: request.worker.clone().unwrap_or_else(|| opening.worker.clone()),
-        node: request.node.clone().or_else(|| opening.node.clone()),
+        worker: request.worker.as_ref().map_or_else(|| client.worker.clone(), |name| name.as_str().into()),
+        node: request.node.as_ref().map(|name| name.as_str().into()).or_else(|| client.node.clone()),
         at: time::epoch_ms() as u64,
         ..Who::clone(&client.desk.outside.who)
     };

@@ -152,11 +152,11 @@ impl Chase<'_> {
         }
         match &answer {
             Outcome::Watch => {
-                watch(&desk, &line).await;
+                let is_new = watch(&desk, &line).await;
                 self.is_watched = true;
                 self.wait_here();
-                if !fair && line.watching.is_on() {
-                    // No write of its own will say whether something has changed before.
+                // What was before the watch, a write of its own will say: not without one, and not that a session has ended.
+                if (is_new && desk.store.caps().sessions) || (!fair && line.watching.is_on()) {
                     line.forget();
                 }
             }

@@ -19,7 +19,7 @@ pub struct Checked {
     pub keys: Vec<(String, usize)>,
     pub ttl_ms: u64,
     pub fair: bool,
-    pub meta: Option<serde_json::Value>,
+    pub meta: Option<Box<serde_json::Value>>,
 }
 
 fn invalid(message: String) -> Fault {
@@ -100,7 +100,7 @@ pub fn key_is_allowed(key: &str) -> Result<(), Fault> {
     }
 }
 
-fn meta(text: Option<&str>) -> Result<Option<serde_json::Value>, Fault> {
+fn meta(text: Option<&str>) -> Result<Option<Box<serde_json::Value>>, Fault> {
     let Some(text) = text else { return Ok(None) };
     if text.len() > MAX_META {
         return Err(invalid(format!(

@@ -21,6 +21,9 @@ use std::rc::Rc;
 pub struct Client {
     pub desk: Rc<Desk>,
     pub shared: Arc<Shared>,
+    /// Of requests that say nothing else.
+    pub worker: Rc<str>,
+    pub node: Option<Rc<str>>,
     pub requests: RefCell<HashMap<RequestId, Rc<Cancel>>>,
     pub leases: RefCell<HashMap<LeaseId, Rc<Lease>>>,
     pub is_closed: Cell<bool>,
@@ -36,7 +39,9 @@ impl Client {
     pub fn new(desk: Rc<Desk>, shared: Arc<Shared>) -> Rc<Client> {
         desk.managers.set(desk.managers.get() + 1);
         let (requests, leases) = Default::default();
-        Rc::new(Client { desk, shared, requests, leases, is_closed: Cell::new(false) })
+        let worker = shared.opening.worker.as_str().into();
+        let node = shared.opening.node.as_deref().map(Rc::from);
+        Rc::new(Client { desk, shared, worker, node, requests, leases, is_closed: Cell::new(false) })
     }
 
     pub fn counters(&self) -> &Counters {

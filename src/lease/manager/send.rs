@@ -111,8 +111,8 @@ fn next(client: &Client, known: &Known, who: &Who, first: &Settings, what: &What
 fn own(client: &Client) -> Who {
     let types::Opening { worker, node, .. } = &client.shared.opening;
     Who {
-        worker: worker.clone(),
-        node: node.clone(),
+        worker: worker.as_str().into(),
+        node: node.as_deref().map(Into::into),
         at: time::epoch_ms() as u64,
         ..Who::clone(&client.desk.outside.who)
     }

@@ -11,9 +11,9 @@ pub fn holder_view(view: &View<'_>, base: u64, hold: &Hold) -> HolderView {
     let Hold { token, mode, term, who, meta, .. } = hold;
     let Who { worker, node, host, pid, at, .. } = who.clone();
     HolderView {
-        worker,
-        node,
-        host,
+        worker: worker.to_string(),
+        node: node.map(|node| node.to_string()),
+        host: host.to_string(),
         pid,
         token: token.saturating_add(base),
         mode: *mode,
@@ -41,7 +41,7 @@ pub fn status(desk: &Desk, known: &Known) -> Status {
             token: if record.token == 0 { 0 } else { record.token.saturating_add(known.base) },
             stolen: record.stolen.as_ref().map(|stolen| StolenView {
                 token: stolen.token.saturating_add(known.base),
-                by: stolen.by.worker.clone(),
+                by: stolen.by.worker.to_string(),
                 reason: stolen.reason.clone(),
             }),
             written_ms_ago: (known.at > 0).then(|| known.now.saturating_sub(known.at)),

@@ -59,7 +59,7 @@ pub fn acquire(record: &Record, view: &View<'_>, ask: &Ask, of: &SendAsk) -> Ver
         return Verdict::Mine;
     }
     let mut next = record.clone();
-    let mut state = next.state.take().unwrap_or_else(|| State::new(of.first.clone()));
+    let mut state = next.state.take().map_or_else(|| State::new(of.first.clone()), |state| *state);
     let had_hold = state.hold.is_some();
     lapse(&mut state, record, view);
     let request = Request {
@@ -85,7 +85,7 @@ pub fn acquire(record: &Record, view: &View<'_>, ask: &Ask, of: &SendAsk) -> Ver
         Refusal::Held => rules::hold_end(&in_force, &state.seen(view.now)).since(now),
         Refusal::UnknownLayer => Nanos::FOREVER,
     };
-    next.state = Some(state);
+    next.state = Some(Box::new(state));
     let may_wait = of.waits && matches!(refusal, Refusal::Cooldown { .. } | Refusal::Held);
     match (may_wait, has_ended) {
         (true, _) => match lease_rules::stand(&next, view, ask, in_ms(left)) {
@@ -102,7 +102,7 @@ fn granted(next: Record, mut state: State, view: &View<'_>, ask: &Ask, of: &Send
     match lease_rules::granted(&next, view, ask, |_| false) {
         Verdict::Grant { mut record, ended, stale, stolen } => {
             state.acquire(record.token, &of.layer, of.message.as_ref(), view.now);
-            record.state = Some(state);
+            record.state = Some(Box::new(state));
             Verdict::Grant { record, ended, stale, stolen }
         }
         other => other,
@@ -129,7 +129,7 @@ fn take_away(next: &mut Record, state: &mut State, by: &Who, reason: &str) {
     next.holds.retain(|hold| Some(hold.token) != token);
     if let Some(token) = token {
         let reason = Some(format!("force_released_{reason}"));
-        next.stolen = Some(Stolen { token, by: by.clone(), reason });
+        next.stolen = Some(Box::new(Stolen { token, by: by.clone(), reason }));
     }
     state.end(End::Forced(reason));
 }
@@ -176,20 +176,20 @@ pub fn release(record: &Record, nonce: &Nonce, how: How) -> Option<Record> {
 /// What to write so that nobody holds it; none when nobody does.
 pub fn force(record: &Record, view: &View<'_>, by: &Who, reason: &str) -> Option<Record> {
     let mut next = record.clone();
-    let mut state = next.state.take()?;
+    let mut state = *next.state.take()?;
     state.hold.as_ref()?;
     match state.stands(record, view) {
         true => take_away(&mut next, &mut state, by, reason),
         false => lapse(&mut state, record, view),
     }
-    next.state = Some(state);
+    next.state = Some(Box::new(state));
     Some(next)
 }
 
 /// What to write so that these settings are in force; none when they make no sense.
 pub fn configure(record: &Record, first: &Settings, change: &Map<String, Value>) -> Option<Record> {
     let mut next = record.clone();
-    let state = next.state.get_or_insert_with(|| State::new(first.clone()));
+    let state = next.state.get_or_insert_with(|| Box::new(State::new(first.clone())));
     state.settings = state.settings.changed(change)?;
     Some(next)
 }

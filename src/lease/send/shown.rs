@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// `did`: whether the call that asks has changed something.
 pub fn shown(record: &Record, base: u64, view: &View<'_>, first: &Settings, did: bool) -> Value {
     let new = State::new(first.clone());
-    let state = record.state.as_ref().unwrap_or(&new);
+    let state = record.state.as_deref().unwrap_or(&new);
     let (in_force, seen, now) = (state.settings.rules(), state.seen(view.now), super::state::nanos(view.now));
     let due = rules::due(&in_force, &seen, now);
     let stands = state.stands(record, view) && !matches!(due, Due::End(_));

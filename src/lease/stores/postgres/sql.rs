@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 
 use crate::lease::store::{Key, Seen, StoreError, Swap, Swapped, Version, Written};
 use crate::lease::stores::postgres::errors::{Kind, unavailable};
-use crate::lease::stores::postgres::link::Server;
+use crate::lease::stores::postgres::link::{Server, Value};
 
 /// The server's clock at this very moment, in whole ms.
 macro_rules! now {
@@ -52,34 +52,34 @@ const LIST: &str = concat!(
     "), body, key FROM chainlock_leases \
      WHERE namespace = $1 AND key >= $2 AND key <= $3 AND left(key, length($2)) = $2 ORDER BY key LIMIT $4"
 );
-/// What follows a write of one row: what was written, or else what is there, as far as this statement sees it.
-macro_rules! outcome {
+const READ_ONE: &str = concat!(
+    "SELECT l.version, l.at_ms, greatest(l.at_ms, ",
+    now!(),
+    "), l.body FROM (SELECT 1) AS one LEFT JOIN chainlock_leases l ON l.namespace = $1 AND l.key = $2"
+);
+// Plain statements: the server plans them in a fraction of the time that one which also tells what it lost to takes.
+macro_rules! move_one {
     () => {
         concat!(
-            " SELECT true, w.version, w.at_ms, w.at_ms, ''::text, \
-             CASE WHEN $5 <> '' THEN pg_notify($5, ", message!("w", "$2", "$6"), ")::text END FROM written w \
-             UNION ALL SELECT false, l.version, l.at_ms, greatest(l.at_ms, ", now!(), "), l.body, NULL \
-             FROM chainlock_leases l WHERE l.namespace = $1 AND l.key = $2 AND NOT EXISTS (SELECT FROM written)"
+            "UPDATE chainlock_leases AS l SET version = l.version + 1, at_ms = greatest(l.at_ms, ",
+            now!(),
+            "), body = $3 WHERE l.namespace = $1 AND l.key = $2 AND l.version = $4 RETURNING l.version, l.at_ms"
         )
     };
 }
-const MOVE: &str = concat!(
-    "WITH written AS (UPDATE chainlock_leases l SET version = l.version + 1, \
-     at_ms = greatest(l.at_ms, ",
-    now!(),
-    "), body = $3 \
-     WHERE l.namespace = $1 AND l.key = $2 AND l.version = $4 \
-     RETURNING l.tableoid, l.version, l.at_ms)",
-    outcome!()
-);
-const MAKE: &str = concat!(
-    "WITH written AS (INSERT INTO chainlock_leases (namespace, key, version, at_ms, body) \
-     SELECT $1, $2, 1, ",
-    now!(),
-    ", $3 WHERE $4 = 0 ON CONFLICT (namespace, key) DO NOTHING \
-     RETURNING tableoid, version, at_ms)",
-    outcome!()
-);
+macro_rules! make_one {
+    () => {
+        concat!(
+            "INSERT INTO chainlock_leases AS l (namespace, key, version, at_ms, body) VALUES ($1, $2, 1, ",
+            now!(),
+            ", $3) ON CONFLICT (namespace, key) DO NOTHING RETURNING l.version, l.at_ms"
+        )
+    };
+}
+const MOVE: &str = move_one!();
+const MAKE: &str = make_one!();
+const MOVE_AND_TELL: &str = concat!(move_one!(), ", pg_notify($5, ", message!("l", "$2", "$6"), ")::text");
+const MAKE_AND_TELL: &str = concat!(make_one!(), ", pg_notify($4, ", message!("l", "$2", "$5"), ")::text");
 /// Several rows: locked in the order of their keys, so that nobody waits in a circle. A division by zero undoes all
 /// when `$7` says all or none and one of them did not move.
 const MANY: &str = concat!(
@@ -130,8 +130,11 @@ impl Table {
     }
 
     pub async fn read(&self, keys: &[Key]) -> Result<Vec<Seen>, StoreError> {
+        if let [key] = keys {
+            return Ok(vec![self.read_one(key).await?]);
+        }
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        let values: &[_] = &[(&self.namespace as _, Type::TEXT), (&keys as _, Type::TEXT_ARRAY)];
+        let values: &[Value<'_>] = &[(&self.namespace, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
         let rows = self.server.request(Kind::Read, READ, values).await?.unwrap_or_default();
         if rows.len() != keys.len() {
             return Err(unavailable("others changed it meanwhile"));
@@ -154,31 +157,33 @@ impl Table {
 
     pub async fn swap_one(&self, swap: &Swap) -> Result<Swapped, StoreError> {
         let Some(expect) = expected(&swap.expect) else { return Ok(Swapped::Lost(Vec::new())) };
-        let sql = if expect == 0 { MAKE } else { MOVE };
-        let channel = if swap.wake { self.channel.as_str() } else { "" };
         let (key, body, carried) = (&*swap.key, &*swap.body, carried(swap));
-        let values: &[_] = &[
-            (&self.namespace as _, Type::TEXT),
-            (&key as _, Type::TEXT),
-            (&body as _, Type::TEXT),
-            (&expect as _, Type::INT8),
-            (&channel as _, Type::TEXT),
-            (&carried as _, Type::TEXT),
-        ];
-        let Some(rows) = self.server.request(Kind::Write, sql, values).await? else {
-            return Ok(Swapped::Lost(Vec::new()));
-        };
-        let Some(row) = rows.first() else {
-            // Not there, as this statement sees it; whoever makes it at this moment came first.
-            return Ok(Swapped::Lost(Vec::new()));
-        };
-        if get(row, 0)? {
-            return Ok(Swapped::Won(vec![written(row, 1)?]));
+        let mut values: Vec<Value<'_>> =
+            vec![(&self.namespace, Type::TEXT), (&key, Type::TEXT), (&body, Type::TEXT)];
+        if expect > 0 {
+            values.push((&expect, Type::INT8));
         }
-        let there = seen(row, 1)?;
-        // The statement's view may be older than the row that it lost to.
-        let is_news = there.version != swap.expect;
-        Ok(Swapped::Lost(if is_news { vec![there] } else { Vec::new() }))
+        if swap.wake {
+            values.extend([(&self.channel as _, Type::TEXT), (&carried as _, Type::TEXT)]);
+        }
+        let sql = match (expect, swap.wake) {
+            (0, false) => MAKE,
+            (0, true) => MAKE_AND_TELL,
+            (_, false) => MOVE,
+            (_, true) => MOVE_AND_TELL,
+        };
+        let rows = self.server.request(Kind::Write, sql, &values).await?.unwrap_or_default();
+        match rows.first() {
+            Some(row) => Ok(Swapped::Won(vec![written(row, 0)?])),
+            // It is lost, whatever comes of looking.
+            None => Ok(Swapped::Lost(self.read_one(key).await.into_iter().collect())),
+        }
+    }
+
+    async fn read_one(&self, key: &str) -> Result<Seen, StoreError> {
+        let values: &[Value<'_>] = &[(&self.namespace, Type::TEXT), (&key, Type::TEXT)];
+        let rows = self.server.request(Kind::Read, READ_ONE, values).await?.unwrap_or_default();
+        rows.first().map_or_else(|| Err(unavailable("others changed it meanwhile")), |row| seen(row, 0))
     }
 
     /// All or none.
