@@ -14,7 +14,7 @@
  * })
  */
 import { EventEmitter } from 'node:events'
-import type { ChainlockError } from './index'
+import type { ChainlockError, LayerId, SendLockSettings, SendRefusal } from './index'
 
 /** 1 to 512 bytes of UTF-8 without NUL; a positive whole number, such as that of an issue, is its decimal text. */
 export type LeaseKey = string | number
@@ -381,6 +381,13 @@ export class LeaseManager extends EventEmitter<LeaseEventMap> {
   list(options?: { prefix?: string; limit?: number }): Promise<LeaseStatus[]>
   caps(): LeaseCaps
 
+  /**
+   * The send lock of that name for all who use this store and namespace: docs/send-lock.md#one-lock-for-several-machines.
+   * The settings count when the lock has none yet.
+   * @throws {ChainlockError} `ERR_LOCK_STORE_UNSUPPORTED` over etcd, which has no clock to tell a cooldown by.
+   */
+  sendLock(name: string, settings?: ClusterSendLockSettings): ClusterSendLock
+
   /** A refusal is a result, not a rejection; wrong arguments throw. The lease is renewed until `releaseLock`. */
   acquireLock(key: LeaseKey, options?: AcquireLockOptions): Promise<LockResult>
   /** Of a lock of this manager's `acquireLock`; with `workerId` only when that worker has it. */
@@ -396,6 +403,159 @@ export class LeaseManager extends EventEmitter<LeaseEventMap> {
 
 /** The same class, under the name of the GitHub-issue design. Not the Web Locks `LockManager` of the main entry. */
 export { LeaseManager as LockManager }
+
+// ── The send lock between machines ───────────────────────────────────────────────────────────────────
+
+export interface ClusterSendLockSettings extends SendLockSettings {
+  /** A dead holder is found out after this. Default 10,000, or the manager's `ttlMs` if that is shorter. */
+  ttlMs?: number
+}
+
+/** The settings that all users of the lock have in common. Layers: at most 100; `historyLimit`: at most 100, default 20. */
+export type ClusterSendSettingsInForce = Readonly<Required<SendLockSettings>>
+
+export interface ClusterSendHolder {
+  readonly layerId: LayerId
+  readonly workerId: string
+  readonly nodeId: string | null
+  readonly host: string
+  readonly pid: number
+  readonly token: number
+  /** On the holder's wall clock, in milliseconds since 1970. */
+  readonly acquiredAt: number
+}
+
+/** A hold of a send lock: a lease, renewed until it is released, lost or taken away. */
+export interface ClusterSendGuard {
+  readonly layerId: LayerId
+  /** Larger than that of every hold before, on whichever machine. For the sink, which refuses smaller ones. */
+  readonly token: number
+  readonly acquiredAt: number
+  /** Released, or lost. */
+  readonly released: boolean
+  /** Aborts when the hold is lost, with `ERR_LOCK_LEASE_LOST`. One that was taken away is noticed at the next renewal. */
+  readonly signal: AbortSignal
+  readonly remainingMs: number
+  /** Whether the hold stands, as far as this process knows: one native load. */
+  check(): boolean
+  /** @throws {ChainlockError} `ERR_LOCK_LEASE_LOST` when {@link ClusterSendGuard.check} is false. */
+  assertHeld(): void
+  /** Asks the store whether the hold stands, by renewing it. Resolves to `remainingMs`. */
+  renew(): Promise<number>
+  /**
+   * Gives the lock back; never rejects. `sent: false` says that the message was not sent after all.
+   * @returns Whether this call released the hold.
+   */
+  release(options?: { sent?: boolean }): Promise<boolean>
+  [Symbol.dispose](): void
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export type ClusterSendAttempt =
+  | { readonly acquired: true; readonly guard: ClusterSendGuard }
+  | {
+      readonly acquired: false
+      readonly reason: SendRefusal
+      /** Null when nobody holds it: a cooldown outlives the hold, and those in line go first. */
+      readonly holder: ClusterSendHolder | null
+      readonly heldMs: number | null
+      /** After how long the clock alone could let the request through; null when it never could. */
+      readonly retryAfterMs: number | null
+    }
+
+export interface ClusterSendRequest {
+  /** The text about to be sent; only a hash of it leaves the process. Not together with `messageKey`. */
+  message?: string
+  /** A name of the message instead. */
+  messageKey?: string
+}
+
+export interface ClusterSendWait extends ClusterSendRequest {
+  /** Default `Infinity`. */
+  timeoutMs?: number
+  /** Ends the wait, which rejects with `signal.reason`. */
+  signal?: AbortSignal
+}
+
+export interface ClusterSendStatus {
+  readonly name: string
+  readonly scope: 'cluster'
+  readonly isSendingToClaude: boolean
+  readonly sendingLayerId: LayerId | null
+  readonly lockStartTime: number | null
+  readonly lockAge: number | null
+  readonly token: number | null
+  readonly workerId: string | null
+  readonly nodeId: string | null
+  readonly host: string | null
+  readonly pid: number | null
+  readonly overdue: boolean
+  readonly cooldownRemaining: number
+  readonly waiters: number
+  readonly lastToken: number
+  readonly lastSendTime: number
+  readonly settings: ClusterSendSettingsInForce
+}
+
+export interface ClusterSendMetrics {
+  readonly scope: 'cluster'
+  /** Of all processes, since the lock was made; as are the next three. */
+  readonly totalAcquisitions: number
+  readonly totalReleases: number
+  readonly forceReleases: number
+  readonly forcedByReason: {
+    readonly manual: number
+    readonly timeout: number
+    readonly stale_timeout: number
+    /** Its process ended, or did not renew it in time. */
+    readonly process_exit: number
+    /** Its own process noticed that it was lost, and took it out. */
+    readonly lost: number
+  }
+  /** Of this object, as are the counts by reason. */
+  readonly duplicatesBlocked: number
+  readonly refusedByReason: { readonly [reason in SendRefusal]: number }
+}
+
+export interface ClusterSendHistoryEntry {
+  readonly timestamp: number
+  readonly layerId: LayerId
+  readonly token: number
+  /** `acquired`, `released` or `force_released_<reason>`. */
+  readonly action: string
+  readonly duration: number | null
+}
+
+/**
+ * The send lock for processes on several machines: the rules of the main entry's, answered by promises. Calls reject
+ * with `ERR_LOCK_STORE_…` when the store cannot be reached; the two drop-in calls answer false.
+ */
+export interface ClusterSendLock {
+  readonly name: string
+  /** Asks once, and says why not. */
+  trySend(layerId: LayerId, options?: ClusterSendRequest): Promise<ClusterSendAttempt>
+  /**
+   * Waits in line, for the holder and for the cooldown.
+   * @throws {ChainlockError} `ERR_LOCK_UNKNOWN_LAYER`, `ERR_LOCK_DUPLICATE_MESSAGE`, `ERR_LOCK_TIMEOUT`.
+   */
+  acquireSendLock(layerId: LayerId, options?: ClusterSendWait): Promise<ClusterSendGuard>
+  /** Acquires, runs `fn`, and releases. When `fn` fails, its message counts as not sent. */
+  withSendLock<T>(layerId: LayerId, fn: (guard: ClusterSendGuard) => T | PromiseLike<T>): Promise<T>
+  withSendLock<T>(layerId: LayerId, options: ClusterSendWait, fn: (guard: ClusterSendGuard) => T | PromiseLike<T>): Promise<T>
+  /** The drop-in call: true when it is held now, false for whatever else. */
+  tryAcquireSendLock(layerId: LayerId, options?: ClusterSendRequest): Promise<boolean>
+  /** Of what `tryAcquireSendLock` of this object has taken; with a token exactly that hold. */
+  releaseSendLock(layerId: LayerId, token?: number): Promise<boolean>
+  isSendLocked(): Promise<boolean>
+  /** Takes the hold from whoever has it. False when nobody has. */
+  forceReleaseLock(reason?: string): Promise<boolean>
+  getLockStatus(): Promise<ClusterSendStatus>
+  getMetrics(): Promise<ClusterSendMetrics>
+  /** The newest last. */
+  lockHistory(): Promise<ClusterSendHistoryEntry[]>
+  /** Changes what is named, for everybody. Resolves to all settings in force. */
+  configure(settings: SendLockSettings): Promise<ClusterSendSettingsInForce>
+}
 
 // ── Fences ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -900,6 +900,7 @@ module.exports.leaseList = nativeBinding.leaseList
 module.exports.leaseOpen = nativeBinding.leaseOpen
 module.exports.leaseRelease = nativeBinding.leaseRelease
 module.exports.leaseRenew = nativeBinding.leaseRenew
+module.exports.leaseSend = nativeBinding.leaseSend
 module.exports.leaseStatistics = nativeBinding.leaseStatistics
 module.exports.leaseText = nativeBinding.leaseText
 module.exports.limits = nativeBinding.limits

@@ -285,11 +285,17 @@ export declare function leaseList(number: number, of: number, prefix: string, mo
 /** Opens a manager; nothing is connected. `settings` are those of `lib/leases/options.js`, in JSON. */
 export declare function leaseOpen(number: number, settings: string): OpenedManager
 
-/** Gives a lease back; the number of the request. The lease's number names nothing from now on. */
-export declare function leaseRelease(number: number, lease: number): number
+/**
+ * Gives a lease back; the number of the request. The lease's number names nothing from now on. `unsent` says of the
+ * send lock's that its message was not sent.
+ */
+export declare function leaseRelease(number: number, lease: number, unsent?: boolean | undefined | null): number
 
 /** Renews a lease now; the number of the request, whose answer is a number. */
 export declare function leaseRenew(number: number, lease: number): number
+
+/** Looks at a send lock, or changes what is everybody's in it; the number of the request, whose answer is a text. */
+export declare function leaseSend(number: number, of: number, call: string): number
 
 /** What a manager has done, in JSON. */
 export declare function leaseStatistics(number: number, of: number): string

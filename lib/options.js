@@ -283,6 +283,7 @@ module.exports = {
   milliseconds,
   requestOptions,
   waitOptions,
+  settingsChange,
   lockSettings,
   reasonText,
   limits,

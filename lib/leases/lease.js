@@ -130,13 +130,14 @@ class Lease {
     await this.release()
   }
 
-  async #giveBack() {
+  /** @param {boolean} [unsent] Of the send lock's: its message was not sent. */
+  async #giveBack(unsent) {
     // Nobody is asked about what is known to be lost.
     if (this.lost) return { released: false, reason: /** @type {Loss} */ (this.#loss).cause }
     const id = this.#id
     this.#end()
     try {
-      return await requests.request(() => native.leaseRelease(face, id))
+      return await requests.request(() => native.leaseRelease(face, id, unsent))
     } catch {
       // It ends with its ttl; a release must not hide what the caller has to say.
       return { released: false, reason: /** @type {const} */ ('unavailable') }
@@ -180,6 +181,11 @@ class Lease {
   /** Its manager has gone, and renews no more. @param {Lease} lease */
   static abandon(lease) {
     lease.#lose({ cause: 'closed', by: null })
+  }
+
+  /** Released without having been used. @param {Lease} lease @returns {Promise<LeaseRelease>} */
+  static unsent(lease) {
+    return (lease.#release ??= lease.#giveBack(true))
   }
 
   /** @param {Lease} lease */

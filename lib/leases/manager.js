@@ -11,6 +11,7 @@ const { Familiar } = require('./familiar')
 const { Lease } = require('./lease')
 const options = require('./options')
 const { request, requestLease, leaseOf } = require('./requests')
+const { ClusterSendLock } = require('./send-lock')
 const { statusOf } = require('./views')
 
 const ASYNC_DISPOSE = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')
@@ -125,6 +126,20 @@ class LeaseManager extends EventEmitter {
   /** @param {unknown} [given] */
   async list(given) {
     return this.#list('list', options.listing(given))
+  }
+
+  /** @param {unknown} name @param {unknown} [given] */
+  sendLock(name, given) {
+    const caps = this.caps()
+    return new ClusterSendLock(name, given, {
+      caps,
+      ttlMs: this.#settings.ttlMs,
+      acquire: (call, key, ask, signal) => this.#ask(call, [key], ask, signal),
+      look: async (call, what) => {
+        this.#assertOpen(call)
+        return JSON.parse(await request(() => native.leaseSend(face, this.#number, JSON.stringify(what))))
+      },
+    })
   }
 
   caps() {

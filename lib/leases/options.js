@@ -35,6 +35,7 @@ const MOST_MS = 7 * 24 * 60 * 60 * 1_000
  *   node?: string, meta?: string, fair?: boolean, reason?: string, timeoutMs?: number,
  *   strategy?: 'wait' | 'failFast' | 'retry' | 'stealStale' | 'force' | 'steal',
  *   maxRetries?: number, retryDelayMs?: number, maxRetryDelayMs?: number, token?: number,
+ *   send?: { layer: string, message?: string, first: import('./send-options').First },
  * }} Ask What the native side is asked for; nothing is the default.
  */
 
@@ -288,4 +289,4 @@ function closing(options) {
 /** @param {unknown} worker @returns {string | undefined} */
 const worker = (worker) => maybeText('releaseLock', 'workerId', worker, MOST_NAME_BYTES)
 
-module.exports = { acquiring, stealing, familiar, manager, listing, closing, key, keys, worker, STRATEGIES }
+module.exports = { acquiring, stealing, familiar, manager, listing, closing, key, keys, worker, text, span, STRATEGIES }

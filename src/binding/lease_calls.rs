@@ -5,7 +5,7 @@ use crate::binding::args::Args;
 use crate::binding::calls::failed;
 use crate::binding::entry::{self, Answer, Call, put};
 use crate::binding::lease_face::{Ears, Grant, LeaseFace, LeaseTold, tell, tell_refusal};
-use crate::binding::lease_texts::{self, Ask, Settings};
+use crate::binding::lease_texts::{self, Ask, SendCall, Settings};
 use crate::binding::mailbox::Told;
 use crate::binding::opening::{self, OpenedLeaseFace};
 use crate::binding::thread::{self, AnyFace, MOST_TOLD};
@@ -169,15 +169,21 @@ pub fn lease_renew(number: u32, lease: f64) -> Result<f64> {
     Ok(request as f64)
 }
 
-/// Gives a lease back; the number of the request. The lease's number names nothing from now on.
+/// Gives a lease back; the number of the request. The lease's number names nothing from now on. `unsent` says of the
+/// send lock's that its message was not sent.
 #[napi(catch_unwind)]
-pub fn lease_release(number: u32, lease: f64) -> Result<f64> {
+pub fn lease_release(number: u32, lease: f64, unsent: Option<bool>) -> Result<f64> {
     let face = face(number)?;
     let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
     let say = move |released| LeaseTold::Released { request, released };
     let asked = match face.forget(lease as u64) {
-        Some(manager) => manager
-            .release(LeaseId(lease as u64), Box::new(move |answer| tell(mailbox, request, answer, say))),
+        Some(manager) => {
+            let reply = Box::new(move |answer| tell(mailbox, request, answer, say));
+            match unsent {
+                Some(true) => manager.release_unsent(LeaseId(lease as u64), reply),
+                _ => manager.release(LeaseId(lease as u64), reply),
+            }
+        }
         None => Err(gone()),
     };
     tell_refusal(mailbox, request, asked);
@@ -193,6 +199,22 @@ fn gone() -> Fault {
 pub fn lease_forget(number: u32, lease: f64) -> Result<()> {
     face(number)?.forget(lease as u64);
     Ok(())
+}
+
+/// Looks at a send lock, or changes what is everybody's in it; the number of the request, whose answer is a text.
+#[napi(catch_unwind)]
+pub fn lease_send(number: u32, of: u32, call: String) -> Result<f64> {
+    let face = face(number)?;
+    let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
+    let call: SendCall = parsed(&call)?;
+    let asked = manager(&face, of)?.send(
+        call.call(),
+        Box::new(move |answer| {
+            tell(mailbox, request, answer, |text| LeaseTold::Text { request, text });
+        }),
+    );
+    tell_refusal(mailbox, request, asked);
+    Ok(request as f64)
 }
 
 /// What the store says of a key; the number of the request, whose answer is a text.

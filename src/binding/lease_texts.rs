@@ -3,12 +3,15 @@
 
 use crate::lease::address::{Address, Secret, Setup};
 use crate::lease::fault::{Fault, HolderView};
+use crate::lease::manager::send::{Call, What};
 use crate::lease::manager::{Lost, Opening, Request, Statistics, Status, Strategy};
 use crate::lease::record::Mode;
+use crate::lease::send::SendAsk;
+use crate::lease::send::state;
 use crate::lease::store::{Caps, Clock};
 use crate::metrics::histogram::Summary;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,6 +81,15 @@ pub struct Ask {
     retry_delay_ms: Option<u64>,
     max_retry_delay_ms: Option<u64>,
     token: Option<u64>,
+    send: Option<AskedSend>,
+}
+
+/// Of a request for a send lock.
+#[derive(Deserialize)]
+struct AskedSend {
+    layer: String,
+    message: Option<String>,
+    first: state::Settings,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +102,9 @@ enum Asked {
 impl Ask {
     pub fn request(self) -> Request {
         let strategy = self.strategy();
+        let waits = strategy == Strategy::Wait;
+        let send =
+            self.send.map(|AskedSend { layer, message, first }| SendAsk { layer, message, first, waits });
         let mode = match self.mode {
             Some(Asked::Permits(permits)) => Mode::Permit(permits),
             Some(Asked::Named(mode)) => mode,
@@ -106,6 +121,7 @@ impl Ask {
             timeout_ms: self.timeout_ms,
             fair: self.fair,
             reason: self.reason,
+            send,
             ..Request::new(self.keys)
         }
     }
@@ -123,6 +139,26 @@ impl Ask {
             },
             _ => Strategy::Wait,
         }
+    }
+}
+
+/// A call of a send lock that is no request for it.
+#[derive(Deserialize)]
+pub struct SendCall {
+    key: String,
+    first: state::Settings,
+    force: Option<String>,
+    configure: Option<Map<String, Value>>,
+}
+
+impl SendCall {
+    pub fn call(self) -> Call {
+        let what = match (self.force, self.configure) {
+            (Some(reason), _) => What::Force { reason },
+            (None, Some(change)) => What::Configure { change },
+            (None, None) => What::Look,
+        };
+        Call { key: self.key, first: self.first, what }
     }
 }
 

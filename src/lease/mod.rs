@@ -23,6 +23,7 @@ pub mod manager;
 pub mod record;
 pub mod rules;
 pub mod runtime;
+pub mod send;
 pub mod store;
 pub mod stores;
 #[cfg(feature = "tls")]

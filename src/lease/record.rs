@@ -4,6 +4,7 @@
 //! that a write begins says `until: 0`, and readers count from the instant at which the store wrote it. Its tokens
 //! count from 1; the store's `base` (zero nearly everywhere) is added where they are shown.
 
+use crate::lease::send::state::State;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -115,9 +116,9 @@ pub struct Record {
     pub queue: Vec<Ticket>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stolen: Option<Box<Stolen>>,
-    /// What another part of chainlock keeps under a key of its own (the send lock).
+    /// What the send lock keeps under a key of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<Box<serde_json::Value>>,
+    pub state: Option<Box<State>>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -173,6 +174,9 @@ impl Record {
             if term.until == 0 {
                 term.until = at.saturating_add(term.ttl_ms);
             }
+        }
+        if let Some(state) = &mut self.state {
+            state.settle(at);
         }
     }
 

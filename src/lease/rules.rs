@@ -8,6 +8,7 @@
 use core::fmt;
 
 use crate::lease::record::{Hold, MAX_HOLDS, MAX_TICKETS, Mode, Nonce, Record, Stolen, Term, Ticket, Who};
+use crate::lease::send::{self, Refused, SendAsk};
 
 /// From where a record is judged.
 pub struct View<'a> {
@@ -77,6 +78,8 @@ pub struct Ask {
     pub ticket_ttl_ms: Option<u64>,
     pub force: Force,
     pub reason: Option<String>,
+    /// It is for the send lock, whose rules decide.
+    pub send: Option<SendAsk>,
 }
 
 #[derive(Clone, Debug)]
@@ -99,6 +102,11 @@ pub enum Verdict {
         left: Option<u64>,
     },
     Refuse(Refusal),
+    /// Write this, and it is refused: by the way something has ended.
+    Ended {
+        record: Record,
+        refusal: Refusal,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,10 +117,15 @@ pub enum Refusal {
     Moved(u64),
     /// As many hold it as a record can name.
     Full,
+    /// By the rules of the send lock.
+    Send(Refused),
 }
 
 /// What to do about a request for a key.
 pub fn acquire(record: &Record, view: &View, ask: &Ask) -> Verdict {
+    if let Some(of) = &ask.send {
+        return send::acquire(record, view, ask, of);
+    }
     if record.hold(&ask.nonce).is_some_and(|hold| !view.is_over(&hold.term, &hold.who)) {
         return Verdict::Mine;
     }
@@ -164,7 +177,7 @@ fn fits(holding: &[Mode], mode: Mode) -> bool {
 }
 
 /// Whether everybody who stands before the request, and then the request, can hold together with those who do.
-fn is_my_turn(record: &Record, view: &View, ask: &Ask) -> bool {
+pub fn is_my_turn(record: &Record, view: &View, ask: &Ask) -> bool {
     let mut holding: Vec<Mode> = living(record, view).map(|hold| hold.mode).collect();
     for ticket in &record.queue {
         if ticket.nonce == ask.nonce {
@@ -181,7 +194,8 @@ fn is_my_turn(record: &Record, view: &View, ask: &Ask) -> bool {
     fits(&holding, ask.mode)
 }
 
-fn granted(record: &Record, view: &View, ask: &Ask, taken: impl Fn(&Hold) -> bool) -> Verdict {
+/// The record with the request's hold in place of those that are over, and of those that it takes.
+pub fn granted(record: &Record, view: &View, ask: &Ask, taken: impl Fn(&Hold) -> bool) -> Verdict {
     let mut next = record.clone();
     let mut ended = Vec::new();
     let (mut stale, mut stolen) = (0, 0);
@@ -225,7 +239,8 @@ fn fresh(ttl_ms: u64, session: &Option<String>) -> Term {
     Term { ttl_ms, until: 0, session: session.clone() }
 }
 
-fn stand(record: &Record, view: &View, ask: &Ask, delay: u64) -> Verdict {
+/// A place in line for the request, if it can have one and has none. `delay` is how long the key stays closed.
+pub fn stand(record: &Record, view: &View, ask: &Ask, delay: u64) -> Verdict {
     let stands = record.place(&ask.nonce);
     if let (None, Some(ttl_ms), true) = (stands, ask.ticket_ttl_ms, record.queue.len() < MAX_TICKETS) {
         let mut next = record.clone();

@@ -23,3 +23,5 @@ mod recording;
 pub mod report;
 pub mod rules;
 mod waiting;
+
+pub use book::{REASON_PROCESS_EXIT, REASON_STALE, REASON_TIMEOUT};

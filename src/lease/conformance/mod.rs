@@ -12,7 +12,7 @@ mod pushes;
 mod sessions;
 mod swaps;
 
-use crate::lease::record::Record;
+use crate::lease::record::{Record, Stolen, Who};
 use crate::lease::store::{Key, Pending, Seen, Store, StoreError, Swap, Swapped, Version, Written};
 use std::future::Future;
 use std::rc::Rc;
@@ -107,8 +107,11 @@ pub async fn see(store: &Rc<dyn Store>, key: &Key) -> Seen {
 
 /// A record with some text in it; never the same bytes twice.
 pub fn body(text: &str) -> Rc<str> {
-    let state = Some(Box::new(serde_json::Value::from(text)));
-    Record { token: 1, state, ..Record::default() }.text(fastrand::u64(..)).unwrap().into()
+    let stolen = Stolen { token: 1, by: Who::default(), reason: Some(text.to_owned()) };
+    Record { token: 1, stolen: Some(Box::new(stolen)), ..Record::default() }
+        .text(fastrand::u64(..))
+        .unwrap()
+        .into()
 }
 
 pub fn swap(key: &Key, expect: &Version, body: &Rc<str>) -> Swap {

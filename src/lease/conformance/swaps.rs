@@ -299,8 +299,8 @@ async fn several_in_any_order_do_not_lock_each_other_out(bench: &Bench) {
 
 /// The number that the case above keeps in a record.
 pub fn counted(seen: &Seen) -> u64 {
-    let state = seen.body.split("\"state\":\"").nth(1);
-    state.and_then(|state| state.split('+').next()).map_or(0, |number| number.parse().unwrap())
+    let reason = seen.body.split("\"reason\":\"").nth(1);
+    reason.and_then(|reason| reason.split('+').next()).map_or(0, |number| number.parse().unwrap())
 }
 
 async fn each_by_itself_has_its_own_verdict(bench: &Bench) {

@@ -5,9 +5,10 @@ use crate::lease::desk::line::Known;
 use crate::lease::fault::HolderView;
 use crate::lease::keeper::lease::{Lease, Part};
 use crate::lease::keeper::{Duty, EARLY, drop_lease, watch_end};
-use crate::lease::manager::release::clear_later;
+use crate::lease::manager::release::clear_lost;
 use crate::lease::manager::shown::holder_view;
 use crate::lease::manager::types::Lost;
+use crate::lease::send::How;
 use crate::time::Nanos;
 use std::rc::Rc;
 
@@ -62,8 +63,9 @@ pub fn explain(desk: &Desk, part: &Part, known: &Known) -> (&'static str, Option
 
 /// What of it may still lie in records, is taken out in the background.
 pub fn clear_all(desk: &Rc<Desk>, lease: &Lease) {
+    let how = if lease.cell.cause(desk.now()) == Some("maxHold") { How::Overrun } else { How::Lost };
     for part in &lease.parts {
-        clear_later(desk, &part.line, &lease.nonce, lease.ttl);
+        clear_lost(desk, &part.line, &lease.nonce, lease.ttl, how);
     }
 }
 

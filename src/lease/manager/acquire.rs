@@ -10,6 +10,7 @@ use crate::lease::manager::cell::LeaseCell;
 use crate::lease::manager::check::{Checked, check};
 use crate::lease::manager::client::Client;
 use crate::lease::manager::release::clear_later;
+use crate::lease::manager::send;
 use crate::lease::manager::several;
 use crate::lease::manager::shared::next_id;
 use crate::lease::manager::shown::in_the_way;
@@ -92,6 +93,7 @@ impl Wanted {
                 _ => Force::No,
             },
             reason: self.request.reason.clone(),
+            send: self.request.send.clone(),
         }
     }
 
@@ -251,7 +253,7 @@ fn lease_of(client: &Rc<Client>, wanted: &Wanted, won: &[Won]) -> Rc<Lease> {
         parts,
         cell: Arc::new(LeaseCell::new(Nanos::NEVER)),
         since,
-        until: limit.unwrap_or(Nanos::FOREVER),
+        until: send::until(wanted, won).min(limit.unwrap_or(Nanos::FOREVER)),
         has_delay: wanted.request.delay_ms > 0,
         session,
         client: client.clone(),

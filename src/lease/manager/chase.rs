@@ -1,8 +1,8 @@
 //! The pursuit of one key: decide, write, wait, and decide again, until it is granted or given up.
 
 use crate::lease::desk::Desk;
-use crate::lease::desk::change::{Changed, Failed, Step, Write, change};
-use crate::lease::desk::line::{Kept, Known, Line, Waiter};
+use crate::lease::desk::change::{Changed, Failed, Step, change};
+use crate::lease::desk::line::{Kept, Line, Waiter};
 use crate::lease::desk::watch::watch;
 use crate::lease::fault::Fault;
 use crate::lease::keeper::lease::Place;
@@ -10,11 +10,12 @@ use crate::lease::keeper::renewal;
 use crate::lease::keeper::session::{self, Session};
 use crate::lease::manager::acquire::{Wanted, Won, deadline};
 use crate::lease::manager::client::Client;
+use crate::lease::manager::decide::decide;
 use crate::lease::manager::refusal;
 use crate::lease::manager::release::{clear_later, clear_unsettled};
 use crate::lease::manager::statistics::Counters;
 use crate::lease::manager::types::Strategy;
-use crate::lease::rules::{self, Ask, Force, Refusal, Verdict};
+use crate::lease::rules::{Ask, Refusal};
 use crate::lease::store::StoreError;
 use crate::time::Nanos;
 use std::cell::{Cell, RefCell};
@@ -324,46 +325,4 @@ impl Chase<'_> {
 fn place_ttl(desk: &Desk, wanted: &Wanted) -> u64 {
     let least = desk.store.caps().min_ttl.as_millis() as u64;
     wanted.checked.ttl_ms.min(MOST_PLACE_MS).max(least)
-}
-
-/// What the rules say, and what is to be written for it.
-fn decide(desk: &Desk, known: &Known, waiter: &Waiter, is_watched: bool) -> Step<Outcome> {
-    match verdict(desk, known, &waiter.ask.borrow()) {
-        Verdict::Mine => {
-            let ask = waiter.ask.borrow();
-            let hold = known.record.hold(&ask.nonce);
-            if hold.is_some_and(|hold| hold.term.session != ask.session) {
-                return Step::Leave(Outcome::Orphaned);
-            }
-            let token = hold.map_or(0, |hold| hold.token);
-            Step::Leave(Outcome::Granted { token, sent: None, stale: 0, stolen: 0 })
-        }
-        Verdict::Grant { record, ended, stale, stolen } => {
-            if waiter.sent.get().is_none() {
-                waiter.sent.set(Some(desk.now()));
-            }
-            let token = record.token;
-            let alive = waiter.ask.borrow().session.iter().cloned().collect();
-            let write = Write { alive, gone: ended, ..Write::new(record) };
-            Step::Write(write, Outcome::Granted { token, sent: None, stale, stolen })
-        }
-        Verdict::Stand { .. } | Verdict::Busy { .. } if !is_watched => Step::Leave(Outcome::Watch),
-        Verdict::Stand { record } => {
-            let alive = waiter.ask.borrow().session.iter().cloned().collect();
-            Step::Write(Write { alive, ..Write::new(record) }, Outcome::Busy)
-        }
-        Verdict::Busy { .. } => Step::Keep(Outcome::Busy),
-        Verdict::Refuse(refusal) => Step::Keep(Outcome::Refused(refusal)),
-    }
-}
-
-/// The rules, with the token as the record counts it.
-pub fn verdict(desk: &Desk, known: &Known, ask: &Ask) -> Verdict {
-    desk.judge(known, |view| match ask.force {
-        Force::Token(token) => {
-            let force = Force::Token(token.saturating_sub(known.base));
-            rules::acquire(&known.record, view, &Ask { force, ..ask.clone() })
-        }
-        _ => rules::acquire(&known.record, view, ask),
-    })
 }

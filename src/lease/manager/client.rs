@@ -9,6 +9,7 @@ use crate::lease::manager::release;
 use crate::lease::manager::shared::Shared;
 use crate::lease::manager::statistics::Counters;
 use crate::lease::manager::types::{Granted, LeaseId, Lost, Released, Reply, Request, RequestId};
+use crate::lease::send::How;
 use crate::lease::store::StoreError;
 use crate::sync::Arc;
 use crate::time::Nanos;
@@ -82,12 +83,12 @@ impl Client {
         tokio::task::spawn_local(async move { reply(release::renew_now(&client.desk, &lease).await) });
     }
 
-    pub fn release(self: &Rc<Self>, id: LeaseId, reply: Reply<Released>) {
+    pub fn release(self: &Rc<Self>, id: LeaseId, how: How, reply: Reply<Released>) {
         let Some(lease) = self.leases.borrow().get(&id).cloned() else {
             return reply(Ok(Released { released: false, reason: Some("released") }));
         };
         let client = self.clone();
-        tokio::task::spawn_local(async move { reply(Ok(release::release(&client, &lease).await)) });
+        tokio::task::spawn_local(async move { reply(Ok(release::release(&client, &lease, how).await)) });
     }
 
     /// Gives everything up; the desk goes with its last manager.
@@ -104,7 +105,7 @@ impl Client {
             if is_releasing {
                 let client = self.clone();
                 releases.push(tokio::task::spawn_local(async move {
-                    release::release(&client, &lease).await;
+                    release::release(&client, &lease, How::Released).await;
                 }));
             } else {
                 lose(&self.desk, &lease, "closed", None);

@@ -6,8 +6,10 @@ pub mod cell;
 pub mod chase;
 pub mod check;
 pub mod client;
+pub mod decide;
 pub mod refusal;
 pub mod release;
+pub mod send;
 pub mod several;
 pub mod shared;
 pub mod shown;
@@ -25,6 +27,7 @@ use crate::lease::desk::outside::Outside;
 use crate::lease::fault::Fault;
 use crate::lease::manager::client::Client;
 use crate::lease::manager::shared::{Shared, next_id};
+use crate::lease::send::How;
 use crate::lease::store::{Caps, StoreError};
 use crate::lease::{runtime, stores};
 use crate::sync::Arc;
@@ -123,7 +126,19 @@ impl Manager {
     }
 
     pub fn release(&self, lease: LeaseId, reply: Reply<Released>) -> Result<(), Fault> {
-        self.with(reply, move |client, reply| client.release(lease, reply))
+        self.with(reply, move |client, reply| client.release(lease, How::Released, reply))
+    }
+
+    /// The same for a send lock whose message was not sent.
+    pub fn release_unsent(&self, lease: LeaseId, reply: Reply<Released>) -> Result<(), Fault> {
+        self.with(reply, move |client, reply| client.release(lease, How::Unsent, reply))
+    }
+
+    /// Looks at a send lock, or changes what is everybody's in it.
+    pub fn send(&self, call: send::Call, reply: Reply<String>) -> Result<(), Fault> {
+        self.with(reply, move |client, reply| {
+            tokio::task::spawn_local(async move { reply(send::run(&client, call).await) });
+        })
     }
 
     pub fn inspect(&self, key: String, reply: Reply<Status>) -> Result<(), Fault> {

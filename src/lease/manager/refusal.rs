@@ -5,6 +5,7 @@ use crate::lease::desk::line::Line;
 use crate::lease::fault::{Fault, HolderView};
 use crate::lease::manager::shown::in_the_way;
 use crate::lease::rules::Refusal;
+use crate::lease::send::Refused;
 
 /// Who holds it, as far as that was heard.
 fn holder(desk: &Desk, line: &Line) -> Option<HolderView> {
@@ -28,6 +29,7 @@ pub fn held(desk: &Desk, line: &Line) -> Fault {
 pub fn refused(desk: &Desk, line: &Line, refusal: &Refusal) -> Fault {
     let key = &line.key;
     let (code, why) = match refusal {
+        Refusal::Send(refused) => return send_refused(desk, line, refused),
         Refusal::OtherPermits(others) => (
             "ERR_LOCK_INVALID_ARGUMENT",
             format!("the key {key:?} is a semaphore of {others} permits; ask with the same number"),
@@ -41,4 +43,13 @@ pub fn refused(desk: &Desk, line: &Line, refusal: &Refusal) -> Fault {
         }
     };
     about(desk, line, code, why)
+}
+
+/// By a rule of the send lock; the code is the rule: those who ask make a result of it, or an error.
+fn send_refused(desk: &Desk, line: &Line, refused: &Refused) -> Fault {
+    let mut fault = Fault::new(refused.why, refused.why);
+    fault.key = Some(line.key.to_string());
+    fault.holder = holder(desk, line).filter(|holder| !holder.stale).map(Box::new);
+    fault.retry_after_ms = refused.left_ms;
+    fault
 }

@@ -12,6 +12,7 @@ use crate::lease::manager::client::Client;
 use crate::lease::manager::types::Released;
 use crate::lease::record::{Mode, Nonce, Record};
 use crate::lease::rules::{self, Force, Verdict};
+use crate::lease::send::{self, How};
 use crate::lease::store::StoreError;
 use crate::time::Nanos;
 use std::rc::Rc;
@@ -24,7 +25,7 @@ const SOONEST: Nanos = Nanos(10_000_000);
 const LATEST: Nanos = Nanos(1_000_000_000);
 
 /// Gives the lease back. Nothing is sent when it is known to be lost.
-pub async fn release(client: &Rc<Client>, lease: &Rc<Lease>) -> Released {
+pub async fn release(client: &Rc<Client>, lease: &Rc<Lease>, how: How) -> Released {
     let desk = &client.desk;
     let now = desk.now();
     if lease.cell.is_over() || !lease.is_held(now) {
@@ -35,7 +36,7 @@ pub async fn release(client: &Rc<Client>, lease: &Rc<Lease>) -> Released {
     let until = now.plus(lease.ttl);
     // Tasks of their own: they go on when the caller is not kept waiting any longer.
     let parts: Vec<_> = (0..lease.parts.len())
-        .map(|index| tokio::task::spawn_local(release_part(desk.clone(), lease.clone(), index, until)))
+        .map(|index| tokio::task::spawn_local(release_part(desk.clone(), lease.clone(), index, how, until)))
         .collect();
     let limit = Duration::from_nanos(desk.request_timeout.0.saturating_mul(2));
     let done = tokio::time::timeout(limit, async {
@@ -54,9 +55,15 @@ pub async fn release(client: &Rc<Client>, lease: &Rc<Lease>) -> Released {
 }
 
 /// Why it could not be given back, if it could not.
-async fn release_part(desk: Rc<Desk>, lease: Rc<Lease>, index: usize, until: Nanos) -> Option<&'static str> {
+async fn release_part(
+    desk: Rc<Desk>,
+    lease: Rc<Lease>,
+    index: usize,
+    how: How,
+    until: Nanos,
+) -> Option<&'static str> {
     let part = lease.parts.get(index)?;
-    match clear(&desk, &part.line, &lease.nonce, false, until).await {
+    match clear(&desk, &part.line, &lease.nonce, Clearing { is_unsettled: false, how }, until).await {
         Some((true, _)) => None,
         Some((false, known)) => Some(explain(&desk, part, &known).0),
         None => Some(UNAVAILABLE),
@@ -93,22 +100,35 @@ pub async fn renew_now(desk: &Rc<Desk>, lease: &Rc<Lease>) -> Result<u64, Fault>
 
 /// Takes a hold or a place out of the record behind its user's back; it expires by itself when that fails.
 pub fn clear_later(desk: &Rc<Desk>, line: &Rc<Line>, nonce: &Nonce, ttl: Nanos) {
-    spawn_clear(desk, line, nonce, ttl, false);
+    spawn_clear(desk, line, nonce, ttl, Clearing { is_unsettled: false, how: How::Unsent });
 }
 
 /// The same when a write may still be on its way that puts it there: the record is moved on in any case, so that the
 /// late write finds another version than it expects.
 pub fn clear_unsettled(desk: &Rc<Desk>, line: &Rc<Line>, nonce: &Nonce, ttl: Nanos) {
-    spawn_clear(desk, line, nonce, ttl, true);
+    spawn_clear(desk, line, nonce, ttl, Clearing { is_unsettled: true, how: How::Unsent });
 }
 
-fn spawn_clear(desk: &Rc<Desk>, line: &Rc<Line>, nonce: &Nonce, ttl: Nanos, is_unsettled: bool) {
+/// The same for a hold that was lost.
+pub fn clear_lost(desk: &Rc<Desk>, line: &Rc<Line>, nonce: &Nonce, ttl: Nanos, how: How) {
+    spawn_clear(desk, line, nonce, ttl, Clearing { is_unsettled: false, how });
+}
+
+/// What is known of what is taken out.
+#[derive(Clone, Copy)]
+struct Clearing {
+    /// A write may still be on its way that puts it there.
+    is_unsettled: bool,
+    how: How,
+}
+
+fn spawn_clear(desk: &Rc<Desk>, line: &Rc<Line>, nonce: &Nonce, ttl: Nanos, clearing: Clearing) {
     let (desk, line, nonce) = (desk.clone(), line.clone(), nonce.clone());
     desk.clearing.set(desk.clearing.get() + 1);
     tokio::task::spawn_local(async move {
         let until = desk.now().plus(ttl);
         // Whether it was there is of no interest.
-        let _ = clear(&desk, &line, &nonce, is_unsettled, until).await;
+        let _ = clear(&desk, &line, &nonce, clearing, until).await;
         desk.clearing.set(desk.clearing.get().saturating_sub(1));
     });
 }
@@ -118,16 +138,16 @@ async fn clear(
     desk: &Rc<Desk>,
     line: &Rc<Line>,
     nonce: &Nonce,
-    is_unsettled: bool,
+    clearing: Clearing,
     until: Nanos,
 ) -> Option<(bool, Known)> {
-    let mut is_unsettled = is_unsettled;
+    let Clearing { mut is_unsettled, how } = clearing;
     let mut was_sent = false;
     let mut pause = SOONEST;
     loop {
         let began = desk.now();
         let turn = line.turn().await;
-        let changed = change(desk, line, began, |known| match rules::release(&known.record, nonce) {
+        let changed = change(desk, line, began, |known| match send::release(&known.record, nonce, how) {
             Some(next) => Step::Write(handed_over(desk, line, known, next), (true, known.clone())),
             None if is_unsettled => {
                 Step::Write(Write::new(Record::clone(&known.record)), (false, known.clone()))
@@ -156,7 +176,7 @@ async fn clear(
 }
 
 /// The record without what is given back, and already with the request of this process that is next.
-fn handed_over(desk: &Desk, line: &Line, known: &Known, next: Record) -> Write {
+pub fn handed_over(desk: &Desk, line: &Line, known: &Known, next: Record) -> Write {
     let waiting = line.waiting.borrow();
     for waiter in waiting.iter() {
         let ask = waiter.ask.borrow();

@@ -4,6 +4,7 @@ use crate::lease::address::Setup;
 use crate::lease::fault::{Fault, HolderView};
 use crate::lease::manager::cell::LeaseCell;
 use crate::lease::record::Mode;
+use crate::lease::send::SendAsk;
 use crate::sync::Arc;
 
 /// Unique in the process.
@@ -75,6 +76,8 @@ pub struct Request {
     pub fair: Option<bool>,
     /// Why it is forced or stolen, for its former holder.
     pub reason: Option<String>,
+    /// For the send lock, of which the key is the record.
+    pub send: Option<SendAsk>,
 }
 
 impl Request {
@@ -92,6 +95,7 @@ impl Request {
             timeout_ms: None,
             fair: None,
             reason: None,
+            send: None,
         }
     }
 }

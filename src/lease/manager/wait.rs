@@ -2,7 +2,8 @@
 //! is judged here, without a request, so that of many who wait only the one whose turn it is writes.
 
 use crate::lease::desk::line::Known;
-use crate::lease::manager::chase::{Chase, verdict};
+use crate::lease::manager::chase::Chase;
+use crate::lease::manager::decide::verdict;
 use crate::lease::record::Who;
 use crate::lease::rules::Verdict;
 use crate::lease::store::Caps;

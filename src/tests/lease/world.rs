@@ -11,6 +11,7 @@ use crate::lease::manager::{
     Events, Granted, LeaseId, Lost, Opening, Released, Request, RequestId, Statistics,
 };
 use crate::lease::record::Who;
+use crate::lease::send::How;
 use crate::lease::store::Caps;
 use crate::sync::{Arc, Mutex};
 use crate::time::Nanos;
@@ -131,7 +132,7 @@ impl Worker {
 
     pub async fn release(&self, lease: LeaseId) -> Released {
         let (told, hears) = oneshot::channel();
-        self.client.release(lease, Box::new(move |answer| drop(told.send(answer))));
+        self.client.release(lease, How::Released, Box::new(move |answer| drop(told.send(answer))));
         hears.await.unwrap().unwrap()
     }
 
