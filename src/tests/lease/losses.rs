@@ -45,7 +45,7 @@ fn who_cannot_renew_is_warned_and_told_at_the_deadline() {
             let left = worker.heard.risks.lock().first().copied().unwrap().1;
             assert!((300..700).contains(&left), "{left}");
             let before = server.requests.get();
-            assert_eq!(worker.release(held.lease).await.released, false);
+            assert!(!worker.release(held.lease).await.released);
             assert_eq!(server.requests.get(), before, "nothing is sent for what is lost");
             let other = Worker::over(&server, opening("two"), Caps { sessions, ..caps() }, 8, quick);
             assert_eq!(other.acquire(one("a")).await.unwrap().tokens, [2]);

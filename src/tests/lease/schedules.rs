@@ -116,10 +116,10 @@ impl Truth {
 
 fn caps_of(seed: u64) -> Caps {
     Caps {
-        push: seed % 3 != 0,
-        sessions: seed % 5 == 0,
-        multi: seed % 2 == 0,
-        queue: seed % 7 != 0,
+        push: !seed.is_multiple_of(3),
+        sessions: seed.is_multiple_of(5),
+        multi: seed.is_multiple_of(2),
+        queue: !seed.is_multiple_of(7),
         ..caps()
     }
 }
@@ -180,7 +180,11 @@ async fn work(truth: Rc<Truth>, server: Rc<Server>, chance: Chance, number: u64)
     for _ in 0..ROUNDS {
         let (request, pause, abort) = {
             let mut chance = chance.borrow_mut();
-            (request(&mut chance, &worker, truth.seed % 4 == 0), chance.u64(0..300), chance.u32(0..8) == 0)
+            (
+                request(&mut chance, &worker, truth.seed.is_multiple_of(4)),
+                chance.u64(0..300),
+                chance.u32(0..8) == 0,
+            )
         };
         sleep(pause).await;
         let (id, answer) = ask(&worker, request);

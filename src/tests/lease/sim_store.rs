@@ -19,6 +19,8 @@ struct Row {
     base: u64,
 }
 
+type Later = (tokio::time::Instant, Rc<dyn Fn(&Server)>);
+
 /// What the server has.
 pub struct Server {
     start: tokio::time::Instant,
@@ -29,7 +31,7 @@ pub struct Server {
     last: Cell<u64>,
     pub requests: Cell<u64>,
     /// What lands later, whatever its client does meanwhile.
-    later: RefCell<Vec<(tokio::time::Instant, Rc<dyn Fn(&Server)>)>>,
+    later: RefCell<Vec<Later>>,
     /// Every body that was ever written, in order.
     pub written: RefCell<Vec<(Key, Rc<str>)>>,
 }
