@@ -132,6 +132,7 @@ impl Client {
             ticket_ttl_ms: None,
             force: Force::No,
             reason: None,
+            send: None,
         };
         let view = View { now: self.known_now.into(), slack: 0, gone: &[], dead: &|_| false };
         rules::acquire(&record(&self.known), &view, &ask)

@@ -39,11 +39,12 @@ fn ask(nonce: &str, mode: Mode) -> Ask {
         ticket_ttl_ms: Some(600),
         force: Force::No,
         reason: None,
+        send: None,
     }
 }
 
 fn on(record: &Record, ask: &Ask) -> Verdict {
-    let dead = |who: &Who| who.worker == "dead";
+    let dead = |who: &Who| &*who.worker == "dead";
     rules::acquire(record, &View { now: NOW, slack: 0, gone: &[], dead: &dead }, ask)
 }
 
@@ -54,7 +55,7 @@ fn word(verdict: &Verdict) -> String {
         Verdict::Grant { record, stale, stolen, .. } => format!("grant {} -{stale} !{stolen}", record.token),
         Verdict::Stand { record } => format!("stand {}", record.queue.len()),
         Verdict::Busy { left } => format!("busy {left:?}"),
-        Verdict::Refuse(refusal) => format!("{refusal:?}"),
+        Verdict::Refuse(refusal) | Verdict::Ended { refusal, .. } => format!("{refusal:?}"),
     }
 }
 
