@@ -3,6 +3,7 @@
 
 mod flows;
 mod losses;
+mod model;
 mod rules;
 mod schedules;
 mod sessions;

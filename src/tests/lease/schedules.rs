@@ -98,7 +98,7 @@ impl Truth {
         tokens.push(token);
         let mut beliefs = self.beliefs.borrow_mut();
         let beliefs = beliefs.entry(key.into()).or_default();
-        beliefs.retain(|(other, _)| other.cell.is_held(now));
+        beliefs.retain(|(other, _)| !other.cell.is_lost(now) && !other.cell.is_released());
         if is_forced {
             beliefs.clear();
         }
