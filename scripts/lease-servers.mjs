@@ -9,16 +9,16 @@ const { available, startServer } = createRequire(import.meta.url)(join(root, '__
 /** Calls `run` with the environment that names the servers. */
 export async function withServers(run) {
   const servers = []
-  const start = async (engine) => {
+  const start = async (engine, options) => {
     if (!available(engine)) return undefined
-    const server = await startServer(engine)
+    const server = await startServer(engine, options)
     servers.push(server)
     return server.url
   }
   try {
     return await run({
       CHAINLOCK_TEST_REDIS: (await start('redis')) ?? '',
-      CHAINLOCK_TEST_POSTGRES: (await start('postgres')) ?? '',
+      CHAINLOCK_TEST_POSTGRES: (await start('postgres', { password: true })) ?? '',
       CHAINLOCK_TEST_ETCD: (await start('etcd')) ?? '',
       CHAINLOCK_TEST_ETCD_COMMAND: available('etcd') ? 'etcd' : '',
       CHAINLOCK_TEST_GITHUB: available('github') ? join(root, '__test__/helpers/github/serve.js') : '',

@@ -12,9 +12,9 @@ import { Failure, addonPath, root, run, runScript, tee } from './env.mjs'
 
 const TARGET = 'x86_64-unknown-linux-gnu'
 // These bound times or memory, which the sanitizer multiplies, count to a hundred million, look at sources, or start
-// programs without end to look at what only JavaScript does.
+// programs and servers without end to look at what only JavaScript does.
 const NOT_UNDER_SANITIZER =
-  /\.(alone|deep)\.test\.|vectors|blocked-minute|collected|-format|docs|examples|planted|files-faults|stale-|retry|cli|monitor|metrics|prometheus|trace|history|verdicts|snapshot|secrets|-sealed/
+  /\.(alone|deep)\.test\.|vectors|blocked-minute|collected|-format|docs|examples|planted|files-faults|stale-|retry|cli|monitor|metrics|prometheus|trace|history|verdicts|snapshot|secrets|-sealed|leases|github-server|servers|register\.test|tcp-proxy/
 
 // A file that hangs is a failure with a name, not a run without an end.
 const FILE_LIMIT_MS = 600_000
