@@ -1,27 +1,38 @@
-// The whole system under faults, engine by engine: processes that hold leases are killed, stopped, blocked and cut off,
-// the server dies and comes back, clocks jump. Whoever writes to the register with a lease that was overtaken is fenced
-// off, no two believe to hold at a time, and after the last fault every key is granted again.
+// The test of a lease engine under faults: processes that hold leases are killed, stopped, blocked and cut off, the
+// server dies and comes back, clocks jump. Whoever writes to the register with a lease that was overtaken is fenced off,
+// no two believe to hold at a time, and after the last fault every key is granted again.
 'use strict'
 
 const assert = require('node:assert/strict')
-const { faultRun } = require('./helpers/lease-fault')
-const { deep } = require('./helpers/package')
-const { engineTest } = require('./helpers/servers')
+const { faultRun } = require('.')
+const { deep } = require('../package')
+const { engineTest } = require('../servers')
 
 const RAGE_MS = deep(120_000, 15_000)
 /** On a machine that has nothing else to do it is 50 ms; here others want the processor, too. */
 const NOTICE_MS = 1_000
 const LATE_MS = 5_000
 
-for (const engine of /** @type {const} */ (['sqlite', 'redis', 'postgres', 'etcd', 'github'])) {
+/**
+ * Ends the process where it would only tidy up: with many cut connections Node's own clean-up may wait for ever for a
+ * request that has no answer any more.
+ * @param {number} code
+ */
+const end = (code) => process.exit(code)
+
+/** @param {'sqlite' | 'redis' | 'postgres' | 'etcd' | 'github'} engine */
+function faultTest(engine) {
   engineTest(`faults over ${engine}`, engine, { timeout: RAGE_MS + 240_000 }, async (t) => {
+    // Here, and so after the test runner's own.
+    process.on('exit', end)
     const { report, lines, ...outcome } = await faultRun(t, engine, { ms: RAGE_MS })
     for (const line of lines) t.diagnostic(line)
     for (const name of /** @type {const} */ (['duplicates', 'regressions', 'staleAccepted', 'overlaps', 'stuck', 'unended', 'unrecovered'])) {
       assert.deepEqual(report[name], [], name)
     }
     assert.ok(report.grants > 10, `${report.grants} grants`)
-    assert.ok(report.fencedOff > 0, 'the faults bite')
+    // GitHub's leases are few and long: in a short run nobody may be overtaken.
+    if (engine !== 'github' || RAGE_MS > 60_000) assert.ok(report.fencedOff > 0, 'the faults bite')
     assert.deepEqual(outcome.lostWhileBlocked, [], 'a blocked loop loses nothing')
     assert.equal(outcome.wrongFlags, 0, 'what is lost is known in the first instruction after a blocked loop')
     assert.equal(outcome.drift, 0, 'every grant was released, lost, or is held')
@@ -32,3 +43,5 @@ for (const engine of /** @type {const} */ (['sqlite', 'redis', 'postgres', 'etcd
     assert.ok(outcome.recoveryAlone.p50 < outcome.ttlMs + LATE_MS, `had again after ${outcome.recoveryAlone.p50} ms`)
   })
 }
+
+module.exports = { faultTest }
