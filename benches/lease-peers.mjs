@@ -8,7 +8,8 @@ import { Etcd3, EtcdLockFailedError } from 'etcd3'
 import { Redis } from 'ioredis'
 
 const load = createRequire(import.meta.url)
-const Database = load('better-sqlite3')
+/** Compiled where it has no prebuilt program, so it is no development dependency: `npm install --no-save better-sqlite3@12`. */
+const Database = optional('better-sqlite3')
 const pg = load('pg')
 const { default: Redlock } = load('redlock')
 const Redlock4 = load('redlock4')
@@ -232,5 +233,14 @@ export const LEASE_PEERS = [
   { name: 'pg UPSERT', engine: 'postgres', raw: true, open: pgUpsert },
   { name: 'etcd3 lock()', engine: 'etcd', raw: false, open: etcdLock },
   { name: 'etcd transaction', engine: 'etcd', raw: true, open: etcdTransaction },
-  { name: 'better-sqlite3 immediate', engine: 'sqlite', raw: true, open: sqliteImmediate },
+  ...(Database ? [{ name: 'better-sqlite3 immediate', engine: /** @type {const} */ ('sqlite'), raw: true, open: sqliteImmediate }] : []),
 ]
+
+/** @param {string} name */
+function optional(name) {
+  try {
+    return load(name)
+  } catch {
+    return undefined
+  }
+}

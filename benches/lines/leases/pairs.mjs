@@ -90,6 +90,7 @@ function figuresOf(engine, peers, timed) {
     ...(name === floor ? { bar: { most } } : !raw && { bar: { most: 1 } }),
     detail: `${us('chainlock')} against ${us(name)}`,
   }))
+  if (!peers.some(({ name }) => name === floor)) return figures
   const atOnce = { id: `lease-${engine}-at-once`, what: `… ${AT_ONCE} at once ÷ ${floor}`, value: timed.ratio(CROWD, floor), unit: 'x', detail: us(CROWD) }
   return [...figures, atOnce]
 }
