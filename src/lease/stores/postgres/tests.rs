@@ -22,15 +22,9 @@ struct Place {
 }
 
 fn server_of(url: &str) -> Server {
-    let url = url::Url::parse(url).unwrap();
-    Server {
-        tls: false,
-        host: url.host_str().unwrap().to_owned(),
-        port: url.port().unwrap_or(5432),
-        user: Some(url.username().to_owned()),
-        password: url.password().map(|password| Secret::new(password.to_owned())),
-        path: url.path().trim_start_matches('/').to_owned(),
-        query: Vec::new(),
+    match Address::parse(Some(url), std::path::Path::new("/")) {
+        Ok(Address::Postgres(server)) => server,
+        other => panic!("{other:?} is no PostgreSQL"),
     }
 }
 
