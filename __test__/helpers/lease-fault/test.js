@@ -14,8 +14,8 @@ const NOTICE_MS = 1_000
 const LATE_MS = 5_000
 
 /**
- * Ends the process where it would only tidy up: with many cut connections Node's own clean-up may wait for ever for a
- * request that has no answer any more.
+ * Ends the process where it would only tidy up: after many cut connections the clean-up of Node 20 may spin for ever,
+ * also in a process that has never loaded chainlock.
  * @param {number} code
  */
 const end = (code) => process.exit(code)
