@@ -80,6 +80,10 @@ pub struct Hold {
     /// The user's, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Box<serde_json::Value>>,
+    /// Somebody else has handed it over, and its term is still that of the place in line: the first renewal makes it
+    /// last for so many ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed: Option<u64>,
 }
 
 /// A place in line: a lease itself, so that a dead waiter costs its own ttl at the most.
@@ -90,6 +94,20 @@ pub struct Ticket {
     pub mode: Mode,
     pub term: Term,
     pub who: Who,
+    /// What its hold shall be like, if others may hand the key over to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Box<Claim>>,
+}
+
+/// What a hold has beside what its place in line has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    pub ttl_ms: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub delay_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Box<serde_json::Value>>,
 }
 
 /// A hold that was taken away, for its holder and for people.

@@ -7,6 +7,7 @@
 
 use core::fmt;
 
+use crate::lease::hand_over::claim;
 use crate::lease::record::{Hold, MAX_HOLDS, MAX_TICKETS, Mode, Nonce, Record, Stolen, Term, Ticket, Who};
 use crate::lease::send::{self, Refused, SendAsk};
 
@@ -228,6 +229,7 @@ pub fn granted(record: &Record, view: &View, ask: &Ask, taken: impl Fn(&Hold) ->
         delay_ms: ask.delay_ms,
         who: ask.who.clone(),
         meta: ask.meta.clone(),
+        handed: None,
     });
     ended.sort_unstable();
     ended.dedup();
@@ -249,6 +251,7 @@ pub fn stand(record: &Record, view: &View, ask: &Ask, delay: u64) -> Verdict {
             mode: ask.mode,
             term: fresh(ttl_ms, &ask.session),
             who: ask.who.clone(),
+            claim: claim(ask),
         });
         return Verdict::Stand { record: next };
     }
@@ -262,12 +265,13 @@ pub fn stand(record: &Record, view: &View, ask: &Ask, delay: u64) -> Verdict {
     Verdict::Busy { left }
 }
 
-/// What to write so that a hold's term begins anew; none when it is not there, or over.
+/// What to write so that a hold's term begins anew, with all of its length; none when it is not there, or over.
 pub fn renew(record: &Record, view: &View, nonce: &Nonce) -> Option<Record> {
     let held = record.hold(nonce).filter(|hold| !view.is_over(&hold.term, &hold.who))?;
     let (token, mut next) = (held.token, record.clone());
     let hold = next.holds.iter_mut().find(|hold| hold.token == token)?;
     hold.term.until = 0;
+    hold.term.ttl_ms = hold.handed.take().unwrap_or(hold.term.ttl_ms);
     Some(next)
 }
 
@@ -282,10 +286,12 @@ pub fn release(record: &Record, nonce: &Nonce) -> Option<Record> {
     Some(next)
 }
 
-/// What to write so that a place in line goes on counting; none when it is not there: the request asks anew.
+/// What to write so that a place in line goes on counting, or the hold that it was handed over; none when it is not
+/// there: the request asks anew.
 pub fn stay(record: &Record, nonce: &Nonce) -> Option<Record> {
-    let place = record.place(nonce)?;
     let mut next = record.clone();
-    next.queue.get_mut(place)?.term.until = 0;
+    let place = next.queue.iter_mut().find(|ticket| ticket.nonce == *nonce).map(|ticket| &mut ticket.term);
+    let handed = next.holds.iter_mut().find(|hold| hold.nonce == *nonce && hold.handed.is_some());
+    place.or(handed.map(|hold| &mut hold.term))?.until = 0;
     Some(next)
 }

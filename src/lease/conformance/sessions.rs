@@ -17,8 +17,16 @@ pub const CASES: &[Case] = cases![
 fn held_by(session: &str) -> Rc<str> {
     let term = Term { ttl_ms: 1, until: 0, session: Some(session.to_owned()) };
     let nonce = Nonce(format!("{:032x}", fastrand::u128(..)).into());
-    let hold =
-        Hold { nonce, token: 1, mode: Mode::Exclusive, term, delay_ms: 0, who: Who::default(), meta: None };
+    let hold = Hold {
+        nonce,
+        token: 1,
+        mode: Mode::Exclusive,
+        term,
+        delay_ms: 0,
+        who: Who::default(),
+        meta: None,
+        handed: None,
+    };
     Record { token: 1, holds: vec![hold], ..Record::default() }.text(fastrand::u64(..)).unwrap().into()
 }
 

@@ -60,6 +60,8 @@ pub struct Waiter {
     pub ask: RefCell<Ask>,
     /// When the first write that may grant it left.
     pub sent: Cell<Option<Nanos>>,
+    /// When the first write left that may have put it in line, as long as none has been answered.
+    pub stood: Cell<Option<Nanos>>,
 }
 
 /// What of ours lies in a record and must be kept alive.

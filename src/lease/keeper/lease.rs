@@ -18,8 +18,9 @@ pub struct Part {
     pub line: Rc<Line>,
     /// As users see it.
     pub token: u64,
-    /// When the last write left that began its term.
+    /// When the last write left that began its term, and when that is over.
     pub renewed: Cell<Nanos>,
+    pub until: Cell<Nanos>,
 }
 
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Lease {
     pub fn deadline(&self) -> Nanos {
         let kept = match &self.session {
             Some(session) => session.deadline.get(),
-            None => self.renewed().plus(self.ttl),
+            None => self.parts.iter().map(|part| part.until.get()).min().unwrap_or_default(),
         };
         kept.min(self.until)
     }
@@ -73,6 +74,8 @@ pub struct Place {
     pub nonce: Nonce,
     pub ttl: Nanos,
     pub renewed: Cell<Nanos>,
+    /// What was promised with that counts until then.
+    pub until: Cell<Nanos>,
     pub is_hold: bool,
     pub is_lost: Cell<bool>,
 }

@@ -5,7 +5,7 @@ use crate::lease::desk::Desk;
 use crate::lease::desk::change::{Changed, Failed, Prepared, Step, Write, change, landed, prepare};
 use crate::lease::desk::line::{Kept, Known, Line};
 use crate::lease::keeper::Duty;
-use crate::lease::keeper::lease::Lease;
+use crate::lease::keeper::lease::{Lease, Part};
 use crate::lease::keeper::loss::{missing, renewed, tell_risk, watch_risk};
 use crate::lease::record::{Nonce, Record};
 use crate::lease::rules;
@@ -17,25 +17,40 @@ use tokio::sync::MutexGuard;
 /// A failed renewal is tried again after this at the least, and at the most.
 const SOONEST: Nanos = Nanos(20_000_000);
 const LATEST: Nanos = Nanos(1_000_000_000);
+/// Who was handed the key over holds it for what its place in line had left; if it keeps the key for longer than this,
+/// the hold is given all of its length.
+const WHOLE_AFTER: Nanos = Nanos(50_000_000);
 
 /// Sets when the line is renewed next: a third of the ttl after the last time, a little earlier by chance.
 pub fn plan(desk: &Desk, line: &Rc<Line>) {
     let due = line.kept.borrow().iter().map(|kept| due_of(kept, line)).min();
-    let Some((renewed, third)) = due else { return plan_at(desk, line, None, Nanos(0)) };
+    let Some((due, third)) = due else { return plan_at(desk, line, None, Nanos(0)) };
     let early = desk.outside.part_of(Nanos(third.0 / 16));
-    plan_at(desk, line, Some(renewed.plus(Nanos(third.0 - early.0))), Nanos(third.0 / 8));
+    plan_at(desk, line, Some(Nanos(due.0.saturating_sub(early.0))), Nanos(third.0 / 8));
 }
 
+/// When it is to be renewed, and a third of its term.
 fn due_of(kept: &Kept, line: &Rc<Line>) -> (Nanos, Nanos) {
+    let after_a_third = |renewed: Nanos, term: Nanos| {
+        let third = Nanos(term.0 / 3);
+        (renewed.plus(third), third)
+    };
     match kept {
-        Kept::Place(place) => (place.renewed.get(), Nanos(place.ttl.0 / 3)),
-        Kept::Hold(lease) => (renewed_at(lease, line), Nanos(lease.ttl.0 / 3)),
+        Kept::Place(place) => after_a_third(place.renewed.get(), place.ttl),
+        Kept::Hold(lease) => match part_of(lease, line) {
+            Some(part) => {
+                let term = part.until.get().since(part.renewed.get());
+                let (due, third) = after_a_third(part.renewed.get(), term);
+                let is_whole = term >= lease.ttl;
+                (if is_whole { due } else { due.min(lease.since.plus(WHOLE_AFTER)) }, third)
+            }
+            None => (Nanos::NEVER, Nanos(lease.ttl.0 / 3)),
+        },
     }
 }
 
-fn renewed_at(lease: &Lease, line: &Rc<Line>) -> Nanos {
-    let part = lease.parts.iter().find(|part| Rc::ptr_eq(&part.line, line));
-    part.map(|part| part.renewed.get()).unwrap_or_default()
+fn part_of<'a>(lease: &'a Lease, line: &Rc<Line>) -> Option<&'a Part> {
+    lease.parts.iter().find(|part| Rc::ptr_eq(&part.line, line))
 }
 
 fn plan_at(desk: &Desk, line: &Rc<Line>, at: Option<Nanos>, early: Nanos) {
@@ -178,7 +193,7 @@ pub async fn renew_one(desk: &Rc<Desk>, line: &Rc<Line>) {
 fn is_absent(desk: &Rc<Desk>, line: &Rc<Line>, kept: &Kept, known: &Known) {
     match kept {
         Kept::Hold(lease) => {
-            if let Some(part) = lease.parts.iter().find(|part| Rc::ptr_eq(&part.line, line)) {
+            if let Some(part) = part_of(lease, line) {
                 missing(desk, lease, part, known);
             }
         }
@@ -201,10 +216,14 @@ fn leaves(desk: &Desk, kept: &[Kept], sent: Nanos) {
 fn confirm(desk: &Rc<Desk>, line: &Rc<Line>, kept: &[Kept], sent: Nanos) {
     for one in kept {
         match one {
-            Kept::Place(place) => place.renewed.set(sent),
+            Kept::Place(place) => {
+                place.renewed.set(sent);
+                place.until.set(sent.plus(place.ttl));
+            }
             Kept::Hold(lease) => {
-                if let Some(part) = lease.parts.iter().find(|part| Rc::ptr_eq(&part.line, line)) {
+                if let Some(part) = part_of(lease, line) {
                     part.renewed.set(sent);
+                    part.until.set(sent.plus(lease.ttl));
                     lease.client.answered(desk.now().since(sent));
                     renewed(desk, lease);
                 }

@@ -109,8 +109,9 @@ pub struct Won {
     pub nonce: Nonce,
     /// As users see it.
     pub token: u64,
-    /// When the write left.
+    /// When the write left, and when what it granted is over.
     pub sent: Nanos,
+    pub until: Nanos,
     pub session: Option<Rc<Session>>,
     pub stale: u32,
     pub stolen: u32,
@@ -243,8 +244,12 @@ fn lease_of(client: &Rc<Client>, wanted: &Wanted, won: &[Won]) -> Rc<Lease> {
     let opening = &client.shared.opening;
     let since = client.desk.now();
     let limit = opening.max_hold_ms.map(|ms| since.plus(Nanos(ms.saturating_mul(1_000_000))));
-    let parts =
-        won.iter().map(|won| Part { line: won.line.clone(), token: won.token, renewed: Cell::new(won.sent) });
+    let parts = won.iter().map(|won| Part {
+        line: won.line.clone(),
+        token: won.token,
+        renewed: Cell::new(won.sent),
+        until: Cell::new(won.until),
+    });
     let (parts, session) = (parts.collect(), won.iter().find_map(|won| won.session.clone()));
     let mut lease = Lease {
         id: LeaseId(next_id()),
@@ -278,9 +283,9 @@ fn tokens(wanted: &Wanted, won: &[Won]) -> Vec<u64> {
 }
 
 /// When what was granted is over for its holder.
-pub fn deadline(wanted: &Wanted, won: &Won) -> Nanos {
+pub fn deadline(won: &Won) -> Nanos {
     match &won.session {
         Some(session) => session.deadline.get(),
-        None => won.sent.plus(wanted.ttl()),
+        None => won.until,
     }
 }

@@ -36,6 +36,8 @@ pub enum Outcome {
     Granted {
         token: u64,
         sent: Option<Nanos>,
+        /// Somebody else has handed it over: what its place in line was promised to last.
+        handed: Option<Nanos>,
         stale: u32,
         stolen: u32,
     },
@@ -71,7 +73,7 @@ impl std::fmt::Debug for Chase<'_> {
 /// Pursues one key to its end; whatever a failure leaves in the record is taken out behind it.
 pub async fn pursue(client: &Rc<Client>, wanted: &Wanted, key: &str, ask: Ask) -> Result<Won, Fault> {
     let line = client.desk.line(key);
-    let waiter = Rc::new(Waiter { ask: RefCell::new(ask), sent: Cell::new(None) });
+    let waiter = Rc::new(Waiter { ask: RefCell::new(ask), sent: Cell::new(None), stood: Cell::new(None) });
     *wanted.line.borrow_mut() = Some(line.clone());
     let mut chase = Chase {
         client,
@@ -101,10 +103,14 @@ impl Chase<'_> {
                 return Err(fault);
             }
             match self.attempt().await {
-                Ok(Outcome::Granted { token, sent, stale, stolen }) => {
+                Ok(Outcome::Granted { token, sent, handed, stale, stolen }) => {
                     self.well();
-                    let won = self.won(token, sent, stale, stolen);
-                    if self.desk().now() < deadline(self.wanted, &won) {
+                    let (sent, until) = match handed {
+                        Some(ttl) => self.handed_over(ttl),
+                        None => self.granted(sent),
+                    };
+                    let won = Won { sent, until, ..self.won(token, stale, stolen) };
+                    if self.desk().now() < deadline(&won) {
                         return Ok(won);
                     }
                     self.too_late();
@@ -166,18 +172,34 @@ impl Chase<'_> {
             _ => {}
         }
         Ok(match answer {
-            Outcome::Granted { token, stale, stolen, .. } => {
-                Outcome::Granted { token: token.saturating_add(base), sent, stale, stolen }
+            Outcome::Granted { token, handed, stale, stolen, .. } => {
+                Outcome::Granted { token: token.saturating_add(base), sent, handed, stale, stolen }
             }
             other => other,
         })
     }
 
-    fn won(&self, token: u64, sent: Option<Nanos>, stale: u32, stolen: u32) -> Won {
+    fn won(&self, token: u64, stale: u32, stolen: u32) -> Won {
+        let (line, nonce) = (self.line.clone(), self.waiter.ask.borrow().nonce.clone());
+        let (sent, until, session) = (Nanos::NEVER, Nanos::NEVER, self.session.clone());
+        Won { line, nonce, token, sent, until, session, stale, stolen }
+    }
+
+    /// Since when it is granted by a write of this process, and until when.
+    fn granted(&self, sent: Option<Nanos>) -> (Nanos, Nanos) {
         // Found in the record: the first write that may have put it there counts.
-        let sent = sent.or(self.waiter.sent.get()).unwrap_or(Nanos::NEVER);
-        let nonce = self.waiter.ask.borrow().nonce.clone();
-        Won { line: self.line.clone(), nonce, token, sent, session: self.session.clone(), stale, stolen }
+        let sent = sent.or(self.waiter.sent.get());
+        sent.map_or((Nanos::NEVER, Nanos::NEVER), |sent| (sent, sent.plus(self.wanted.ttl())))
+    }
+
+    /// The same when another process has handed it over: whenever that was heard, what counts is what was promised
+    /// with the place in line.
+    fn handed_over(&self, ttl: Nanos) -> (Nanos, Nanos) {
+        match (&self.place, self.waiter.stood.get()) {
+            (Some(place), _) => (place.renewed.get(), place.until.get()),
+            (None, Some(stood)) => (stood, stood.plus(ttl)),
+            (None, None) => (Nanos::NEVER, Nanos::NEVER),
+        }
     }
 
     /// Granted, but too long ago to begin with: given back, and asked for anew.
@@ -188,6 +210,7 @@ impl Chase<'_> {
         clear_later(self.desk(), &self.line, &nonce, self.wanted.ttl());
         self.waiter.ask.borrow_mut().nonce = self.desk().outside.nonce();
         self.waiter.sent.set(None);
+        self.waiter.stood.set(None);
         self.place = None;
     }
 
@@ -203,14 +226,16 @@ impl Chase<'_> {
     /// The write that put it in line left at `sent`.
     fn stands(&mut self, sent: Nanos) {
         let nonce = self.waiter.ask.borrow().nonce.clone();
-        let ttl_ms = place_ttl(self.desk(), self.wanted);
+        let ttl = Nanos(place_ttl(self.desk(), self.wanted) * 1_000_000);
         let place = Rc::new(Place {
             nonce: nonce.clone(),
-            ttl: Nanos(ttl_ms * 1_000_000),
+            ttl,
             renewed: Cell::new(sent),
+            until: Cell::new(sent.plus(ttl)),
             is_hold: false,
             is_lost: Cell::new(false),
         });
+        self.waiter.stood.set(None);
         self.line.drop_kept(&nonce);
         if self.session.is_none() {
             self.line.kept.borrow_mut().push(Kept::Place(place.clone()));

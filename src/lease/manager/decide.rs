@@ -5,6 +5,7 @@ use crate::lease::desk::change::{Step, Write};
 use crate::lease::desk::line::{Known, Waiter};
 use crate::lease::manager::chase::Outcome;
 use crate::lease::rules::{self, Ask, Force, Verdict};
+use crate::time::Nanos;
 
 /// What the rules say, and what is to be written for it.
 pub fn decide(desk: &Desk, known: &Known, waiter: &Waiter, is_watched: bool) -> Step<Outcome> {
@@ -16,7 +17,9 @@ pub fn decide(desk: &Desk, known: &Known, waiter: &Waiter, is_watched: bool) -> 
                 return Step::Leave(Outcome::Orphaned);
             }
             let token = hold.map_or(0, |hold| hold.token);
-            Step::Leave(Outcome::Granted { token, sent: None, stale: 0, stolen: 0 })
+            let handed = hold.filter(|hold| hold.handed.is_some());
+            let handed = handed.map(|hold| Nanos(hold.term.ttl_ms.saturating_mul(1_000_000)));
+            Step::Leave(Outcome::Granted { token, sent: None, handed, stale: 0, stolen: 0 })
         }
         Verdict::Grant { record, ended, stale, stolen } => {
             if waiter.sent.get().is_none() {
@@ -25,10 +28,13 @@ pub fn decide(desk: &Desk, known: &Known, waiter: &Waiter, is_watched: bool) -> 
             let token = record.token;
             let alive = waiter.ask.borrow().session.iter().cloned().collect();
             let write = Write { alive, gone: ended, ..Write::new(record) };
-            Step::Write(write, Outcome::Granted { token, sent: None, stale, stolen })
+            Step::Write(write, Outcome::Granted { token, sent: None, handed: None, stale, stolen })
         }
         Verdict::Stand { .. } | Verdict::Busy { .. } if !is_watched => Step::Leave(Outcome::Watch),
         Verdict::Stand { record } => {
+            if waiter.stood.get().is_none() {
+                waiter.stood.set(Some(desk.now()));
+            }
             let alive = waiter.ask.borrow().session.iter().cloned().collect();
             Step::Write(Write { alive, ..Write::new(record) }, Outcome::Busy)
         }

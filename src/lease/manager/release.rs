@@ -5,6 +5,7 @@ use crate::lease::desk::Desk;
 use crate::lease::desk::change::{Changed, Failed, Step, Write, change};
 use crate::lease::desk::line::{Known, Line};
 use crate::lease::fault::Fault;
+use crate::lease::hand_over::{HandedOver, hand_over};
 use crate::lease::keeper::lease::Lease;
 use crate::lease::keeper::loss::explain;
 use crate::lease::keeper::{drop_lease, renewal, session};
@@ -175,7 +176,8 @@ async fn clear(
     }
 }
 
-/// The record without what is given back, and already with the request of this process that is next.
+/// The record without what is given back, and already with those who are next: a request of this process, or else those
+/// of others.
 pub fn handed_over(desk: &Desk, line: &Line, known: &Known, next: Record) -> Write {
     let waiting = line.waiting.borrow();
     for waiter in waiting.iter() {
@@ -194,5 +196,11 @@ pub fn handed_over(desk: &Desk, line: &Line, known: &Known, next: Record) -> Wri
             return Write { record, wake, alive, gone: ended };
         }
     }
-    Write::waking(next)
+    drop(waiting);
+    let passed = desk.now().since(known.heard).whole_ms();
+    match desk.judge(known, |view| hand_over(&next, view, passed)) {
+        // Those who were given it have to hear of it.
+        Some(HandedOver { record, alive, gone }) => Write { record, wake: true, alive, gone },
+        None => Write::waking(next),
+    }
 }

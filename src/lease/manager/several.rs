@@ -34,7 +34,7 @@ pub async fn pursue(client: &Rc<Client>, wanted: &Wanted) -> Result<Vec<Won>, Fa
     loop {
         let all = one_by_one(client, wanted).await?;
         let now = client.desk.now();
-        if all.iter().all(|won| now < deadline(wanted, won)) && is_under_one_session(&all) {
+        if all.iter().all(|won| now < deadline(won)) && is_under_one_session(&all) {
             return Ok(all);
         }
         give_back(&client.desk, wanted, &all);
@@ -67,7 +67,10 @@ async fn one_by_one(client: &Rc<Client>, wanted: &Wanted) -> Result<Vec<Won>, Fa
     for (won, place) in all.iter_mut().zip(&kept) {
         won.line.drop_kept(&won.nonce);
         // One that was lost meanwhile counts as over: then all begins anew.
-        won.sent = if place.is_lost.get() { Nanos::NEVER } else { place.renewed.get() };
+        (won.sent, won.until) = match place.is_lost.get() {
+            true => (Nanos::NEVER, Nanos::NEVER),
+            false => (place.renewed.get(), place.until.get()),
+        };
     }
     Ok(all)
 }
@@ -78,6 +81,7 @@ fn keep(desk: &Rc<Desk>, wanted: &Wanted, won: &Won) -> Rc<Place> {
         nonce: won.nonce.clone(),
         ttl: wanted.ttl(),
         renewed: Cell::new(won.sent),
+        until: Cell::new(won.until),
         is_hold: true,
         is_lost: Cell::new(false),
     });
@@ -128,7 +132,8 @@ async fn together(client: &Rc<Client>, wanted: &Wanted) -> Option<Vec<Won>> {
             let write = Write { alive, gone: ended, ..Write::new(record) };
             prepared.push(prepare(desk, line, known, write).ok()?);
             let (line, nonce, session) = (line.clone(), ask.nonce.clone(), session.clone());
-            all.push(Won { line, nonce, token, sent, session, stale, stolen });
+            let until = sent.plus(wanted.ttl());
+            all.push(Won { line, nonce, token, sent, until, session, stale, stolen });
         }
         let swaps: Vec<Swap> = prepared.iter().map(|one| one.swap.clone()).collect();
         match desk.store.swap(&swaps).await {
@@ -159,7 +164,7 @@ async fn together(client: &Rc<Client>, wanted: &Wanted) -> Option<Vec<Won>> {
 
 fn in_time(desk: &Rc<Desk>, wanted: &Wanted, all: Vec<Won>) -> Option<Vec<Won>> {
     let now = desk.now();
-    if all.iter().all(|won| now < deadline(wanted, won)) {
+    if all.iter().all(|won| now < deadline(won)) {
         return Some(all);
     }
     give_back(desk, wanted, &all);

@@ -8,7 +8,7 @@ use crate::lease::record::{Hold, Term, Who};
 use crate::lease::rules::View;
 
 pub fn holder_view(view: &View<'_>, base: u64, hold: &Hold) -> HolderView {
-    let Hold { token, mode, term, who, meta, .. } = hold;
+    let Hold { token, mode, term, who, meta, handed, .. } = hold;
     let Who { worker, node, host, pid, at, .. } = who.clone();
     HolderView {
         worker: worker.to_string(),
@@ -17,7 +17,7 @@ pub fn holder_view(view: &View<'_>, base: u64, hold: &Hold) -> HolderView {
         pid,
         token: token.saturating_add(base),
         mode: *mode,
-        ttl_ms: term.ttl_ms,
+        ttl_ms: handed.unwrap_or(term.ttl_ms),
         acquired_at: at,
         expires_in_ms: left(view, term),
         stale: view.is_over(term, who),

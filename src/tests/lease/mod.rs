@@ -2,8 +2,10 @@
 //! doubled, and clients stop.
 
 mod flows;
+mod hand_over;
 mod losses;
 mod model;
+mod model_row;
 mod rules;
 mod schedules;
 mod sessions;

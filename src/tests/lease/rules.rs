@@ -15,12 +15,21 @@ fn term(until: u64) -> Term {
 
 fn hold(nonce: &str, token: u64, mode: Mode, until: u64) -> Hold {
     let who = Who { worker: nonce.into(), ..Who::default() };
-    Hold { nonce: Nonce(nonce.into()), token, mode, term: term(until), delay_ms: 0, who, meta: None }
+    Hold {
+        nonce: Nonce(nonce.into()),
+        token,
+        mode,
+        term: term(until),
+        delay_ms: 0,
+        who,
+        meta: None,
+        handed: None,
+    }
 }
 
 fn ticket(nonce: &str, mode: Mode, until: u64) -> Ticket {
     let who = Who { worker: nonce.into(), ..Who::default() };
-    Ticket { nonce: Nonce(nonce.into()), mode, term: term(until), who }
+    Ticket { nonce: Nonce(nonce.into()), mode, term: term(until), who, claim: None }
 }
 
 fn record(holds: Vec<Hold>, queue: Vec<Ticket>) -> Record {

@@ -37,6 +37,8 @@ use wire::{Lease, Line, Names, Place, Range, Txn};
 const MOST_OPERATIONS: usize = 128;
 /// etcd counts in seconds, and ends nothing before two of its elections could have passed.
 const MIN_TTL: Duration = Duration::from_secs(2);
+/// How often the server looks for sessions that have expired.
+const LOOKS_EVERY: Duration = Duration::from_millis(500);
 /// How many ended sessions are remembered; what was forgotten is looked up again.
 const REMEMBERED: usize = 4096;
 
@@ -58,7 +60,7 @@ pub fn open(setup: &Setup) -> Result<Rc<dyn Store>, StoreError> {
             engine: "etcd",
             clock: Clock::Session,
             min_ttl: MIN_TTL,
-            slack: Duration::ZERO,
+            slack: LOOKS_EVERY,
             sessions: true,
             multi: true,
             push: true,

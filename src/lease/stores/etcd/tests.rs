@@ -51,6 +51,7 @@ fn held_by(sessions: &[String]) -> Rc<str> {
         delay_ms: 0,
         who: Who::default(),
         meta: None,
+        handed: None,
     };
     let holds = sessions.iter().map(hold).collect();
     Record { token: 1, holds, ..Record::default() }.text(fastrand::u64(..)).unwrap().into()

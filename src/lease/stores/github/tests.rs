@@ -24,7 +24,8 @@ fn held(session: &str) -> Rc<str> {
     let term = Term { ttl_ms: 6_000, until: 0, session: Some(session.into()) };
     let who = Who { worker: "worker-1".into(), host: "here".into(), ..Who::default() };
     let nonce = Nonce(message::random().into());
-    let hold = Hold { nonce, token: 1, mode: Mode::Exclusive, term, delay_ms: 0, who, meta: None };
+    let hold =
+        Hold { nonce, token: 1, mode: Mode::Exclusive, term, delay_ms: 0, who, meta: None, handed: None };
     Record { token: 1, holds: vec![hold], ..Record::default() }.text(fastrand::u64(..)).unwrap().into()
 }
 

@@ -229,6 +229,7 @@ mod tests {
             delay_ms: 0,
             who,
             meta: Some(Box::new(meta)),
+            handed: None,
         };
         Record { token: 7, holds: vec![hold], ..Record::default() }
     }

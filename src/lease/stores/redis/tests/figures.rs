@@ -35,6 +35,7 @@ fn text(held: bool) -> Rc<str> {
         delay_ms: 0,
         who,
         meta: None,
+        handed: None,
     };
     let holds = if held { vec![hold] } else { Vec::new() };
     Record { token: 1, holds, ..Record::default() }.text(1).unwrap().into()
