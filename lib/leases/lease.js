@@ -137,7 +137,7 @@ class Lease {
     const id = this.#id
     this.#end()
     try {
-      return await requests.request(() => native.leaseRelease(face, id, unsent))
+      return await requests.release(id, unsent)
     } catch {
       // It ends with its ttl; a release must not hide what the caller has to say.
       return { released: false, reason: /** @type {const} */ ('unavailable') }

@@ -58,9 +58,25 @@ function take(number) {
   return of
 }
 
+/** What was answered at once never lets the event loop turn: after so long it is settled when the loop has turned. */
+const TURN_MS = 0.4
+/** When the present turn has lasted that long; 0 before its first answer. */
+let turnEnds = 0
+const turned = () => void (turnEnds = 0)
+
+/** @template T @param {T} value @returns {T | Promise<T>} */
+function atOnce(value) {
+  const now = performance.now()
+  if (turnEnds === 0) {
+    turnEnds = now + TURN_MS
+    setImmediate(turned)
+  }
+  return now < turnEnds ? value : new Promise((resolve) => setImmediate(resolve, value))
+}
+
 /**
  * Asks for a lease; `signal` ends the wait.
- * @param {() => number} ask
+ * @param {() => number} ask The number of the request; 0 when the grant lies in the scratch array already.
  * @param {AbortSignal | undefined} signal
  * @param {(grant: Grant) => any} make
  * @returns {Promise<any>}
@@ -69,6 +85,7 @@ function requestLease(ask, signal, make) {
   open()
   if (signal?.aborted) return Promise.reject(signal.reason)
   const number = ask()
+  if (number === 0) return Promise.resolve(atOnce(make(grantOf(scratch, 0))))
   return new Promise((resolve, reject) => {
     const abort = () => {
       native.leaseAbort(face, number)
@@ -100,7 +117,16 @@ const unwanted = {
 /** Gives a lease back that nobody has. @param {number} lease */
 function dismiss(lease) {
   open()
-  add(native.leaseRelease(face, lease), { answered() {}, failed() {} })
+  const number = native.leaseRelease(face, lease)
+  if (number !== 0) add(number, { answered() {}, failed() {} })
+}
+
+/** Gives a lease back. @param {number} lease @param {boolean} [unsent] @returns {Promise<any>} */
+async function release(lease, unsent) {
+  open()
+  const number = native.leaseRelease(face, lease, unsent)
+  if (number === 0) return atOnce({ released: true, reason: null })
+  return new Promise((resolve, reject) => add(number, { answered: resolve, failed: reject }))
 }
 
 /** @param {Ears} given */
@@ -166,4 +192,4 @@ function grantOf(told, at) {
   }
 }
 
-module.exports = { request, requestLease, dismiss, listen, watch, keep, unwatch, leaseOf, fetch }
+module.exports = { request, requestLease, release, dismiss, listen, watch, keep, unwatch, leaseOf, fetch }

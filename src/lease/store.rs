@@ -139,6 +139,35 @@ pub struct Caps {
     pub may_double_grant: bool,
 }
 
+/// A second way to the same records, for a user's own thread: one record at a time, and never a wait. What it cannot do
+/// at once it leaves to the store.
+pub trait Shortcut: Debug + Send {
+    fn caps(&self) -> &Caps;
+
+    /// The store's clock.
+    fn now(&self) -> u64;
+
+    /// The record as it was when it last came this way; it may be old.
+    fn remembered(&self, key: &str) -> Option<Seen>;
+
+    fn read(&mut self, key: &Key) -> Result<Seen, Hindered>;
+
+    /// As [`Store::swap`] of one record; none when it has another version. It wakes nobody.
+    fn swap(&mut self, swap: &Swap) -> Result<Option<Written>, Hindered>;
+
+    /// Whether it is time for [`Store::upkeep`]; says so once.
+    fn wants_upkeep(&mut self) -> bool;
+}
+
+/// Why something was not done at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hindered {
+    /// Somebody else writes. It has not happened.
+    Busy,
+    /// It may have happened; this way is not to be used again.
+    Broken,
+}
+
 /// A change of a watched key, or of anything that might be one.
 #[derive(Clone, Debug, Default)]
 pub struct Hint {
@@ -200,6 +229,15 @@ pub trait Store: Debug {
     fn close_session<'a>(&'a self, _session: &'a str) -> Pending<'a, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
+
+    /// Where a user's own thread does something sooner than it could ask for it. It is opened here, because that may take
+    /// long. None: never.
+    fn shortcut(&self) -> Pending<'_, Result<Option<Box<dyn Shortcut>>, StoreError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// What the use of shortcuts has left to do; in the background.
+    fn upkeep(&self) {}
 
     /// For people, after a change, where the store has a place for it (a GitHub issue); best effort, decides nothing.
     fn show<'a>(&'a self, _key: &'a Key, _body: &'a str) -> Pending<'a, ()> {

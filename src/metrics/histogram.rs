@@ -84,6 +84,17 @@ impl Histogram {
         }
     }
 
+    /// What both have counted.
+    pub fn plus(&self, other: &Histogram) -> Histogram {
+        let sum = |one: &Field, other: &Field| Field::new(one.get().wrapping_add(other.get()));
+        Histogram {
+            count: sum(&self.count, &other.count),
+            total_ns: sum(&self.total_ns, &other.total_ns),
+            max_ns: Field::new(self.max_ns.get().max(other.max_ns.get())),
+            buckets: std::array::from_fn(|bucket| sum(&self.buckets[bucket], &other.buckets[bucket])),
+        }
+    }
+
     pub fn summary(&self) -> Summary {
         let count = self.count.get();
         if count == 0 {
@@ -152,6 +163,17 @@ mod tests {
     #[test]
     fn an_empty_histogram_says_nothing() {
         assert_eq!(Histogram::new().summary(), Summary::default());
+    }
+
+    #[test]
+    fn two_together_say_what_one_would_that_had_counted_all() {
+        let [one, other, all] = [(); 3].map(|()| Histogram::new());
+        for (index, micros) in [3, 40, 40, 7_000, 90_000_000].into_iter().enumerate() {
+            let part = if index % 2 == 0 { &one } else { &other };
+            part.record(Nanos(micros * 1_000));
+            all.record(Nanos(micros * 1_000));
+        }
+        assert_eq!(one.plus(&other).summary(), all.summary());
     }
 
     proptest! {

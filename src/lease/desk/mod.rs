@@ -11,6 +11,7 @@ use crate::lease::keeper::Keeper;
 use crate::lease::record::Who;
 use crate::lease::rules::View;
 use crate::lease::store::{Key, Store, StoreError};
+use crate::sync::{Arc, StaticU64};
 use crate::time::Nanos;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -32,6 +33,8 @@ pub struct Desk {
     /// Managers that are open here.
     pub managers: Cell<u32>,
     pub is_closed: Cell<bool>,
+    /// Requests that wait here for some key: then nothing is done past the desk.
+    pub waiting: Arc<StaticU64>,
     /// Tasks that take something of ours out of a record.
     pub clearing: Cell<u32>,
 }
@@ -47,6 +50,7 @@ impl Desk {
             uses: Cell::new(0),
             managers: Cell::new(0),
             is_closed: Cell::new(false),
+            waiting: Arc::new(StaticU64::new(0)),
             clearing: Cell::new(0),
         });
         crate::lease::keeper::start(&desk);

@@ -13,6 +13,7 @@ use crate::lease::manager::release::clear_later;
 use crate::lease::manager::send;
 use crate::lease::manager::several;
 use crate::lease::manager::shared::next_id;
+use crate::lease::manager::shortcut;
 use crate::lease::manager::shown::in_the_way;
 use crate::lease::manager::statistics::Counters;
 use crate::lease::manager::types::{Granted, LeaseId, Reply, Request, Strategy};
@@ -78,27 +79,32 @@ pub struct Wanted {
 
 impl Wanted {
     pub fn ask(&self, nonce: Nonce) -> Ask {
-        Ask {
-            nonce,
-            mode: self.request.mode,
-            ttl_ms: self.checked.ttl_ms,
-            delay_ms: self.request.delay_ms,
-            session: None,
-            who: self.who.clone(),
-            meta: self.checked.meta.clone(),
-            ticket_ttl_ms: None,
-            force: match self.request.strategy {
-                Strategy::Force => Force::Anybody,
-                Strategy::Steal { token } => Force::Token(token),
-                _ => Force::No,
-            },
-            reason: self.request.reason.clone(),
-            send: self.request.send.clone(),
-        }
+        ask(&self.request, &self.checked, self.who.clone(), nonce)
     }
 
     pub fn ttl(&self) -> Nanos {
         Nanos(self.checked.ttl_ms.saturating_mul(1_000_000))
+    }
+}
+
+/// What is asked of the rules.
+pub fn ask(request: &Request, checked: &Checked, who: Who, nonce: Nonce) -> Ask {
+    Ask {
+        nonce,
+        mode: request.mode,
+        ttl_ms: checked.ttl_ms,
+        delay_ms: request.delay_ms,
+        session: None,
+        who,
+        meta: checked.meta.clone(),
+        ticket_ttl_ms: None,
+        force: match request.strategy {
+            Strategy::Force => Force::Anybody,
+            Strategy::Steal { token } => Force::Token(token),
+            _ => Force::No,
+        },
+        reason: request.reason.clone(),
+        send: request.send.clone(),
     }
 }
 
@@ -230,6 +236,7 @@ fn answer(client: &Rc<Client>, wanted: &Wanted, done: Result<Vec<Won>, Fault>, r
     counters.acquiring.record(now.since(wanted.began));
     client.granted(&lease, stale);
     keeper::hold(&client.desk, &lease);
+    shortcut::open(client);
     reply(Ok(Granted {
         lease: lease.id,
         tokens: tokens(wanted, &won),

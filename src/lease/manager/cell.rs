@@ -72,7 +72,7 @@ impl LeaseCell {
         }
     }
 
-    /// Only the I/O thread; the first end counts.
+    /// Only the I/O thread, or who has not handed it over yet; the first end counts.
     pub(in crate::lease) fn release(&self) {
         if self.state.get() == HELD {
             self.state.set(RELEASED);

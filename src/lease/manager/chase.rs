@@ -17,6 +17,7 @@ use crate::lease::manager::statistics::Counters;
 use crate::lease::manager::types::Strategy;
 use crate::lease::rules::{Ask, Refusal};
 use crate::lease::store::StoreError;
+use crate::sync::Ordering;
 use crate::time::Nanos;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -220,6 +221,7 @@ impl Chase<'_> {
         if !waiting.iter().any(|other| Rc::ptr_eq(other, &self.waiter)) {
             waiting.push(self.waiter.clone());
             Counters::more(&self.client.counters().waiting);
+            self.desk().waiting.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -248,6 +250,7 @@ impl Chase<'_> {
         if self.line.waiting.borrow().iter().any(|other| Rc::ptr_eq(other, &self.waiter)) {
             self.line.drop_waiter(&self.waiter);
             Counters::less(&self.client.counters().waiting);
+            self.desk().waiting.fetch_sub(1, Ordering::Relaxed);
         }
         let nonce = self.waiter.ask.borrow().nonce.clone();
         if self.place.is_some() {

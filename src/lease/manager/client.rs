@@ -7,6 +7,7 @@ use crate::lease::keeper::loss::lose;
 use crate::lease::manager::acquire::{self, Cancel};
 use crate::lease::manager::release;
 use crate::lease::manager::shared::Shared;
+use crate::lease::manager::shortcut;
 use crate::lease::manager::statistics::Counters;
 use crate::lease::manager::types::{Granted, LeaseId, Lost, Released, Reply, Request, RequestId};
 use crate::lease::send::How;
@@ -96,6 +97,7 @@ impl Client {
         if self.is_closed.replace(true) {
             return;
         }
+        let way = shortcut::close(self);
         for cancel in self.requests.borrow().values() {
             cancel.give_up(Self::closed_fault());
         }
@@ -117,6 +119,7 @@ impl Client {
         }
         let limit = self.desk.request_timeout.duration();
         let _ = tokio::time::timeout(limit, self.wound_up()).await;
+        let _ = tokio::time::timeout(limit, shortcut::let_go(way)).await;
         self.desk.managers.set(self.desk.managers.get().saturating_sub(1));
         if self.desk.managers.get() == 0 {
             let _ = tokio::time::timeout(limit, self.desk.close()).await;

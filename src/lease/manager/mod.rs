@@ -12,6 +12,7 @@ pub mod release;
 pub mod send;
 pub mod several;
 pub mod shared;
+pub mod shortcut;
 pub mod shown;
 pub mod statistics;
 pub mod types;
@@ -122,10 +123,12 @@ impl Manager {
     }
 
     pub fn renew(&self, lease: LeaseId, reply: Reply<u64>) -> Result<(), Fault> {
+        self.keep_on(lease);
         self.with(reply, move |client, reply| client.renew(lease, reply))
     }
 
     pub fn release(&self, lease: LeaseId, reply: Reply<Released>) -> Result<(), Fault> {
+        self.keep_on(lease);
         self.with(reply, move |client, reply| client.release(lease, How::Released, reply))
     }
 
@@ -177,7 +180,7 @@ impl Manager {
     }
 
     pub fn statistics(&self) -> Statistics {
-        self.shared.counters.read()
+        self.shared.shortcut.statistics(&self.shared.counters)
     }
 
     /// What the store promises; reaches for nothing.

@@ -1,5 +1,6 @@
 //! What a manager's handle and its client on the I/O thread have in common.
 
+use crate::lease::manager::shortcut::Short;
 use crate::lease::manager::statistics::Counters;
 use crate::lease::manager::types::{Events, Opening};
 use crate::sync::{Arc, Field, Ordering, StaticU64};
@@ -18,6 +19,7 @@ pub struct Shared {
     pub opening: Opening,
     pub events: Arc<dyn Events>,
     pub counters: Counters,
+    pub shortcut: Short,
     /// When the event loop answered last, on the boot clock.
     beat: Field,
 }
@@ -30,8 +32,8 @@ impl fmt::Debug for Shared {
 
 impl Shared {
     pub fn new(opening: Opening, events: Arc<dyn Events>, now: Nanos) -> Arc<Shared> {
-        let counters = Counters::default();
-        Arc::new(Shared { id: next_id(), opening, events, counters, beat: Field::new(now.0) })
+        let (counters, shortcut) = Default::default();
+        Arc::new(Shared { id: next_id(), opening, events, counters, shortcut, beat: Field::new(now.0) })
     }
 
     pub fn beats(&self, now: Nanos) {

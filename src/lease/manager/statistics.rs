@@ -1,4 +1,4 @@
-//! What a manager has done: counted on the I/O thread, read from any.
+//! What a manager has done: counted on the I/O thread, or under the shortcut's mutex; read from any.
 
 use crate::metrics::histogram::{Histogram, Summary};
 use crate::sync::Field;
@@ -27,13 +27,15 @@ macro_rules! counts {
         }
 
         impl Counters {
-            pub fn read(&self) -> Statistics {
-                Statistics {
+            /// With what was done at once.
+            pub fn read(&self, at_once: &AtOnce) -> Statistics {
+                let counted = Statistics {
                     $($name: self.$name.get(),)*
-                    acquire: self.acquiring.summary(),
+                    acquire: self.acquiring.plus(&at_once.acquiring).summary(),
                     renew: self.renewing.summary(),
-                    hold: self.holding.summary(),
-                }
+                    hold: self.holding.plus(&at_once.holding).summary(),
+                };
+                at_once.on_top_of(counted)
             }
         }
     };
@@ -74,6 +76,30 @@ counts! {
     /// At this moment.
     held,
     waiting,
+}
+
+/// What was begun without the I/O thread. Who takes a lease over from here counts it from then on.
+#[derive(Debug, Default)]
+pub struct AtOnce {
+    /// Granted and given back.
+    pub pairs: u64,
+    /// Expired holds that they, or those that are held, have taken over.
+    pub stale_claimed: u64,
+    pub held: u64,
+    pub acquiring: Histogram,
+    pub holding: Histogram,
+}
+
+impl AtOnce {
+    fn on_top_of(&self, counted: Statistics) -> Statistics {
+        Statistics {
+            acquisitions: counted.acquisitions + self.pairs + self.held,
+            releases: counted.releases + self.pairs,
+            stale_claimed: counted.stale_claimed + self.stale_claimed,
+            held: counted.held + self.held,
+            ..counted
+        }
+    }
 }
 
 impl Counters {

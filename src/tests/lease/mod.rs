@@ -1,6 +1,8 @@
 //! The leases under a scripted store: a simulated world with its own time, in which answers are lost, late and
 //! doubled, and clients stop.
 
+#[cfg(feature = "sqlite")]
+mod at_once;
 mod flows;
 mod hand_over;
 mod losses;

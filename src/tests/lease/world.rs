@@ -143,7 +143,7 @@ impl Worker {
     }
 
     pub fn statistics(&self) -> Statistics {
-        self.client.shared.counters.read()
+        self.client.shared.shortcut.statistics(&self.client.shared.counters)
     }
 
     pub fn losses(&self) -> Vec<(LeaseId, &'static str)> {

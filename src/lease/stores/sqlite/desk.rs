@@ -9,17 +9,19 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::lease::store::{Hint, Key, Seen, StoreError, Swap, Swapped, Version};
+use crate::lease::store::{Caps, Hint, Key, Seen, StoreError, Swap, Swapped, Version};
 use crate::lease::stores::sqlite::clock::BootClock;
 use crate::lease::stores::sqlite::file::{self, Opened};
 use crate::lease::stores::sqlite::rows::Rows;
+use crate::lease::stores::sqlite::shortcut::Direct;
 use crate::lease::stores::watchers::Watchers;
+use crate::sync::{Arc, Ordering, StaticU64};
 use crate::time::{self, Nanos};
 
 /// How often the path is looked at, whether it still names the open file.
-const LOOK_EVERY: Nanos = Nanos(250_000_000);
+pub const LOOK_EVERY: Nanos = Nanos(250_000_000);
 /// Transactions between two looks at the size of the log.
-const TIDY_EVERY: u32 = 256;
+pub const TIDY_EVERY: u64 = 1_000;
 /// How often at once, and then with which pauses, it is tried again while another process writes.
 const AT_ONCE: u32 = 3;
 const PAUSES_MS: (u64, u64) = (1, 8);
@@ -63,7 +65,8 @@ pub struct Desk {
     works: Cell<bool>,
     closed: Cell<bool>,
     looked_at: Cell<Nanos>,
-    written: Cell<u32>,
+    /// Transactions since the last look at the size of the log; those of the shortcuts as well.
+    written: Arc<StaticU64>,
     /// What the watchers know, and SQLite's count of the others' transactions at that time.
     known: RefCell<HashMap<Key, Version>>,
     others: Cell<Option<i64>>,
@@ -88,7 +91,7 @@ impl Desk {
             works: Cell::new(false),
             closed: Cell::new(false),
             looked_at: Cell::new(Nanos::NEVER),
-            written: Cell::new(0),
+            written: Arc::new(StaticU64::new(0)),
             known: RefCell::default(),
             others: Cell::new(None),
             looks_out: Cell::new(false),
@@ -110,6 +113,24 @@ impl Desk {
         self.closed.set(true);
         self.queue.borrow_mut().clear();
         self.put_away().await;
+    }
+
+    /// A connection of its own to the same file, for a user's thread.
+    pub async fn shortcut(&self, caps: Caps) -> Result<Direct, StoreError> {
+        let (path, patience) = (self.path.clone(), self.patience);
+        let opened = beside(move || file::open(&path, patience)).await??;
+        Ok(Direct::new(opened, self.clock.clone(), &self.namespace, self.written.clone(), caps))
+    }
+
+    /// Looks at the log now, if nothing else is done.
+    pub fn upkeep(self: &Rc<Self>) {
+        if !self.closed.get() && !self.works.replace(true) {
+            let desk = self.clone();
+            tokio::task::spawn_local(async move {
+                desk.tidy_up().await;
+                desk.work_off().await;
+            });
+        }
     }
 
     async fn work_off(self: Rc<Self>) {
@@ -158,10 +179,10 @@ impl Desk {
     }
 
     async fn tidy_up(&self) {
-        if self.written.get() < TIDY_EVERY {
+        if self.written.load(Ordering::Relaxed) < TIDY_EVERY {
             return;
         }
-        self.written.set(0);
+        self.written.store(0, Ordering::Relaxed);
         let opened = self.opened.take();
         let Some(opened) = opened else { return };
         let opened = beside(move || {
@@ -236,7 +257,7 @@ impl Desk {
                 refuse(jobs, &StoreError::Unknown(format!("SQLite says: {error}")));
                 return true;
             }
-            self.written.set(self.written.get() + 1);
+            self.written.fetch_add(1, Ordering::Relaxed);
         }
         for (job, answer) in jobs.into_iter().zip(answers) {
             if let Ok(answer) = &answer {

@@ -27,8 +27,14 @@ const SCHEMA: &str = "CREATE TABLE leases (
 )";
 /// What is kept of the write-ahead log after it was taken over into the database.
 const WAL_KEPT: &str = "4194304";
-/// A log that is smaller need not be taken over.
-const WAL_SMALL: u64 = 1024 * 1024;
+/// A log that is smaller need not be taken over; and for one that is larger the writers must wait, because as long as
+/// they do not pause it never begins anew.
+const WAL_SMALL: u64 = 4 * 1024 * 1024;
+const WAL_LARGE: u64 = 4 * WAL_SMALL;
+/// How long it is tried to make them wait.
+const WAL_PATIENCE: Duration = Duration::from_millis(100);
+/// Who begins the log anew syncs its header: that shall be nobody who is in a hurry.
+const BEGIN_LOG: &str = "UPDATE leases SET at_ms = at_ms WHERE id = (SELECT max(id) FROM leases)";
 
 /// An open file.
 #[derive(Debug)]
@@ -173,10 +179,16 @@ impl Opened {
     /// Takes the write-ahead log over into the file when it has grown; syncs.
     pub fn tidy_up(&self) {
         let wal = self.place.folder.join(format!("{}-wal", self.place.name));
-        if std::fs::metadata(wal).is_ok_and(|facts| facts.len() >= WAL_SMALL) {
-            // Best effort: the log only stays longer.
-            let _ = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        let length = std::fs::metadata(wal).map_or(0, |facts| facts.len());
+        if length < WAL_SMALL {
+            return;
         }
+        // All best effort: the log only stays longer.
+        let how = if length < WAL_LARGE { "PASSIVE" } else { "RESTART" };
+        let _ = self.connection.busy_timeout(WAL_PATIENCE);
+        let _ = self.connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()));
+        let _ = self.connection.execute(BEGIN_LOG, []);
+        let _ = self.connection.busy_timeout(Duration::ZERO);
     }
 }
 

@@ -6,6 +6,8 @@
 //!   file) runs beside it.
 //! * Waiting: for another process's transaction by trying again, never inside SQLite, so that nobody else waits.
 //! * Requests that come together go into one transaction.
+//! * What needs no waiting a user's own thread does over a connection of its own (`shortcut.rs`): asking the I/O thread
+//!   takes longer than the transaction. Everything that may sync or wait stays here.
 //! * Clock: the machine's since its boot, with the boot it belongs to. A boot frees everything: its processes are gone.
 //! * Not on network file systems: their locks do not hold between machines, and neither do clocks of boots.
 //! * A row is never removed; its version only grows. Who deletes the file starts all tokens anew.
@@ -14,6 +16,7 @@ mod clock;
 mod desk;
 mod file;
 mod rows;
+mod shortcut;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +25,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::lease::address::{Address, Setup};
-use crate::lease::store::{Caps, Clock, Key, Pending, Seen, Store, StoreError, Swap, Swapped, Watch};
+use crate::lease::store::{
+    Caps, Clock, Key, Pending, Seen, Shortcut, Store, StoreError, Swap, Swapped, Watch,
+};
 use crate::private_folder;
 use desk::{Answer, Desk, Work};
 
@@ -143,6 +148,17 @@ impl Store for Sqlite {
             }
             Ok(watch)
         })
+    }
+
+    fn shortcut(&self) -> Pending<'_, Result<Option<Box<dyn Shortcut>>, StoreError>> {
+        Box::pin(async {
+            let direct = self.desk.shortcut(self.caps.clone()).await?;
+            Ok(Some(Box::new(direct) as Box<dyn Shortcut>))
+        })
+    }
+
+    fn upkeep(&self) {
+        self.desk.upkeep();
     }
 
     fn close(&self) -> Pending<'_, ()> {

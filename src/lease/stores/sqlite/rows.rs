@@ -21,10 +21,11 @@ pub struct Rows<'a> {
 }
 
 /// A row as it is, and its number.
-struct Found {
-    seen: Seen,
-    id: i64,
-    is_of_this_boot: bool,
+#[derive(Debug)]
+pub struct Found {
+    pub seen: Seen,
+    pub id: i64,
+    pub is_of_this_boot: bool,
 }
 
 impl Rows<'_> {
@@ -36,7 +37,7 @@ impl Rows<'_> {
         Ok(self.find(key)?.map_or_else(|| Seen::absent(self.clock.now()), |found| found.seen))
     }
 
-    fn find(&self, key: &str) -> Result<Option<Found>, StoreError> {
+    pub fn find(&self, key: &str) -> Result<Option<Found>, StoreError> {
         let mut statement = self.prepare(READ)?;
         let row = statement.query_row(params![self.namespace, key], |row| Ok(self.found(row)));
         row.optional().map_err(of_sqlite)?.transpose()

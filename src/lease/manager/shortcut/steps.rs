@@ -1,0 +1,74 @@
+//! The steps over a shortcut: decide on what is remembered or read, and write on top of it. No manager, no clock but the
+//! store's and the holder's.
+
+use crate::lease::record::{Nonce, Record, Strange};
+use crate::lease::rules::{self, Ask, Verdict, View};
+use crate::lease::store::{Hindered, Key, Seen, Shortcut, Swap, Version};
+use crate::time::{self, Nanos};
+
+/// How often others may be faster before it is left to the I/O thread.
+const TRIES: u32 = 3;
+
+#[derive(Debug)]
+pub struct Taken {
+    pub token: u64,
+    /// When the write left.
+    pub sent: Nanos,
+    pub stale: u32,
+}
+
+/// What is remembered may be old: a write on top of it finds that out, and who would have to wait looks first.
+pub fn take(way: &mut dyn Shortcut, key: &Key, ask: &Ask, number: u64) -> Result<Option<Taken>, Hindered> {
+    let slack = way.caps().slack.as_millis() as u64;
+    let mut old = way.remembered(key);
+    for _ in 0..TRIES {
+        let is_old = old.is_some();
+        let seen = match old.take() {
+            Some(seen) => seen,
+            None => way.read(key)?,
+        };
+        // The I/O thread says what is wrong with it.
+        let Ok(record) = record_of(&seen) else { return Ok(None) };
+        // Whether a holder's process is dead takes a while to find out.
+        let view = View { now: seen.now, slack, gone: &[], dead: &|_| false };
+        match rules::acquire(&record, &view, ask) {
+            Verdict::Grant { mut record, stale, stolen: 0, .. } => {
+                let Ok(body) = record.text(number) else { return Ok(None) };
+                let sent = time::boot_now();
+                if let Some(written) = way.swap(&swap(key, &seen, body))? {
+                    return Ok(Some(Taken { token: record.token + written.base, sent, stale }));
+                }
+            }
+            _ if is_old => {}
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// Takes the hold out of its record, if it lies there and nobody stands in line.
+pub fn free(way: &mut dyn Shortcut, key: &Key, nonce: &Nonce, number: u64) -> Result<bool, Hindered> {
+    let mut old = way.remembered(key);
+    for _ in 0..TRIES {
+        let seen = match old.take() {
+            Some(seen) => seen,
+            None => way.read(key)?,
+        };
+        let next = record_of(&seen).ok().and_then(|record| rules::release(&record, nonce));
+        let Some(mut next) = next.filter(|next| next.queue.is_empty()) else { return Ok(false) };
+        let Ok(body) = next.text(number) else { return Ok(false) };
+        if way.swap(&swap(key, &seen, body))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn swap(key: &Key, seen: &Seen, body: String) -> Swap {
+    let (key, expect, body) = (key.clone(), seen.version.clone(), body.into());
+    Swap { key, expect, body, wake: false, alive: Vec::new(), gone: Vec::new() }
+}
+
+fn record_of(seen: &Seen) -> Result<Record, Strange> {
+    if seen.version == Version::Absent { Ok(Record::default()) } else { Record::read(&seen.body, seen.at) }
+}
