@@ -207,6 +207,7 @@ fn confirm(desk: &Rc<Desk>, line: &Rc<Line>, kept: &[Kept], sent: Nanos) {
                     part.renewed.set(sent);
                     lease.client.answered(desk.now().since(sent));
                     renewed(desk, lease);
+                    line.rest(lease);
                 }
             }
         }

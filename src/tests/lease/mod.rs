@@ -3,6 +3,7 @@
 
 mod flows;
 mod losses;
+mod memory;
 mod model;
 mod rules;
 mod schedules;
