@@ -19,21 +19,9 @@ const ASYNC_DISPOSE = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')
  * @typedef {{ cause: LostCause, by: LeaseHolder | null }} Loss
  * @typedef {{ keys: string[], mode: import('../../leases').Lease['mode'], workerId: string, ttlMs: number }} Asked
  * @typedef {{
- *   lost(lease: Lease, loss: Loss): void, risk(lease: Lease, danger: { msLeft: number }): void, ended(id: number): void,
+ *   lost(lease: Lease, loss: Loss): void, risk(lease: Lease, danger: { msLeft: number }): void,
  * }} Listener
  */
-
-/** Of those that nobody can reach any more though they hold. @type {FinalizationRegistry<{ id: number, keys: string[], token: number }>} */
-const collected = new FinalizationRegistry(({ id, keys, token }) => {
-  const held = calls.remaining(id) > 0
-  requests.dismiss(id)
-  if (!held) return
-  process.emitWarning(
-    `a lease on ${named(keys)}, token ${token}, was garbage-collected while it held, and is given back now. ` +
-      'Call lease.release(), or let `await using` or withLease() do it.',
-    { code: 'CHAINLOCK_GUARD_COLLECTED' },
-  )
-})
 
 class Lease {
   #id
@@ -46,15 +34,16 @@ class Lease {
   #controller = null
   /** @type {Promise<LeaseRelease> | null} */
   #release = null
+  /** One is the rule; its arrays are made when somebody asks. @type {readonly string[] | null} */
   #keys
-  /** One is the rule; its array is made when somebody asks. @type {readonly number[] | null} */
+  /** @type {readonly number[] | null} */
   #tokens
 
   /** @param {Asked} asked @param {requests.Grant} grant @param {Listener} listener */
   constructor({ keys, mode, workerId, ttlMs }, { lease, token, tokens, retries, waitedMs, claimedStale }, listener) {
     this.#id = lease
     this.#listener = listener
-    this.#keys = keys
+    this.#keys = keys.length === 1 ? null : Object.freeze(keys)
     this.#tokens = tokens
     this.key = keys[0]
     this.token = token
@@ -65,12 +54,11 @@ class Lease {
     this.waitedMs = waitedMs
     this.retries = retries
     this.claimedStale = claimedStale
-    requests.watch(lease, this)
-    collected.register(this, { id: lease, keys, token }, this)
+    requests.watch(lease, this, this.#keys ?? this.key)
   }
 
   get keys() {
-    return Object.freeze(this.#keys)
+    return (this.#keys ??= Object.freeze([this.key]))
   }
 
   get tokens() {
@@ -146,9 +134,7 @@ class Lease {
 
   #end() {
     this.#isOpen = false
-    collected.unregister(this)
     requests.unwatch(this.#id)
-    this.#listener.ended(this.#id)
   }
 
   /** @param {Loss} loss */
@@ -175,6 +161,16 @@ class Lease {
       risk(lease, msLeft) {
         if (lease.#isOpen) lease.#listener.risk(lease, { msLeft })
       },
+      collected(id, keys, token) {
+        const held = calls.remaining(id) > 0
+        requests.dismiss(id)
+        if (!held) return
+        process.emitWarning(
+          `a lease on ${named(typeof keys === 'string' ? [keys] : keys)}, token ${token}, was garbage-collected while it held, and is given back now. ` +
+            'Call lease.release(), or let `await using` or withLease() do it.',
+          { code: 'CHAINLOCK_GUARD_COLLECTED' },
+        )
+      },
     })
   }
 
@@ -186,6 +182,11 @@ class Lease {
   /** Released without having been used. @param {Lease} lease @returns {Promise<LeaseRelease>} */
   static unsent(lease) {
     return (lease.#release ??= lease.#giveBack(true))
+  }
+
+  /** Those of a manager that hold. @param {Listener} listener */
+  static all(listener) {
+    return requests.leases().filter((lease) => lease.#listener === listener)
   }
 
   /** @param {Lease} lease */

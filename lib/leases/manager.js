@@ -10,7 +10,7 @@ const { closed, faultOf } = require('./errors')
 const { Familiar } = require('./familiar')
 const { Lease } = require('./lease')
 const options = require('./options')
-const { request, requestLease, leaseOf } = require('./requests')
+const { request, requestLease } = require('./requests')
 const { ClusterSendLock } = require('./send-lock')
 const { statusOf } = require('./views')
 
@@ -42,8 +42,6 @@ class LeaseManager extends EventEmitter {
   #number
   #familiar
   #beat
-  /** The numbers of those that hold. @type {Set<number>} */
-  #leases = new Set()
   /** What is asked for when nobody says more. */
   #plain
   /** @type {Promise<void> | null} */
@@ -70,7 +68,6 @@ class LeaseManager extends EventEmitter {
       lost: (lease, loss) => this.#tell('lost', lease, loss),
       /** @type {import('./lease').Listener['risk']} */
       risk: (lease, danger) => this.#tell('risk', lease, danger),
-      ended: (/** @type {number} */ id) => this.#leases.delete(id),
     }
   }
 
@@ -191,7 +188,7 @@ class LeaseManager extends EventEmitter {
   async #close(release) {
     collected.unregister(this)
     if (this.#beat !== null) clearInterval(this.#beat)
-    const leases = [...this.#leases].map(leaseOf).filter((lease) => lease !== undefined)
+    const leases = Lease.all(this.#listener)
     const given = release ? leases.map((lease) => lease.release()) : []
     await Promise.all(given)
     this.#lastMetrics = await closeNative(this.#number, release)
@@ -210,11 +207,7 @@ class LeaseManager extends EventEmitter {
     const { mode = 'exclusive', ttlMs, worker = this.workerId } = ask
     const asked = { keys, mode: typeof mode === 'number' ? /** @type {const} */ ('permit') : mode, workerId: worker, ttlMs }
     const text = JSON.stringify({ ...ask, keys })
-    return requestLease(() => native.leaseAcquire(face, this.#number, text), signal, (grant) => {
-      const lease = new Lease(asked, grant, this.#listener)
-      this.#leases.add(grant.lease)
-      return lease
-    })
+    return requestLease(() => native.leaseAcquire(face, this.#number, text), signal, (grant) => new Lease(asked, grant, this.#listener))
   }
 
   /** @param {string} call @param {string} key */

@@ -12,14 +12,48 @@ const { faultOf } = require('./errors')
  *   lease: number, token: number, tokens: readonly number[] | null, retries: number, waitedMs: number, claimedStale: boolean,
  * }} Grant `tokens`: of several keys.
  * @typedef {{ answered(value: any): void, failed(error: Error): void }} Request
- * @typedef {{ lost(lease: Lease, text: string): void, risk(lease: Lease, msLeft: number): void }} Ears
+ * @typedef {{
+ *   lost(lease: Lease, text: string): void, risk(lease: Lease, msLeft: number): void,
+ *   collected(id: number, keys: string | readonly string[], token: number): void,
+ * }} Ears
  */
 
 /** @type {Map<number, Request>} */
 const pending = new Map()
 
-/** The leases that hold; they are not kept by it. @type {Map<number, WeakRef<Lease>>} */
+/** A lease, not kept by it; and what can be said of it when nobody can reach it any more. @extends {WeakRef<Lease>} */
+class Watched extends WeakRef {
+  /** @param {Lease} lease @param {string | readonly string[]} keys */
+  constructor(lease, keys) {
+    super(lease)
+    this.keys = keys
+    this.token = lease.token
+  }
+}
+
+/** The leases that hold. @type {Map<number, Watched>} */
 const held = new Map()
+
+/** One object that is garbage says that others may be: cheaper than to register each lease. */
+const collections = new FinalizationRegistry(lookForCollected)
+let isLooking = false
+
+function lookAfterCollection() {
+  if (isLooking) return
+  isLooking = true
+  collections.register({}, undefined)
+}
+
+function lookForCollected() {
+  isLooking = false
+  for (const [id, watched] of held) {
+    if (watched.deref() !== undefined) continue
+    held.delete(id)
+    ears.collected(id, watched.keys, watched.token)
+  }
+  if (held.size > 0) lookAfterCollection()
+}
+
 /** How they hear of what becomes of them. @type {Ears} */
 let ears
 
@@ -132,11 +166,17 @@ async function release(lease, unsent) {
 /** @param {Ears} given */
 const listen = (given) => void (ears = given)
 
-/** @param {number} id @param {Lease} lease */
-const watch = (id, lease) => held.set(id, new WeakRef(lease))
+/** @param {number} id @param {Lease} lease @param {string | readonly string[]} keys */
+function watch(id, lease, keys) {
+  held.set(id, new Watched(lease, keys))
+  lookAfterCollection()
+}
 
 /** @param {number} id */
 const leaseOf = (id) => held.get(id)?.deref()
+
+/** Of all managers. @returns {Lease[]} */
+const leases = () => [...held.values()].map((watched) => watched.deref()).filter((lease) => lease !== undefined)
 
 /** @param {number} id @param {Lease} lease */
 const keep = (id, lease) => kept.set(id, lease)
@@ -192,4 +232,4 @@ function grantOf(told, at) {
   }
 }
 
-module.exports = { request, requestLease, release, dismiss, listen, watch, keep, unwatch, leaseOf, fetch }
+module.exports = { request, requestLease, release, dismiss, listen, watch, keep, unwatch, leases, fetch }

@@ -16,6 +16,7 @@ mod address_text;
 pub mod conformance;
 pub mod desk;
 pub mod fault;
+mod few;
 pub mod hand_over;
 #[cfg(feature = "http")]
 pub mod http;

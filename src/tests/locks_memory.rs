@@ -46,7 +46,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-fn bytes() -> isize {
+/// What this thread has taken and not given back.
+pub fn bytes() -> isize {
     HELD.get()
 }
 

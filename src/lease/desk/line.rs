@@ -1,14 +1,16 @@
 //! One key, as this process knows it: the last record that was seen, whose turn it is to write, who waits here, and
 //! what of ours lies in the record.
 
+use crate::lease::desk::rest::Rest;
 use crate::lease::desk::watch::Watching;
+use crate::lease::few::Few;
 use crate::lease::keeper::DutyKey;
 use crate::lease::keeper::lease::{Lease, Place};
 use crate::lease::record::{Nonce, Record, Strange};
 use crate::lease::rules::Ask;
 use crate::lease::store::{Key, Seen, StoreError, Version};
 use crate::time::Nanos;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
@@ -80,17 +82,45 @@ impl Kept {
     }
 }
 
+/// The last record.
+#[derive(Debug)]
+enum Memory {
+    Nothing,
+    All(Box<Known>),
+    Rest(Rest),
+}
+
+impl Memory {
+    fn version(&self) -> Option<Version> {
+        match self {
+            Memory::Nothing => None,
+            Memory::All(known) => Some(known.version.clone()),
+            Memory::Rest(rest) => Some(rest.version()),
+        }
+    }
+
+    fn known(&self) -> Option<Known> {
+        match self {
+            Memory::Nothing => None,
+            Memory::All(known) => Some(Known::clone(known)),
+            Memory::Rest(rest) => Some(rest.known()),
+        }
+    }
+}
+
+/// Small when nothing is going on: thousands may be held.
 #[derive(Debug)]
 pub struct Line {
     pub key: Key,
     turn: Mutex<()>,
-    known: RefCell<Option<Known>>,
+    known: RefCell<Memory>,
     /// Something has changed, and nobody has said what.
     doubt: Cell<bool>,
     seq: Cell<u64>,
-    changed: Notify,
-    pub waiting: RefCell<Vec<Rc<Waiter>>>,
-    pub kept: RefCell<Vec<Kept>>,
+    /// Made when somebody listens.
+    changed: OnceCell<Box<Notify>>,
+    pub waiting: RefCell<Few<Rc<Waiter>>>,
+    pub kept: RefCell<Few<Kept>>,
     /// When `kept` is to be renewed; none when nothing is.
     pub due: Cell<Option<DutyKey>>,
     pub watching: Watching,
@@ -103,10 +133,10 @@ impl Line {
         Line {
             key,
             turn: Mutex::new(()),
-            known: RefCell::new(None),
+            known: RefCell::new(Memory::Nothing),
             doubt: Cell::new(false),
             seq: Cell::new(0),
-            changed: Notify::new(),
+            changed: OnceCell::new(),
             waiting: RefCell::default(),
             kept: RefCell::default(),
             due: Cell::new(None),
@@ -126,18 +156,18 @@ impl Line {
 
     /// The last record, unless something has changed since.
     pub fn known(&self) -> Option<Known> {
-        if self.doubt.get() { None } else { self.known.borrow().clone() }
+        if self.doubt.get() { None } else { self.last_known() }
     }
 
     /// Also when something has changed since: for messages.
     pub fn last_known(&self) -> Option<Known> {
-        self.known.borrow().clone()
+        self.known.borrow().known()
     }
 
     pub fn learn(&self, known: Known) {
-        let is_news = self.known.borrow().as_ref().is_none_or(|old| old.version != known.version);
+        let is_news = self.known.borrow().version().as_ref() != Some(&known.version);
         self.doubt.set(false);
-        *self.known.borrow_mut() = Some(known);
+        *self.known.borrow_mut() = Memory::All(Box::new(known));
         if is_news {
             self.tell();
         }
@@ -151,10 +181,28 @@ impl Line {
     }
 
     pub fn knows_newer(&self, version: &Version) -> bool {
-        let known = self.known.borrow();
-        match (known.as_ref().map(|known| &known.version), version) {
-            (Some(Version::Number(known)), Version::Number(other)) => known > other,
+        match (self.known.borrow().version(), version) {
+            (Some(Version::Number(known)), Version::Number(other)) => known > *other,
             _ => false,
+        }
+    }
+
+    /// The lease is all that lies in the record, mostly: then less is kept of it.
+    pub fn rest(&self, lease: &Rc<Lease>) {
+        let mut known = self.known.borrow_mut();
+        if !lease.cell.is_over()
+            && let Memory::All(all) = &*known
+            && let Some(rest) = Rest::of(all, lease)
+        {
+            *known = Memory::Rest(rest);
+        }
+    }
+
+    /// No lease may be kept by what is known.
+    pub fn wake(&self) {
+        let mut known = self.known.borrow_mut();
+        if let Memory::Rest(rest) = &*known {
+            *known = Memory::All(Box::new(rest.known()));
         }
     }
 
@@ -170,7 +218,9 @@ impl Line {
 
     fn tell(&self) {
         self.seq.set(self.seq.get() + 1);
-        self.changed.notify_waiters();
+        if let Some(changed) = self.changed.get() {
+            changed.notify_waiters();
+        }
     }
 
     pub fn seq(&self) -> u64 {
@@ -179,8 +229,9 @@ impl Line {
 
     /// Until something is learnt after `seq`.
     pub async fn after(&self, seq: u64) {
+        let changes = self.changed.get_or_init(Box::default);
         loop {
-            let changed = self.changed.notified();
+            let changed = changes.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             if self.seq.get() != seq {

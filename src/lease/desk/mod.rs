@@ -3,6 +3,7 @@
 pub mod change;
 pub mod line;
 pub mod outside;
+pub mod rest;
 pub mod watch;
 
 use crate::lease::desk::line::{Known, Line};
@@ -10,16 +11,42 @@ use crate::lease::desk::outside::Outside;
 use crate::lease::keeper::Keeper;
 use crate::lease::record::Who;
 use crate::lease::rules::View;
-use crate::lease::store::{Key, Store, StoreError};
+use crate::lease::store::{Store, StoreError};
 use crate::sync::{Arc, StaticU64};
 use crate::time::Nanos;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// How many keys are remembered that nobody uses at the moment.
 const MOST_IDLE: usize = 10_000;
+
+/// A line, found by its key.
+#[derive(Debug)]
+struct ByKey(Rc<Line>);
+
+impl Borrow<str> for ByKey {
+    fn borrow(&self) -> &str {
+        &self.0.key
+    }
+}
+
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key.hash(state);
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &ByKey) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for ByKey {}
 
 #[derive(Debug)]
 pub struct Desk {
@@ -28,7 +55,7 @@ pub struct Desk {
     pub keeper: Keeper,
     /// The longest that one request takes.
     pub request_timeout: Nanos,
-    lines: RefCell<HashMap<Key, Rc<Line>>>,
+    lines: RefCell<HashSet<ByKey>>,
     uses: Cell<u64>,
     /// Managers that are open here.
     pub managers: Cell<u32>,
@@ -65,17 +92,16 @@ impl Desk {
         let used = self.uses.get() + 1;
         self.uses.set(used);
         let mut lines = self.lines.borrow_mut();
-        if let Some(line) = lines.get(key) {
+        if let Some(ByKey(line)) = lines.get(key) {
             line.used.set(used);
             return line.clone();
         }
         if lines.len() >= MOST_IDLE {
             throw_away(&mut lines);
         }
-        let key: Key = key.into();
-        let line = Rc::new(Line::new(key.clone()));
+        let line = Rc::new(Line::new(key.into()));
         line.used.set(used);
-        lines.insert(key, line.clone());
+        lines.insert(ByKey(line.clone()));
         line
     }
 
@@ -112,23 +138,23 @@ impl Desk {
         self.is_closed.set(true);
         self.keeper.stop(self).await;
         for line in self.lines.borrow_mut().drain() {
-            line.1.watching.stop();
+            line.0.watching.stop();
         }
         self.store.close().await;
     }
 }
 
 /// Of those that nobody uses the half that was used longest ago.
-fn throw_away(lines: &mut HashMap<Key, Rc<Line>>) {
+fn throw_away(lines: &mut HashSet<ByKey>) {
     let mut idle: Vec<u64> =
-        lines.values().filter(|line| is_unused(line)).map(|line| line.used.get()).collect();
+        lines.iter().filter(|line| is_unused(&line.0)).map(|line| line.0.used.get()).collect();
     let middle = idle.len() / 2;
     if idle.is_empty() {
         return;
     }
     let (_, limit, _) = idle.select_nth_unstable(middle);
     let limit = *limit;
-    lines.retain(|_, line| !is_unused(line) || line.used.get() > limit);
+    lines.retain(|line| !is_unused(&line.0) || line.0.used.get() > limit);
 }
 
 fn is_unused(line: &Rc<Line>) -> bool {

@@ -1,6 +1,7 @@
 //! What the keeper keeps: leases that are held, and places in line.
 
 use crate::lease::desk::line::Line;
+use crate::lease::few::Few;
 use crate::lease::keeper::DutyKey;
 use crate::lease::keeper::session::Session;
 use crate::lease::manager::cell::LeaseCell;
@@ -28,7 +29,7 @@ pub struct Lease {
     pub id: LeaseId,
     pub nonce: Nonce,
     pub ttl: Nanos,
-    pub parts: Vec<Part>,
+    pub parts: Few<Part>,
     pub cell: Arc<LeaseCell>,
     pub since: Nanos,
     /// It is not held for longer, whatever is renewed (`maxHold`).
@@ -40,8 +41,6 @@ pub struct Lease {
     pub risk_is_told: Cell<bool>,
     /// Not renewed because the event loop does not answer.
     pub is_stalled: Cell<bool>,
-    /// When its end is looked at.
-    pub end: Cell<Option<DutyKey>>,
     pub risk: Cell<Option<DutyKey>>,
 }
 

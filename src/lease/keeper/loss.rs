@@ -4,7 +4,7 @@ use crate::lease::desk::Desk;
 use crate::lease::desk::line::Known;
 use crate::lease::fault::HolderView;
 use crate::lease::keeper::lease::{Lease, Part};
-use crate::lease::keeper::{Duty, EARLY, drop_lease, watch_end};
+use crate::lease::keeper::{Duty, drop_lease};
 use crate::lease::manager::release::clear_lost;
 use crate::lease::manager::shown::holder_view;
 use crate::lease::manager::types::Lost;
@@ -12,13 +12,9 @@ use crate::lease::send::How;
 use crate::time::Nanos;
 use std::rc::Rc;
 
-/// Its deadline has come, or was put off.
-pub fn at_deadline(desk: &Rc<Desk>, lease: &Rc<Lease>, now: Nanos) {
-    lease.end.set(None);
+/// Its deadline has come.
+pub fn at_deadline(desk: &Rc<Desk>, lease: &Rc<Lease>) {
     let deadline = lease.cell.deadline();
-    if deadline > now.plus(EARLY) {
-        return watch_end(desk, lease);
-    }
     let cause = match () {
         () if deadline >= lease.until => "maxHold",
         () if lease.is_stalled.get() => "loop",
@@ -64,7 +60,7 @@ pub fn explain(desk: &Desk, part: &Part, known: &Known) -> (&'static str, Option
 /// What of it may still lie in records, is taken out in the background.
 pub fn clear_all(desk: &Rc<Desk>, lease: &Lease) {
     let how = if lease.cell.cause(desk.now()) == Some("maxHold") { How::Overrun } else { How::Lost };
-    for part in &lease.parts {
+    for part in lease.parts.iter() {
         clear_lost(desk, &part.line, &lease.nonce, lease.ttl, how);
     }
 }

@@ -14,12 +14,13 @@ use crate::lease::manager::types::LeaseId;
 use crate::time::Nanos;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::AbortHandle;
 
 /// When, and a number that tells duties of one instant apart.
-pub type DutyKey = (Nanos, u64);
+pub type DutyKey = (Nanos, NonZeroU64);
 
 /// Timers fire a little late; a holder is told a little early.
 const EARLY: Nanos = Nanos(2_000_000);
@@ -30,8 +31,6 @@ const TOGETHER: Nanos = Nanos(1_000_000_000);
 pub enum Duty {
     /// Renew what of ours lies in that record; so much earlier than it is due, if others are renewed just then.
     Renew(Rc<Line>, Nanos),
-    /// Look whether it has come to its deadline.
-    End(Rc<Lease>),
     /// Tell of the risk, unless a renewal that left at that time or later has been answered.
     Risk(Rc<Lease>, Nanos),
     Session(Rc<Session>),
@@ -41,6 +40,8 @@ pub enum Duty {
 pub struct Keeper {
     duties: RefCell<BTreeMap<DutyKey, Duty>>,
     count: Cell<u64>,
+    /// No lease comes to its deadline before that; nothing when none is held.
+    ends: Cell<Option<Nanos>>,
     changed: Notify,
     task: RefCell<Option<AbortHandle>>,
     pub leases: RefCell<HashMap<LeaseId, Rc<Lease>>>,
@@ -51,14 +52,12 @@ pub struct Keeper {
 
 impl Keeper {
     pub fn add(&self, at: Nanos, duty: Duty) -> DutyKey {
-        let key = (at, self.count.get());
-        self.count.set(key.1 + 1);
-        let mut duties = self.duties.borrow_mut();
-        let is_first = duties.first_key_value().is_none_or(|(first, _)| key < *first);
-        duties.insert(key, duty);
-        if is_first {
+        let key = (at, NonZeroU64::MIN.saturating_add(self.count.get()));
+        self.count.set(key.1.get());
+        if self.first().is_none_or(|first| at < first) {
             self.changed.notify_one();
         }
+        self.duties.borrow_mut().insert(key, duty);
         key
     }
 
@@ -69,13 +68,37 @@ impl Keeper {
     }
 
     fn first(&self) -> Option<Nanos> {
-        self.duties.borrow().first_key_value().map(|((at, _), _)| *at)
+        let duty = self.duties.borrow().first_key_value().map(|((at, _), _)| *at);
+        duty.into_iter().chain(self.ends.get()).min()
+    }
+
+    /// A lease has this deadline. All of them are looked at when the first may have come: those that are renewed come
+    /// to theirs never, and need no place in the order.
+    fn watch_end(&self, deadline: Nanos) {
+        let at = Nanos(deadline.0.saturating_sub(EARLY.0));
+        if self.first().is_none_or(|first| at < first) {
+            self.changed.notify_one();
+        }
+        self.ends.set(Some(self.ends.get().map_or(at, |other| other.min(at))));
+    }
+
+    /// Those that have come to their deadlines; the others are watched on.
+    fn ended(&self, now: Nanos) -> Vec<Rc<Lease>> {
+        self.ends.set(None);
+        let mut ended = Vec::new();
+        for lease in self.leases.borrow().values() {
+            match lease.cell.deadline() {
+                deadline if deadline <= now.plus(EARLY) => ended.push(lease.clone()),
+                deadline => self.watch_end(deadline),
+            }
+        }
+        ended
     }
 
     /// What is due, and the renewals that will be soon.
     fn due(&self, now: Nanos) -> Vec<Duty> {
         let mut duties = self.duties.borrow_mut();
-        let reach = (now.plus(TOGETHER), u64::MAX);
+        let reach = (now.plus(TOGETHER), NonZeroU64::MAX);
         let is_due = |key: &DutyKey, duty: &Duty| match duty {
             Duty::Renew(_, early) => key.0.since(now) <= *early,
             _ => key.0 <= now,
@@ -119,10 +142,12 @@ async fn keep(desk: Rc<Desk>) {
 }
 
 fn serve(desk: &Rc<Desk>, now: Nanos) {
+    if desk.keeper.ends.get().is_some_and(|at| at <= now) {
+        desk.keeper.ended(now).iter().for_each(|lease| loss::at_deadline(desk, lease));
+    }
     let mut lines = Vec::new();
     for duty in desk.keeper.due(now) {
         match duty {
-            Duty::End(lease) => loss::at_deadline(desk, &lease, now),
             Duty::Risk(lease, sent) => loss::at_risk(desk, &lease, sent),
             Duty::Renew(line, _) => {
                 line.due.set(None);
@@ -141,32 +166,29 @@ fn serve(desk: &Rc<Desk>, now: Nanos) {
 /// From now on the lease is kept.
 pub fn hold(desk: &Desk, lease: &Rc<Lease>) {
     desk.keeper.leases.borrow_mut().insert(lease.id, lease.clone());
-    watch_end(desk, lease);
-    if lease.session.is_none() {
-        for part in &lease.parts {
+    desk.keeper.watch_end(lease.cell.deadline());
+    for part in lease.parts.iter() {
+        if lease.session.is_none() {
             part.line.drop_kept(&lease.nonce);
-            let mut kept = part.line.kept.borrow_mut();
-            kept.reserve_exact(1);
-            kept.push(Kept::Hold(lease.clone()));
-            drop(kept);
+            part.line.kept.borrow_mut().push(Kept::Hold(lease.clone()));
             renewal::plan(desk, &part.line);
         }
+        part.line.rest(lease);
     }
 }
 
 /// From now on it is not, and nobody hears of it again.
 pub fn drop_lease(desk: &Desk, lease: &Lease) {
-    desk.keeper.leases.borrow_mut().remove(&lease.id);
-    desk.keeper.remove(lease.end.take());
+    let mut leases = desk.keeper.leases.borrow_mut();
+    leases.remove(&lease.id);
+    if leases.is_empty() {
+        desk.keeper.ends.set(None);
+    }
+    drop(leases);
     desk.keeper.remove(lease.risk.take());
-    for part in &lease.parts {
+    for part in lease.parts.iter() {
+        part.line.wake();
         part.line.drop_kept(&lease.nonce);
         renewal::plan(desk, &part.line);
     }
-}
-
-fn watch_end(desk: &Desk, lease: &Rc<Lease>) {
-    desk.keeper.remove(lease.end.take());
-    let at = Nanos(lease.cell.deadline().0.saturating_sub(EARLY.0));
-    lease.end.set(Some(desk.keeper.add(at, Duty::End(lease.clone()))));
 }

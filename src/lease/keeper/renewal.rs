@@ -226,6 +226,7 @@ fn confirm(desk: &Rc<Desk>, line: &Rc<Line>, kept: &[Kept], sent: Nanos) {
                     part.until.set(sent.plus(lease.ttl));
                     lease.client.answered(desk.now().since(sent));
                     renewed(desk, lease);
+                    line.rest(lease);
                 }
             }
         }

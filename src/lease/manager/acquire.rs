@@ -234,7 +234,7 @@ fn answer(client: &Rc<Client>, wanted: &Wanted, done: Result<Vec<Won>, Fault>, r
     }
     let now = client.desk.now();
     counters.acquiring.record(now.since(wanted.began));
-    client.granted(&lease, stale);
+    client.granted(stale);
     keeper::hold(&client.desk, &lease);
     shortcut::open(client);
     reply(Ok(Granted {
@@ -271,7 +271,6 @@ fn lease_of(client: &Rc<Client>, wanted: &Wanted, won: &[Won]) -> Rc<Lease> {
         client: client.clone(),
         risk_is_told: Cell::new(false),
         is_stalled: Cell::new(false),
-        end: Cell::new(None),
         risk: Cell::new(None),
     };
     lease.cell = Arc::new(LeaseCell::new(lease.deadline()));

@@ -10,6 +10,7 @@ use crate::lease::manager::shared::Shared;
 use crate::lease::manager::shortcut;
 use crate::lease::manager::statistics::Counters;
 use crate::lease::manager::types::{Granted, LeaseId, Lost, Released, Reply, Request, RequestId};
+use crate::lease::record::Who;
 use crate::lease::send::How;
 use crate::lease::store::StoreError;
 use crate::sync::Arc;
@@ -26,23 +27,48 @@ pub struct Client {
     pub worker: Rc<str>,
     pub node: Option<Rc<str>>,
     pub requests: RefCell<HashMap<RequestId, Rc<Cancel>>>,
-    pub leases: RefCell<HashMap<LeaseId, Rc<Lease>>>,
+    /// The same for all whose requests say the same.
+    last_who: RefCell<Rc<Who>>,
     pub is_closed: Cell<bool>,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("leases", &self.leases.borrow().len()).finish_non_exhaustive()
+        f.debug_struct("Client").field("id", &self.shared.id).finish_non_exhaustive()
     }
 }
 
 impl Client {
     pub fn new(desk: Rc<Desk>, shared: Arc<Shared>) -> Rc<Client> {
         desk.managers.set(desk.managers.get() + 1);
-        let (requests, leases) = Default::default();
+        let (requests, last_who) = Default::default();
         let worker = shared.opening.worker.as_str().into();
         let node = shared.opening.node.as_deref().map(Rc::from);
-        Rc::new(Client { desk, shared, worker, node, requests, leases, is_closed: Cell::new(false) })
+        Rc::new(Client { desk, shared, worker, node, requests, last_who, is_closed: Cell::new(false) })
+    }
+
+    /// What it holds.
+    pub fn leases(&self) -> Vec<Rc<Lease>> {
+        let leases = self.desk.keeper.leases.borrow();
+        leases.values().filter(|lease| self.has(lease)).cloned().collect()
+    }
+
+    fn lease(&self, id: LeaseId) -> Option<Rc<Lease>> {
+        self.desk.keeper.leases.borrow().get(&id).filter(|lease| self.has(lease)).cloned()
+    }
+
+    fn has(&self, lease: &Lease) -> bool {
+        lease.client.shared.id == self.shared.id
+    }
+
+    /// Without its time, one for many leases.
+    pub fn who_like(&self, who: &Who) -> Rc<Who> {
+        let timeless = Who { at: 0, ..who.clone() };
+        let mut last = self.last_who.borrow_mut();
+        if **last != timeless {
+            *last = Rc::new(timeless);
+        }
+        last.clone()
     }
 
     pub fn counters(&self) -> &Counters {
@@ -77,7 +103,7 @@ impl Client {
     }
 
     pub fn renew(self: &Rc<Self>, id: LeaseId, reply: Reply<u64>) {
-        let Some(lease) = self.leases.borrow().get(&id).cloned() else {
+        let Some(lease) = self.lease(id) else {
             return reply(Err(Fault::new("ERR_LOCK_LEASE_LOST", "the lease is no longer held")));
         };
         let client = self.clone();
@@ -85,7 +111,7 @@ impl Client {
     }
 
     pub fn release(self: &Rc<Self>, id: LeaseId, how: How, reply: Reply<Released>) {
-        let Some(lease) = self.leases.borrow().get(&id).cloned() else {
+        let Some(lease) = self.lease(id) else {
             return reply(Ok(Released { released: false, reason: Some("released") }));
         };
         let client = self.clone();
@@ -101,7 +127,7 @@ impl Client {
         for cancel in self.requests.borrow().values() {
             cancel.give_up(Self::closed_fault());
         }
-        let leases: Vec<Rc<Lease>> = self.leases.borrow().values().cloned().collect();
+        let leases = self.leases();
         let mut releases = Vec::new();
         for lease in leases {
             if is_releasing {
@@ -133,17 +159,15 @@ impl Client {
         }
     }
 
-    pub fn granted(&self, lease: &Rc<Lease>, stale: u32) {
+    pub fn granted(&self, stale: u32) {
         let counters = self.counters();
         Counters::more(&counters.acquisitions);
         Counters::more(&counters.held);
         counters.stale_claimed.add(u64::from(stale));
-        self.leases.borrow_mut().insert(lease.id, lease.clone());
     }
 
     /// It is held no longer, for whatever reason.
     fn ended(&self, lease: &Lease, now: Nanos) {
-        self.leases.borrow_mut().remove(&lease.id);
         Counters::less(&self.counters().held);
         self.counters().holding.record(now.since(lease.since));
     }

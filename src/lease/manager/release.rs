@@ -82,7 +82,7 @@ pub async fn renew_now(desk: &Rc<Desk>, lease: &Rc<Lease>) -> Result<u64, Fault>
             session::look_at(desk, std::slice::from_ref(lease)).await.map_err(fault)?;
         }
         None => {
-            for part in &lease.parts {
+            for part in lease.parts.iter() {
                 renewal::renew_one(desk, &part.line).await;
             }
         }

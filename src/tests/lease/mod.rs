@@ -6,6 +6,7 @@ mod at_once;
 mod flows;
 mod hand_over;
 mod losses;
+mod memory;
 mod model;
 mod model_row;
 mod rules;

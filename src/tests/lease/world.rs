@@ -12,7 +12,7 @@ use crate::lease::manager::{
 };
 use crate::lease::record::Who;
 use crate::lease::send::How;
-use crate::lease::store::Caps;
+use crate::lease::store::{Caps, Store};
 use crate::sync::{Arc, Mutex};
 use crate::time::Nanos;
 use std::rc::Rc;
@@ -103,7 +103,7 @@ impl Worker {
         Worker::at(store, opening, seed, dead)
     }
 
-    fn at(store: Rc<SimStore>, opening: Opening, seed: u64, dead: impl Fn(&Who) -> bool + 'static) -> Worker {
+    pub fn at(store: Rc<dyn Store>, opening: Opening, seed: u64, dead: impl Fn(&Who) -> bool + 'static) -> Worker {
         let now = clock();
         let pid = 1 + seed as u32;
         let who = Rc::new(Who { host: "sim".into(), pid, space: "here".into(), ..Who::default() });

@@ -25,6 +25,8 @@ const SCHEMA: &str = "CREATE TABLE leases (
   body TEXT NOT NULL,
   UNIQUE (namespace, key)
 )";
+/// What SQLite keeps of the file in memory.
+const CACHE_PAGES: &str = "16";
 /// What is kept of the write-ahead log after it was taken over into the database.
 const WAL_KEPT: &str = "4194304";
 /// A log that is smaller need not be taken over; and for one that is larger the writers must wait, because as long as
@@ -74,6 +76,10 @@ fn settle(connection: &Connection, patience: Duration) -> Result<(), StoreError>
     config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     pragma("cell_size_check", "ON")?;
     pragma("mmap_size", "0")?;
+    // Thousands of leases that are only held shall not lie here a second time: the system has read their pages anyway.
+    // What a write changes may be more than that, and stays until its end.
+    pragma("cache_size", CACHE_PAGES)?;
+    pragma("cache_spill", "OFF")?;
     if is_blank(connection)? {
         is_writable(connection)?;
         make(connection)?;
