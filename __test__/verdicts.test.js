@@ -8,7 +8,7 @@ const make = require('./helpers/snapshots')
 const { RULES } = require('../lib/snapshot/verdicts')
 const { SEQUENCES, HARMFUL } = require('./helpers/terminal-sequences')
 
-const { holder, waiter, event, lock, sendLock, processView, thread, unseen, times, snapshotOf, PID } = make
+const { holder, waiter, event, lease, store, lock, sendLock, processView, thread, unseen, times, snapshotOf, PID } = make
 
 const A = `${PID}:lock:a`
 const B = `${PID}:lock:b`
@@ -39,6 +39,10 @@ const busy = { threads: [thread({ silentMs: 6_000 })] }
 const waited = (waitedMs) => [waiter({ waitedMs })]
 const held = (heldMs, over) => [holder({ heldMs, ...over })]
 const many = times({ count: 500, p50Ms: 20, p99Ms: 31 })
+
+const agoIso = (ms) => new Date(make.NOW - ms).toISOString()
+/** A store that has not answered for 7 seconds. */
+const down = (over) => store({ state: 'down', since: agoIso(7_000), failures: 9, error: 'connection refused', ...over })
 
 /** Of each rule: what fires it, and what comes near and must not. */
 const CASES = {
@@ -121,8 +125,37 @@ const CASES = {
       },
       stolen: { locks: [lock({ events: [event('stolen', 2_000)] })] },
       lost: { locks: [lock({ events: [event('lost', 2_000)] })] },
+      'a lease that has expired': { leases: [lease({ state: 'lost' })], stores: [store()] },
+      'a lease of a process that stands still': { leases: [lease({ state: 'lost', untold: true })] },
+      'a lease that was stolen': { leases: [lease({ state: 'lost', cause: 'stolen', other: 'ops' })] },
     },
-    silent: { 'long ago': { locks: [lock({ events: [event('forced', 301_000)] })] } },
+    silent: {
+      'long ago': { locks: [lock({ events: [event('forced', 301_000)] })] },
+      'a lease that is held': { leases: [lease()], stores: [store()] },
+      'a request for a lease': { leases: [lease({ state: 'waiting', other: 'ci-3' })], stores: [store()] },
+    },
+  },
+  'STORE-DOWN': {
+    fires: {
+      'a lease is held there': {
+        leases: [lease({ key: 'b', leftMs: 9_000 }), lease({ key: 'a', leftMs: 4_000, failures: 3 })],
+        stores: [down()],
+      },
+      'somebody waits there': { leases: [lease({ state: 'waiting' })], stores: [down()] },
+      'nobody holds anything there': { stores: [down()] },
+    },
+    silent: {
+      'one request has failed': { leases: [lease()], stores: [down({ failures: 1 })] },
+      'nobody wants anything of it, and it is long ago': { stores: [down({ since: agoIso(301_000) })] },
+      'its manager is closed': { stores: [down({ open: false })] },
+    },
+  },
+  'RENEW-FAILING': {
+    fires: { 'again and again': { leases: [lease({ failures: 2 })], stores: [store({ error: 'READONLY' })] } },
+    silent: {
+      once: { leases: [lease({ failures: 1 })], stores: [store()] },
+      'the store is down, which is told': { leases: [lease({ failures: 5 })], stores: [down()] },
+    },
   },
   STUCK: {
     fires: {
@@ -252,6 +285,17 @@ const CASES = {
       },
     },
   },
+  SKEW: {
+    fires: {
+      ahead: { stores: [store({ skewMs: 3_600_000 })] },
+      behind: { stores: [store({ skewMs: -9_000, skewErrorMs: 2_100 })] },
+    },
+    silent: {
+      'as far as can be seen': { stores: [store({ skewMs: 9_000, skewErrorMs: 7_001 })] },
+      'a store without a clock': { stores: [store({ skewMs: null, skewErrorMs: null, skewSeen: null })] },
+      'of a store that nobody uses': { stores: [store({ skewMs: 3_600_000, open: false })] },
+    },
+  },
   UNSEEN: {
     fires: Object.fromEntries(
       ['permission', 'other_pid_namespace', 'version', 'torn'].map((reason) => [
@@ -293,13 +337,26 @@ for (const [rule, { fires, silent }] of Object.entries(CASES)) {
   })
 }
 
-test('every rule has its cases; SKEW waits for the stores', () => {
-  assert.deepEqual(
-    RULES.map(({ id }) => id)
-      .filter((id) => id !== 'SKEW')
-      .sort(),
-    Object.keys(CASES).sort(),
-  )
+test('every rule has its cases', () => {
+  assert.deepEqual(RULES.map(({ id }) => id).sort(), Object.keys(CASES).sort())
+})
+
+test('what is said of leases names the lease, its holder, since when, and what is at stake', () => {
+  const leases = [lease({ key: 'a', leftMs: 4_000 }), lease({ key: 'b', leftMs: 9_000 })]
+  const [{ sentence, evidence, lockId, since, next }] = snapshotOf({ leases, stores: [down()] }).verdict
+  assert.equal(sentence, 'redis://127.0.0.1:6379/0 has not answered for 7s; lease "a" of "ci-7" (controller.mjs 4242) is lost in 4s')
+  assert.deepEqual(evidence, ['it was tried 9 times: connection refused', 'lease "b" is lost in 9s'])
+  assert.deepEqual([lockId, since, next], [`${PID}:lease:17:a`, agoIso(7_000), `chainlock why a --pid ${PID}`])
+  const stolen = lease({ key: 'c', state: 'lost', cause: 'stolen', other: 'ops', untold: true })
+  const [lost] = snapshotOf({ leases: [stolen] }).verdict
+  assert.match(lost.sentence, /^lease "c" of "ci-7" .* was stolen 5s ago; its code still runs$/)
+  assert.match(lost.evidence.join('\n'), /token 88[^]*now held by "ops"[^]*does not know it yet/)
+})
+
+test('two processes that do not reach one store are told once', () => {
+  const leases = [lease(), lease({ pid: 7, leftMs: 1_000 })]
+  const { verdict } = snapshotOf({ leases, stores: [down(), down({ pid: 7, since: agoIso(9_000) })] })
+  assert.deepEqual(verdict.map(({ rule, pid, since }) => [rule, pid, since]), [['STORE-DOWN', 7, agoIso(9_000)]])
 })
 
 test('1,000 busy and healthy snapshots get no verdict but OK', () => {

@@ -133,7 +133,8 @@ class Lease {
   /** @param {boolean} [unsent] Of the send lock's: its message was not sent. */
   async #giveBack(unsent) {
     // Nobody is asked about what is known to be lost.
-    if (this.lost) return { released: false, reason: /** @type {Loss} */ (this.#loss).cause }
+    if (this.lost) this.#letGo()
+    if (this.#loss !== null) return { released: false, reason: this.#loss.cause }
     const id = this.#id
     this.#end()
     try {
@@ -146,9 +147,15 @@ class Lease {
 
   #end() {
     this.#isOpen = false
-    collected.unregister(this)
+    // Of a lost one the native side keeps what others see, until its code has let go.
+    if (this.#loss === null) collected.unregister(this)
     requests.unwatch(this.#id)
     this.#listener.ended(this.#id)
+  }
+
+  #letGo() {
+    collected.unregister(this)
+    native.leaseForget(face, this.#id)
   }
 
   /** @param {Loss} loss */
@@ -156,7 +163,7 @@ class Lease {
     if (!this.#isOpen) return
     this.#loss = loss
     this.#end()
-    native.leaseForget(face, this.#id)
+    if (loss.cause === 'closed') this.#letGo()
     this.#controller?.abort(this.#error(loss))
     this.#listener.lost(this, loss)
   }

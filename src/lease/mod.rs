@@ -20,6 +20,7 @@ pub mod fault;
 pub mod http;
 pub mod keeper;
 pub mod manager;
+pub mod page;
 pub mod record;
 pub mod rules;
 pub mod runtime;

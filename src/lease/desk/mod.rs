@@ -8,6 +8,7 @@ pub mod watch;
 use crate::lease::desk::line::{Known, Line};
 use crate::lease::desk::outside::Outside;
 use crate::lease::keeper::Keeper;
+use crate::lease::page::sheet::Sheet;
 use crate::lease::record::Who;
 use crate::lease::rules::View;
 use crate::lease::store::{Key, Store, StoreError};
@@ -25,6 +26,8 @@ pub struct Desk {
     pub store: Rc<dyn Store>,
     pub outside: Outside,
     pub keeper: Keeper,
+    /// What others may see of it.
+    pub sheet: Rc<Sheet>,
     /// The longest that one request takes.
     pub request_timeout: Nanos,
     lines: RefCell<HashMap<Key, Rc<Line>>>,
@@ -37,11 +40,18 @@ pub struct Desk {
 }
 
 impl Desk {
-    pub fn new(store: Rc<dyn Store>, outside: Outside, request_timeout: Duration) -> Rc<Desk> {
+    /// `sheet` is where others see what it does.
+    pub fn new(
+        store: Rc<dyn Store>,
+        outside: Outside,
+        request_timeout: Duration,
+        sheet: Rc<Sheet>,
+    ) -> Rc<Desk> {
         let desk = Rc::new(Desk {
             store,
             outside,
             keeper: Keeper::default(),
+            sheet,
             request_timeout: Nanos(request_timeout.as_nanos() as u64),
             lines: RefCell::default(),
             uses: Cell::new(0),
@@ -111,6 +121,7 @@ impl Desk {
             line.1.watching.stop();
         }
         self.store.close().await;
+        self.sheet.close();
     }
 }
 

@@ -141,6 +141,7 @@ fn serve(desk: &Rc<Desk>, now: Nanos) {
 /// From now on the lease is kept.
 pub fn hold(desk: &Desk, lease: &Rc<Lease>) {
     desk.keeper.leases.borrow_mut().insert(lease.id, lease.clone());
+    desk.sheet.holds(lease);
     watch_end(desk, lease);
     if lease.session.is_none() {
         for part in &lease.parts {
@@ -157,6 +158,7 @@ pub fn hold(desk: &Desk, lease: &Rc<Lease>) {
 /// From now on it is not, and nobody hears of it again.
 pub fn drop_lease(desk: &Desk, lease: &Lease) {
     desk.keeper.leases.borrow_mut().remove(&lease.id);
+    desk.sheet.dropped(lease, desk.now());
     desk.keeper.remove(lease.end.take());
     desk.keeper.remove(lease.risk.take());
     for part in &lease.parts {

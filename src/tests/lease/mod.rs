@@ -4,6 +4,7 @@
 mod flows;
 mod losses;
 mod model;
+mod page;
 mod rules;
 mod schedules;
 mod sessions;
