@@ -69,7 +69,8 @@ function memoryFile() {
 
 test('a reader that knows only the page finds the leases', { skip: process.platform !== 'linux' }, async (t) => {
   const place = path.join(folder(t), 'locks.db')
-  await using manager = new LeaseManager({ store: `sqlite:${place}`, workerId: 'ci-7', ttlMs: 30_000 })
+  const manager = new LeaseManager({ store: `sqlite:${place}`, workerId: 'ci-7', ttlMs: 30_000 })
+  t.after(() => manager.destroy())
   const gone = await manager.acquire('gone')
   const lease = await manager.acquire('deploy')
   await gone.release()
