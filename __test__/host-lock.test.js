@@ -203,6 +203,8 @@ describe('other processes', () => {
     assert.equal(refused, 1)
     guard.release()
     const shell = spawn('flock', [path, '-c', 'echo held; read line'], { stdio: ['pipe', 'pipe', 'inherit'] })
+    // Asked for now: it may have closed before the grant is told.
+    const closed = once(shell, 'close')
     await once(shell.stdout, 'data')
     assert.equal(lock.tryAcquire(), null)
     const error = await failure(lock.acquire({ timeoutMs: 20 }))
@@ -212,7 +214,7 @@ describe('other processes', () => {
     assert.equal(await stateOf(waiting), 'pending')
     shell.stdin.end('\n')
     ;(await waiting).release()
-    await once(shell, 'close')
+    await closed
   })
 })
 

@@ -102,7 +102,7 @@ function nothingWrong([lock], [lease]) {
 
 /** @param {string} wanted @param {Snapshot} taken */
 function notFound(wanted, { locks, leases, processes }) {
-  const { clean } = require('../text')
+  const { clean, said } = require('../text')
   const { nearest } = require('../nearest')
   const own = locks.map(({ name, path }) => name ?? path).filter((name) => name !== null)
   const names = [...own, ...leases.map(({ key }) => key)]
@@ -111,7 +111,7 @@ function notFound(wanted, { locks, leases, processes }) {
   const among = `${processes.length} ${processes.length === 1 ? 'process' : 'processes'}`
   return new CommandError(
     EXIT.notFound,
-    `there is no lock "${clean(wanted)}" in ${among}${hint}`,
+    `there is no lock "${said(wanted)}" in ${among}${hint}`,
     'chainlock status --all',
   )
 }

@@ -20,8 +20,9 @@ pub struct Server {
 }
 
 impl Drop for Server {
+    /// Killed, it would leave its repository behind.
     fn drop(&mut self) {
-        drop(self.child.kill());
+        drop(self.child.stdin.take());
         drop(self.child.wait());
     }
 }

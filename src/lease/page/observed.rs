@@ -202,6 +202,10 @@ impl Store for Observed {
         })
     }
 
+    fn session_left(&self, session: &str) -> Option<Duration> {
+        self.store.session_left(session)
+    }
+
     fn close_session<'a>(&'a self, session: &'a str) -> Pending<'a, Result<(), StoreError>> {
         self.store.close_session(session)
     }

@@ -212,6 +212,16 @@ fn places_come_back_and_what_finds_none_is_counted() {
     assert_eq!(book.open_store("sim", "sim://new"), Some(7));
 }
 
+#[test]
+fn whatever_a_store_can_do_it_can_while_it_is_watched() {
+    let names = |text: &'static str, from: &str| -> Vec<&'static str> {
+        let part = &text[text.find(from).unwrap()..];
+        part.lines().filter_map(|line| line.strip_prefix("    fn ")?.split(['(', '<']).next()).collect()
+    };
+    let all = names(include_str!("../../lease/store.rs"), "pub trait Store");
+    assert_eq!(names(include_str!("../../lease/page/observed.rs"), "impl Store for Observed"), all);
+}
+
 /// As a process sees a foreign page: `now` says how the boot clock stands.
 fn view_of(words: &[u64], pid: u32) -> Option<PageView> {
     let page = memory::apart();
