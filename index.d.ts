@@ -2102,8 +2102,10 @@ export interface Snapshot {
   readonly verdict: readonly Verdict[]
   readonly processes: readonly SnapshotProcess[]
   readonly locks: readonly SnapshotLock[]
-  /** Always empty: leases of locks between machines come with these. */
-  readonly leases: readonly []
+  /** Leases that these processes hold, wait for, or have lost and not let go of. */
+  readonly leases: readonly SnapshotLease[]
+  /** The stores of leases that these processes use. */
+  readonly stores: readonly SnapshotStore[]
   /** Processes that could not be looked at. */
   readonly unseen: readonly SnapshotUnseen[]
 }
@@ -2112,6 +2114,8 @@ export interface Snapshot {
 export type VerdictRule =
   | 'DEADLOCK'
   | 'LOST'
+  | 'STORE-DOWN'
+  | 'RENEW-FAILING'
   | 'STUCK'
   | 'STALE'
   | 'STOPPED'
@@ -2130,7 +2134,7 @@ export interface Verdict {
   readonly level: 'bad' | 'warn' | 'good'
   /** The lock's name; null when it has none, or when no lock is meant. */
   readonly lock: string | null
-  /** {@link SnapshotLock.id} */
+  /** {@link SnapshotLock.id} or {@link SnapshotLease.id} */
   readonly lockId: string | null
   /** The process that it is about, mostly the holder's. */
   readonly pid: number | null
@@ -2249,6 +2253,96 @@ export interface SnapshotLock {
   readonly class: string
   /** Only of a send lock. */
   readonly send: SnapshotSend | null
+}
+
+/**
+ * A lease of one process: held, lost while its code still runs, or a request that waits. A lease of several keys is
+ * listed once for each.
+ */
+export interface SnapshotLease {
+  /** `'4242:lease:17:deploy'`; of a request that waits, `'4242:request:3:deploy'`. */
+  readonly id: string
+  /** Clean it before a terminal or a page shows it. */
+  readonly key: string
+  /** The key was longer than is kept here. */
+  readonly keyCut: boolean
+  /** As of a lock's name. */
+  readonly class: string
+  /** The store's address, without secrets. */
+  readonly store: string
+  /** `'sqlite'`, `'redis'`, `'postgres'`, `'etcd'`, `'github'`. */
+  readonly engine: string
+  readonly pid: number
+  readonly command: string | null
+  readonly state: 'held' | 'waiting' | 'lost'
+  /** Why it is lost. */
+  readonly cause: import('./leases').LostCause | null
+  /** Its deadline has passed, and its process, which stands still, does not know it yet. */
+  readonly untold: boolean
+  readonly mode: 'exclusive' | 'shared' | 'permits'
+  /** How many there are. */
+  readonly permits: number | null
+  readonly worker: string | null
+  /** Who has it now: of a lost one, and of one that is waited for. */
+  readonly other: string | null
+  /** Of a request: of the hold that is in its way. */
+  readonly token: number | null
+  readonly ttlMs: number
+  /** Of the grant, or of the request. */
+  readonly since: string | null
+  readonly heldMs: number | null
+  readonly waitedMs: number | null
+  /** Until its deadline, or until the request gives up; null when it is lost, and when there is no limit. */
+  readonly leftMs: number | null
+  /** When the last write left that renewed it. */
+  readonly renewed: string | null
+  readonly renewedMsAgo: number | null
+  /** Renewals in a row that failed. */
+  readonly failures: number
+  /** Who stood in line at the last renewal, in every process. */
+  readonly waiterCount: number
+  readonly lostSince: string | null
+  readonly lostMsAgo: number | null
+}
+
+/** A store as one process knows it. */
+export interface SnapshotStore {
+  readonly id: string
+  readonly pid: number
+  readonly engine: string
+  /** The address, without secrets. */
+  readonly store: string
+  /** Some manager uses it; others are listed with `all`. */
+  readonly open: boolean
+  /** Whether the last request was answered. */
+  readonly state: 'unused' | 'up' | 'down'
+  readonly since: string | null
+  readonly answeredAt: string | null
+  /** Requests in a row without an answer. */
+  readonly failures: number
+  /** Why the last request failed that did. */
+  readonly error: string | null
+  /** The store's clock less this machine's; null where the store has no clock, or none was seen. */
+  readonly skewMs: number | null
+  /** How wrong that may be. */
+  readonly skewErrorMs: number | null
+  readonly skewSeen: string | null
+  /** Grants; how many leases ended says `releases` and `lost`. */
+  readonly acquisitions: number
+  readonly releases: number
+  readonly timeouts: number
+  readonly aborts: number
+  /** Requests that found it held and did not wait. */
+  readonly refused: number
+  /** Requests that ended for another reason. */
+  readonly failed: number
+  /** Requests that were not granted at once. */
+  readonly conflicts: number
+  readonly renewals: number
+  readonly failedRenewals: number
+  readonly lost: Readonly<Record<import('./leases').LostCause, number>>
+  /** From a renewal's request to its answer. */
+  readonly renew: SnapshotTimes
 }
 
 /** A hold. */

@@ -10,7 +10,7 @@ const { EDGES_MS } = require('../lib/prometheus/buckets')
 const { MOST_VALUES } = require('../lib/prometheus/labels')
 const { textOfSnapshot } = require('../lib/prometheus')
 const { promtool, samplesOf } = require('./helpers/prometheus')
-const { event, holder, lock, sendLock, snapshotOf, times } = require('./helpers/snapshots')
+const { event, holder, lease, lock, sendLock, snapshotOf, store, times } = require('./helpers/snapshots')
 
 const root = path.dirname(__dirname)
 const read = (name) => fs.readFileSync(path.join(root, name), 'utf8')
@@ -39,6 +39,8 @@ const text = textOfSnapshot(snapshotOf({
     lock({ name: 'pool', kind: 'semaphore' }),
     lock({ name: 'deploy', kind: 'host', path: '/run/deploy.lock' }),
   ],
+  leases: [lease()],
+  stores: [store()],
 }))
 
 test('the page has every label, and every value that is a word of our own', () => {
@@ -93,7 +95,7 @@ test('the dashboard asks for metrics and labels that there are', () => {
 
 test('the alerts ask for metrics and labels that there are, and each has a command to type', () => {
   const rules = alerts.split(/^ +- alert: /m).slice(1)
-  assert.equal(rules.length, 4)
+  assert.equal(rules.length, 5)
   for (const rule of rules) {
     checkExpression(/expr: ([^]*?)\n +(?:for|labels):/.exec(rule)[1])
     assert.match(rule, /Type there: chainlock \w+/)
@@ -105,7 +107,7 @@ test('promtool takes the alerts, and they fire when they should', (t) => {
   const said = promtool(['check', 'rules', '--lint=all', '--lint-fatal', file])
   if (said === null) return t.skip('NOT TESTED: there is no promtool here (Debian: prometheus)')
   assert.equal(said.status, 0, said.output)
-  assert.match(said.output, /SUCCESS: 4 rules found/)
+  assert.match(said.output, /SUCCESS: 5 rules found/)
   const folder = fs.mkdtempSync(path.join(require('node:os').tmpdir(), 'chainlock-alerts-'))
   t.after(() => fs.rmSync(folder, { recursive: true }))
   const tests = path.join(folder, 'tests.yml')
@@ -124,11 +126,13 @@ function alertTests(file) {
     { series: 'chainlock_lock_wait_seconds_bucket{lock="send",le="+Inf",instance="a"}', values: '0+100x60' },
     { series: 'chainlock_journal_dropped_events_total{instance="a"}', values: '7x60' },
     { series: 'chainlock_table_slots{state="unshown",instance="a"}', values: '0x60' },
+    { series: 'chainlock_lease_lost_total{store="redis",reason="closed",instance="a"}', values: '0+1x60' },
   ]
   const loud = {
     ChainlockStuck: { series: 'chainlock_verdicts{rule="STUCK",instance="b"}', values: '1x60' },
     ChainlockForcedRelease: { series: 'chainlock_forced_releases_total{lock="send",reason="manual",instance="b"}', values: '0+1x60' },
     ChainlockSlow: { series: 'chainlock_lock_wait_seconds_bucket{lock="send",le="60",instance="b"}', values: '0+100x60' },
+    ChainlockLeaseLost: { series: 'chainlock_lease_lost_total{store="redis",reason="expired",instance="b"}', values: '0+1x60' },
     ChainlockBlind: { series: 'chainlock_journal_dropped_events_total{instance="b"}', values: '0+1x60' },
   }
   const both = { series: 'chainlock_lock_wait_seconds_bucket{lock="send",le="+Inf",instance="b"}', values: '0+100x60' }
@@ -136,6 +140,7 @@ function alertTests(file) {
     ChainlockStuck: { rule: 'STUCK', severity: 'critical' },
     ChainlockForcedRelease: { lock: 'send', reason: 'manual', severity: 'warning' },
     ChainlockSlow: { lock: 'send', severity: 'warning' },
+    ChainlockLeaseLost: { store: 'redis', reason: 'expired', severity: 'warning' },
     ChainlockBlind: { severity: 'warning' },
   }
   const annotations = Object.fromEntries(Object.keys(loud).map((name) => [name, annotationsOf(name)]))
@@ -164,6 +169,6 @@ function alertTests(file) {
 function annotationsOf(name) {
   const rule = alerts.split(/^ +- alert: /m).find((one) => one.startsWith(name))
   const filled = (text) => text.replace(/\{\{ \$labels\.(\w+) \}\}/g, (_, label) =>
-    ({ rule: 'STUCK', instance: 'b', lock: 'send', reason: 'manual' })[label]).replace(/\{\{ \$value[^}]*\}\}/, '59.4s')
+    ({ rule: 'STUCK', instance: 'b', lock: 'send', store: 'redis', reason: name === 'ChainlockLeaseLost' ? 'expired' : 'manual' })[label]).replace(/\{\{ \$value[^}]*\}\}/, '59.4s')
   return Object.fromEntries(['summary', 'description'].map((key) => [key, filled(new RegExp(`${key}: '(.*)'`).exec(rule)[1])]))
 }

@@ -64,19 +64,22 @@ const starterFor = (t) => async (program, data, options) => {
 }
 
 describe('O4: a staged failure is named', { ...onLinux, concurrency: 4 }, () => {
-  for (const [name, { skip = false, program, data, command, then, tells, never, shows }] of Object.entries(STAGED)) {
+  for (const [name, { skip = false, before, program, data, command, then, tells, never, shows }] of Object.entries(STAGED)) {
     test(name, { skip }, async (t) => {
       const began = Date.now()
       const start = starterFor(t)
-      const started = await start(program, data, { command })
-      const how = (await then?.(started, start, { t, said: (text) => said(started, text) })) ?? {}
+      const prepared = await before?.({ t })
+      const started = await start(program, prepared?.given ?? data, { command })
+      const how = (await then?.(started, start, { t, said: (text) => said(started, text), before: prepared })) ?? {}
       const pid = how.pid ?? started.child.pid
       const { snapshot, verdict } = await told(pid, how, tells)
       const why = (of) => `chainlock why ${verdict.lock}${how.everywhere ? '' : ` --pid ${of}`}`
       const { level, says, next = why } = tells
       assert.equal(verdict.level, level)
       assert.match([verdict.sentence, ...verdict.evidence].join('\n'), says)
-      if (verdict.lock !== null) assert.ok(snapshot.locks.some(({ id }) => id === verdict.lockId), 'the lock is shown')
+      if (verdict.lock !== null) {
+        assert.ok([...snapshot.locks, ...snapshot.leases].some(({ id }) => id === verdict.lockId), 'the lock is shown')
+      }
       if (!how.everywhere) assert.equal(snapshot.verdict[0].rule, tells.rule, 'the worst is told first')
       assert.ok(!snapshot.verdict.some(({ rule, lock }) => rule === never && lock === verdict.lock), never)
       if (shows) assert.ok(shows(snapshot), JSON.stringify(snapshot.locks))
@@ -100,7 +103,7 @@ test('O4: the healthy get no verdict but OK', onLinux, async (t) => {
   let seed = 0
   const one = async () => {
     while (seed < runs) {
-      const started = startNode(works, ++seed)
+      const started = startNode(works, ++seed, { env: { ROOT: root } })
       const mine = `seed ${seed}`
       t.after(() => started.child.kill('SIGKILL'))
       await said(started, 'ready')

@@ -914,6 +914,7 @@ module.exports.lockStatus = nativeBinding.lockStatus
 module.exports.locksText = nativeBinding.locksText
 module.exports.lookAt = nativeBinding.lookAt
 module.exports.lookAtHostLocks = nativeBinding.lookAtHostLocks
+module.exports.lookAtLeases = nativeBinding.lookAtLeases
 module.exports.lostReason = nativeBinding.lostReason
 module.exports.makerOf = nativeBinding.makerOf
 module.exports.metricNames = nativeBinding.metricNames

@@ -264,7 +264,7 @@ export declare function leaseClose(number: number, of: number, release: boolean)
 /** The manager's number names nothing from now on. */
 export declare function leaseDrop(number: number, of: number): void
 
-/** Forgets a lease that is lost. */
+/** Forgets a lease that is lost: its holder has let go of it. */
 export declare function leaseForget(number: number, lease: number): void
 
 /** What the store says of a key; the number of the request, whose answer is a text. */
@@ -394,6 +394,12 @@ export declare function lookAt(pid: number | undefined | null, all: boolean): st
  * touched: `{ kind: 'host' | 'send', path, name, skipped?, … }`, a list in JSON.
  */
 export declare function lookAtHostLocks(pathsJson: string): string
+
+/**
+ * What processes, given by a list of pids in JSON, hold and wait for in stores, and how the stores are; with `all`
+ * also every bucket of their times. Those of which nothing is to be seen are left out.
+ */
+export declare function lookAtLeases(pidsJson: string, all: boolean): string
 
 /** Why the hold with that token was taken away by force; nothing when it was not, or long ago. */
 export declare function lostReason(token: number): string | null

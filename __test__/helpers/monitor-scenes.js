@@ -58,7 +58,7 @@ function snapshot(more = {}) {
   const { takenAtMs = AT, verdict = [OK] } = more
   return {
     schema: 1, takenAt: new Date(takenAtMs).toISOString(), takenAtMs, tookMs: 1.2, ok: verdict.every(({ level }) => level !== 'bad'), verdict,
-    processes: [processView(4242)], locks: [], leases: [], unseen: [], ...more,
+    processes: [processView(4242)], locks: [], leases: [], stores: [], unseen: [], ...more,
   }
 }
 

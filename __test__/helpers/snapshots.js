@@ -63,6 +63,71 @@ function event(kind, agoMs, over = {}) {
   return { at: agoIso(agoMs), atMs: NOW - agoMs, kind, ...none, ...over }
 }
 
+/** A lease that is held well. */
+function lease({ key = 'deploy', pid = PID, state = 'held', heldMs = 41_000, ...over } = {}) {
+  return {
+    id: `${pid}:lease:17:${key}`,
+    key,
+    keyCut: false,
+    class: classOf(key),
+    store: 'redis://127.0.0.1:6379/0',
+    engine: 'redis',
+    pid,
+    command: 'controller.mjs',
+    state,
+    cause: state === 'lost' ? 'expired' : null,
+    untold: false,
+    mode: 'exclusive',
+    permits: null,
+    worker: 'ci-7',
+    other: null,
+    token: 88,
+    ttlMs: 30_000,
+    since: agoIso(heldMs),
+    heldMs: state === 'waiting' ? null : heldMs,
+    waitedMs: state === 'waiting' ? heldMs : null,
+    leftMs: state === 'lost' ? null : 19_000,
+    renewed: state === 'waiting' ? null : agoIso(4_000),
+    renewedMsAgo: state === 'waiting' ? null : 4_000,
+    failures: 0,
+    waiterCount: 0,
+    lostSince: state === 'lost' ? agoIso(5_000) : null,
+    lostMsAgo: state === 'lost' ? 5_000 : null,
+    ...over,
+  }
+}
+
+/** A store that answers. */
+function store(over = {}) {
+  return {
+    id: `${PID}:store:0`,
+    pid: PID,
+    engine: 'redis',
+    store: 'redis://127.0.0.1:6379/0',
+    open: true,
+    state: 'up',
+    since: agoIso(60_000),
+    answeredAt: agoIso(4_000),
+    failures: 0,
+    error: null,
+    skewMs: 0.4,
+    skewErrorMs: 1.2,
+    skewSeen: agoIso(4_000),
+    acquisitions: 12,
+    releases: 11,
+    timeouts: 0,
+    aborts: 0,
+    refused: 0,
+    failed: 0,
+    conflicts: 2,
+    renewals: 7,
+    failedRenewals: 0,
+    lost: { expired: 0, stolen: 0, gone: 0, session: 0, maxHold: 0, loop: 0, closed: 0 },
+    renew: times({ count: 7, totalMs: 14, p50Ms: 2, p99Ms: 3, maxMs: 3 }),
+    ...over,
+  }
+}
+
 function lock({ name = 'index', kind = 'lock', pid = PID, path = null, holders = [], waiters = [], ...over } = {}) {
   const isHost = kind === 'host'
   const state = holders.length > 0 ? 'held' : waiters.length > 0 ? 'waiting' : 'free'
@@ -168,8 +233,15 @@ function unseen(reason, over = {}) {
 }
 
 /** A whole snapshot, judged. */
-function snapshotOf({ locks = [], processes = [processView()], unseen: hidden = [], takenAtMs = NOW } = {}) {
-  const seen = { processes, locks, leases: [], unseen: hidden }
+function snapshotOf({
+  locks = [],
+  leases = [],
+  stores = [],
+  processes = [processView()],
+  unseen: hidden = [],
+  takenAtMs = NOW,
+} = {}) {
+  const seen = { processes, locks, leases, stores, unseen: hidden }
   const verdict = judge({ ...seen, takenAtMs })
   const ok = verdict.every(({ level }) => level !== 'bad')
   return { schema: 1, takenAt: new Date(takenAtMs).toISOString(), takenAtMs, tookMs: 3.2, ok, verdict, ...seen }
@@ -222,7 +294,11 @@ function healthySnapshot(seed) {
   )
   const silences = [null, below(4_000)]
   const threads = [0, 1, 2, 3].map((threadId) => thread({ threadId, silentMs: silences[below(2)] }))
-  return snapshotOf({ locks, processes: [processView({ threads, state: below(2) === 0 ? 'running' : 'sleeping' })] })
+  const leases = Array.from({ length: below(5) }, (_, index) =>
+    lease({ key: `task-${index}`, heldMs: below(90_000), renewedMsAgo: below(10_000), failures: below(2) }),
+  )
+  const stores = leases.length === 0 ? [] : [store({ skewMs: below(1_500) - 750, failures: below(2) })]
+  return snapshotOf({ locks, leases, stores, processes: [processView({ threads, state: below(2) === 0 ? 'running' : 'sleeping' })] })
 }
 
 module.exports = {
@@ -232,6 +308,8 @@ module.exports = {
   holder,
   waiter,
   event,
+  lease,
+  store,
   lock,
   sendLock,
   processView,

@@ -36,6 +36,8 @@ function withoutMe(taken) {
     ...taken,
     processes: taken.processes.filter((one) => !isMe(one)),
     locks: taken.locks.filter((one) => !isMe(one)),
+    leases: taken.leases.filter((one) => !isMe(one)),
+    stores: taken.stores.filter((one) => !isMe(one)),
   }
 }
 
@@ -59,10 +61,17 @@ function isMeant({ name, path, id }, wanted) {
   return [name, path, id].includes(wanted) || (path !== null && wanted.includes('/') && path === resolve(wanted))
 }
 
+/**
+ * Whether a word of a command line means this lease: its key or its id.
+ * @param {Snapshot['leases'][number]} lease
+ * @param {string} wanted
+ */
+const isMeantLease = ({ key, id }, wanted) => [key, id].includes(wanted)
+
 /** When there is nothing to show at all. @param {Snapshot} taken */
 function checkAnybody({ processes, locks, unseen }) {
   if (processes.length > 0 || locks.length > 0 || unseen.length > 0) return
   throw new CommandError(EXIT.notFound, 'no process of yours has chainlock loaded', 'chainlock doctor')
 }
 
-module.exports = { look, isMeant, checkAnybody }
+module.exports = { look, isMeant, isMeantLease, checkAnybody }

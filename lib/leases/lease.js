@@ -121,7 +121,8 @@ class Lease {
   /** @param {boolean} [unsent] Of the send lock's: its message was not sent. */
   async #giveBack(unsent) {
     // Nobody is asked about what is known to be lost.
-    if (this.lost) return { released: false, reason: /** @type {Loss} */ (this.#loss).cause }
+    if (this.lost) this.#letGo()
+    if (this.#loss !== null) return { released: false, reason: this.#loss.cause }
     const id = this.#id
     this.#end()
     try {
@@ -134,7 +135,14 @@ class Lease {
 
   #end() {
     this.#isOpen = false
+    // Of a lost one the native side keeps what others see, until its code has let go.
+    if (this.#loss === null) requests.unwatch(this.#id)
+    else requests.loosen(this.#id)
+  }
+
+  #letGo() {
     requests.unwatch(this.#id)
+    native.leaseForget(face, this.#id)
   }
 
   /** @param {Loss} loss */
@@ -142,7 +150,7 @@ class Lease {
     if (!this.#isOpen) return
     this.#loss = loss
     this.#end()
-    native.leaseForget(face, this.#id)
+    if (loss.cause === 'closed') this.#letGo()
     this.#controller?.abort(this.#error(loss))
     this.#listener.lost(this, loss)
   }
@@ -186,7 +194,7 @@ class Lease {
 
   /** Those of a manager that hold. @param {Listener} listener */
   static all(listener) {
-    return requests.leases().filter((lease) => lease.#listener === listener)
+    return requests.leases().filter((lease) => lease.#isOpen && lease.#listener === listener)
   }
 
   /** @param {Lease} lease */

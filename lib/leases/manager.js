@@ -3,6 +3,7 @@
 // @ts-check
 'use strict'
 
+const { channel } = require('node:diagnostics_channel')
 const { EventEmitter } = require('node:events')
 const { callback } = require('../options')
 const { native, face } = require('./face')
@@ -18,6 +19,8 @@ const ASYNC_DISPOSE = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')
 /** How often the native side is told that the loop turns, in the time that it may stand still. */
 const BEATS = 4
 const LEAST_BEAT_MS = 5
+
+const losses = channel('chainlock:lost')
 
 /** Nobody can reach it any more: its requests and connections end. @type {FinalizationRegistry<{ manager: number, beat: NodeJS.Timeout | null }>} */
 const collected = new FinalizationRegistry(({ manager, beat }) => {
@@ -65,7 +68,10 @@ class LeaseManager extends EventEmitter {
     this.#familiar = new Familiar(this.#settings, (call, keys, ask, signal) => this.#ask(call, keys, ask, signal))
     this.#listener = {
       /** @type {import('./lease').Listener['lost']} */
-      lost: (lease, loss) => this.#tell('lost', lease, loss),
+      lost: (lease, loss) => {
+        publishLoss(this.store, lease, loss)
+        this.#tell('lost', lease, loss)
+      },
       /** @type {import('./lease').Listener['risk']} */
       risk: (lease, danger) => this.#tell('risk', lease, danger),
     }
@@ -239,6 +245,16 @@ class LeaseManager extends EventEmitter {
   #tell(event, lease, what) {
     if (this.listenerCount(event) > 0) queueMicrotask(() => this.emit(event, lease, Object.freeze(what)))
   }
+}
+
+/**
+ * For who watches a program from within, and holds no manager. A subscriber that throws is told by Node itself.
+ * @param {string} store
+ * @param {Lease} lease
+ * @param {import('./lease').Loss} loss
+ */
+function publishLoss(store, { key, keys, token, workerId }, { cause, by }) {
+  if (losses.hasSubscribers) losses.publish(Object.freeze({ store, key, keys, token, workerId, cause, by }))
 }
 
 /** The stack is that of the constructor's caller. @param {Error} error */

@@ -181,6 +181,9 @@ const leases = () => [...held.values()].map((watched) => watched.deref()).filter
 /** @param {number} id @param {Lease} lease */
 const keep = (id, lease) => kept.set(id, lease)
 
+/** Of a lost one: nobody is to be told any more, but it is still to be seen when nobody can reach it. @param {number} lease */
+const loosen = (lease) => kept.delete(lease)
+
 /** @param {number} lease */
 function unwatch(lease) {
   held.delete(lease)
@@ -232,4 +235,4 @@ function grantOf(told, at) {
   }
 }
 
-module.exports = { request, requestLease, release, dismiss, listen, watch, keep, unwatch, leases, fetch }
+module.exports = { request, requestLease, release, dismiss, listen, watch, keep, loosen, unwatch, leases, fetch }

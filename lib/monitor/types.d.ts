@@ -3,6 +3,7 @@ import type {
   JournalEvent,
   Snapshot,
   SnapshotEvent as RecentEvent,
+  SnapshotLease as LeaseView,
   SnapshotHolder as HolderView,
   SnapshotLock as LockView,
   SnapshotProcess as ProcessView,
@@ -10,7 +11,7 @@ import type {
   Verdict,
 } from '../../index'
 
-export type { HolderView, JournalEvent, LockView, ProcessView, RecentEvent, Snapshot, Verdict, WaiterView }
+export type { HolderView, JournalEvent, LeaseView, LockView, ProcessView, RecentEvent, Snapshot, Verdict, WaiterView }
 
 export type SpanKind = 'hold' | 'wait' | 'cooldown'
 export type CellKind = SpanKind | 'idle'

@@ -5,6 +5,7 @@
 
 const { WIDTH, layOut } = require('./buckets')
 const { LabelValues } = require('./labels')
+const { LeaseTotals } = require('./leases')
 const { Totals } = require('./totals')
 
 /**
@@ -44,6 +45,7 @@ class Collector {
   #sendReasons = new Totals()
   #processes = new Totals()
   #suppressed = new Totals()
+  #leases = new LeaseTotals()
   #overflow = 0
 
   /**
@@ -56,6 +58,7 @@ class Collector {
     const locks = [...snapshot.locks].sort((a, b) => b.acquisitions - a.acquisitions)
     for (const lock of locks) this.#countLock(lock, gauges)
     for (const process of snapshot.processes) this.#countProcess(process, gauges)
+    this.#leases.collect(snapshot, gauges, (name) => this.#classes.of(name))
     const unseen = new Set(snapshot.unseen.map(({ pid }) => pid))
     const all = [this.#locks, this.#layerCounts, this.#sendReasons, this.#processes, this.#suppressed]
     for (const totals of all) totals.settle(unseen)
@@ -117,6 +120,7 @@ class Collector {
       this.#putOutcomes(labels, numbers, put)
       this.#putEnds(labels, key, numbers, put)
     }
+    this.#leases.samples(put)
     const processes = this.#processes.get('')
     for (const [name, at] of Object.entries(PROCESS_COUNTS)) put(name, { labels: {}, value: processes?.[at] ?? 0 })
     const suppressed = this.#suppressed.get('')?.[0] ?? 0
@@ -192,12 +196,18 @@ class Gauges {
     sample.value = Math.max(sample.value, value)
   }
 
+  /** @param {string} name @param {Record<string, string>} labels @param {number} value */
+  least(name, labels, value) {
+    const sample = this.#at(name, labels, Infinity)
+    sample.value = Math.min(sample.value, value)
+  }
+
   /** @param {string} name @param {Record<string, string>} labels */
-  #at(name, labels) {
+  #at(name, labels, first = 0) {
     const key = name + JSON.stringify(labels)
     let sample = this.#byLabels.get(key)
     if (!sample) {
-      this.#byLabels.set(key, (sample = { labels, value: 0 }))
+      this.#byLabels.set(key, (sample = { labels, value: first }))
       listOf(this.samples, name).push(sample)
     }
     return sample

@@ -9,12 +9,13 @@
  *   labels: readonly string[],
  *   unit: 's' | null,
  *   help: string,
- *   together: 'sum' | 'max',
+ *   together: 'sum' | 'max' | 'min',
  * }} Family `together` is what several processes' values make as one.
  */
 
 const LOCK = ['lock', 'kind', 'scope']
 const OF_THE_MOST = ['event_loop_silence_seconds', 'build_info']
+const OF_THE_LEAST = ['lease_ttl_seconds', 'lease_store_up']
 
 /** @type {readonly Family[]} */
 const FAMILIES = [
@@ -30,6 +31,16 @@ const FAMILIES = [
   family('stale_recoveries_total', 'counter', [...LOCK, 'cause'], 'Holds taken back from a holder that ended.'),
   family('deadlocks_total', 'counter', [], 'Deadlocks found.'),
   family('order_inversions_total', 'counter', [], 'Pairs of locks seen in both orders.'),
+  family('lease_renew_seconds', 'histogram', ['store'], "From a lease renewal's request to its answer."),
+  family('lease_acquisitions_total', 'counter', ['store', 'outcome'], 'How requests for leases ended.'),
+  family('lease_conflicts_total', 'counter', ['store'], 'Requests for leases that were not granted at once.'),
+  family('lease_lost_total', 'counter', ['store', 'reason'], 'Leases that ended without a release.'),
+  family('lease_failed_renewals_total', 'counter', ['store'], 'Renewals without an answer, or refused.'),
+  family('lease_held', 'gauge', ['lock', 'store'], 'Leases held at this moment.'),
+  family('lease_waiters', 'gauge', ['lock', 'store'], 'Requests for leases that wait at this moment.'),
+  family('lease_ttl_seconds', 'gauge', ['lock', 'store'],
+    'Until the held lease that ends first is over, unless it is renewed.'),
+  family('lease_store_up', 'gauge', ['store'], '1 when every store of that engine answered its last request.'),
   family('table_slots', 'gauge', ['state'], 'Places for locks in the lock table; unshown are locks without one.'),
   family('event_loop_silence_seconds', 'gauge', [], 'For how long the most silent event loop has not turned.'),
   family('journal_dropped_events_total', 'counter', [], 'Events that did not get into the journal.'),
@@ -47,7 +58,7 @@ const FAMILIES = [
  * @returns {Family}
  */
 function family(name, type, labels, help) {
-  const together = OF_THE_MOST.includes(name) ? 'max' : 'sum'
+  const together = OF_THE_MOST.includes(name) ? 'max' : OF_THE_LEAST.includes(name) ? 'min' : 'sum'
   return { name: `chainlock_${name}`, type, labels, unit: name.endsWith('_seconds') ? 's' : null, help, together }
 }
 

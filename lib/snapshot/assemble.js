@@ -3,6 +3,7 @@
 'use strict'
 
 const { hostLocks } = require('./hosts')
+const { leasesOf } = require('./leases')
 const { locksOf } = require('./locks')
 const { isoOf, processView } = require('./processes')
 const { judge } = require('./verdicts')
@@ -23,14 +24,15 @@ const ADVICE = {
  *   look: { processes: any[], unseen: any[] },
  *   files: any[],
  *   facts: any[],
+ *   pages?: any[],
  *   onlyPid: number | null,
  *   all: boolean,
  *   takenAtMs: number,
  *   tookMs: () => number,
- * }} read `look`, `files` and `facts` as the native code tells them.
+ * }} read `look`, `files`, `facts` and `pages` (of leases) as the native code tells them.
  * @returns {import('../../index').Snapshot}
  */
-function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
+function assemble({ look, files, facts, pages = [], onlyPid, all, takenAtMs, tookMs }) {
   const factsOf = new Map(facts.map((fact) => [fact.pid, fact]))
   const processes = look.processes.map((process) => processView(process, factsOf.get(process.pid), takenAtMs))
   const views = new Map(processes.map((process) => [process.pid, process]))
@@ -47,7 +49,8 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
   const about = locks.filter((lock) => isAbout(lock, onlyPid, membersOf))
   const unseen = look.unseen.map(unseenView)
   // Also of free locks: what went wrong with them a moment ago.
-  const verdict = judge({ processes, locks: about, unseen, takenAtMs })
+  const { leases, stores } = leasesOf(pages, views, takenAtMs, all)
+  const verdict = judge({ processes, locks: about, leases, stores, unseen, takenAtMs })
   const told = new Set(verdict.map(({ lockId }) => lockId))
   const takenAt = /** @type {string} */ (isoOf(takenAtMs))
   return {
@@ -59,7 +62,8 @@ function assemble({ look, files, facts, onlyPid, all, takenAtMs, tookMs }) {
     verdict,
     processes,
     locks: about.filter((lock) => all || isShown(lock) || told.has(lock.id)),
-    leases: [],
+    leases,
+    stores,
     unseen,
   }
 }

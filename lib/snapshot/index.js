@@ -9,7 +9,7 @@ const { invalidArgument } = require('../errors')
 const { assemble } = require('./assemble')
 const { asHost } = require('./locks')
 
-const { lookAt, lookAtHostLocks, processFacts, registryOf } = native
+const { lookAt, lookAtHostLocks, lookAtLeases, processFacts, registryOf } = native
 
 /**
  * @param {unknown} [options]
@@ -26,7 +26,8 @@ function snapshot(options) {
   const pids = look.processes.map((/** @type {any} */ process) => process.pid)
   const files = hosts ? JSON.parse(lookAtHostLocks(JSON.stringify(pathsIn(look)))) : []
   const facts = JSON.parse(processFacts(JSON.stringify([...new Set([...pids, ...holdersOf(files)])])))
-  return assemble({ look, files, facts, onlyPid: pid, all, takenAtMs, tookMs: () => performance.now() - before })
+  const pages = JSON.parse(lookAtLeases(JSON.stringify(pids), all))
+  return assemble({ look, files, facts, pages, onlyPid: pid, all, takenAtMs, tookMs: () => performance.now() - before })
 }
 
 /** @param {unknown} options */

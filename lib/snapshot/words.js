@@ -102,6 +102,17 @@ function whyCommand(lock) {
   return withWord('chainlock why', word, where)
 }
 
+/** @param {Pick<import('../../index').SnapshotLease, 'key'>} lease */
+function leaseName({ key }) {
+  return `lease "${short(key)}"`
+}
+
+/** The command that shows one lease. @param {import('../../index').SnapshotLease} lease */
+function whyLease({ key, keyCut, pid }) {
+  const word = keyCut ? null : typed(key)
+  return word === null ? `chainlock status --pid ${pid}` : withWord('chainlock why', word, ` --pid ${pid}`)
+}
+
 /**
  * A command line about one word. A word that looks like an option has to stand behind `--`.
  * @param {string} command
@@ -112,4 +123,4 @@ function withWord(command, word, options) {
   return word.startsWith("'-") ? `${command}${options} -- ${word}` : `${command} ${word}${options}`
 }
 
-module.exports = { clean, short, duration, lockName, place, who, typed, whyCommand, withWord }
+module.exports = { clean, short, duration, lockName, leaseName, place, who, typed, whyCommand, whyLease, withWord }

@@ -11,6 +11,7 @@ use crate::binding::opening::{self, OpenedLeaseFace};
 use crate::binding::thread::{self, AnyFace, MOST_TOLD};
 use crate::lease::fault::Fault;
 use crate::lease::manager::{LeaseId, Manager};
+use crate::lease::page::outside::{self, PageView};
 use crate::sync::Arc;
 use crate::time;
 use napi::bindgen_prelude::*;
@@ -221,10 +222,12 @@ fn gone() -> Fault {
     Fault::new("ERR_LOCK_LEASE_LOST", "this lease is not held any more")
 }
 
-/// Forgets a lease that is lost.
+/// Forgets a lease that is lost: its holder has let go of it.
 #[napi(catch_unwind)]
 pub fn lease_forget(number: u32, lease: f64) -> Result<()> {
-    face(number)?.forget(lease as u64);
+    if let Some(manager) = face(number)?.forget(lease as u64) {
+        manager.let_go(LeaseId(lease as u64));
+    }
     Ok(())
 }
 
@@ -328,6 +331,15 @@ pub fn lease_beat(number: u32, of: u32) -> Result<()> {
 #[napi(catch_unwind)]
 pub fn lease_text(number: u32, text: f64) -> Result<String> {
     Ok(face(number)?.take_text(text as u64).unwrap_or_default())
+}
+
+/// What processes, given by a list of pids in JSON, hold and wait for in stores, and how the stores are; with `all`
+/// also every bucket of their times. Those of which nothing is to be seen are left out.
+#[napi(catch_unwind)]
+pub fn look_at_leases(pids_json: String, all: bool) -> Result<String> {
+    let pids: Vec<u32> = parsed(&pids_json)?;
+    let pages: Vec<PageView> = pids.into_iter().filter_map(|pid| outside::of(pid, all)).collect();
+    serde_json::to_string(&pages).map_err(|error| failed(&error.to_string()))
 }
 
 fn parsed<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T> {

@@ -22,6 +22,7 @@ pub mod hand_over;
 pub mod http;
 pub mod keeper;
 pub mod manager;
+pub mod page;
 pub mod record;
 pub mod rules;
 pub mod runtime;

@@ -17,6 +17,8 @@ async function works({ chainlock, data }) {
   chainlock.configureSendLock({ layers: 'any', cooldownMs: below(5) })
   const semaphore = locks.semaphore('pool', 1 + below(4))
   const host = chainlock.hostLock(`healthy-${data}`)
+  const { LeaseManager } = require(`${process.env.ROOT}/lib/leases`)
+  const leases = new LeaseManager({ store: `sqlite:${process.env.XDG_RUNTIME_DIR}/healthy-${data}.db`, ttlMs: 1_000 })
   const turn = () => (below(2) === 0 ? new Promise(setImmediate) : new Promise((resolve) => setTimeout(resolve, below(4))))
   const name = () => `job ${below(6)}`
   const kinds = [
@@ -25,6 +27,7 @@ async function works({ chainlock, data }) {
     () => locks.withAll([name(), name()], turn),
     () => semaphore.run(turn),
     () => host.withLock(turn),
+    () => leases.withLease(name(), turn),
     () => chainlock.withSendLock(`layer ${below(3)}`, turn),
   ]
   let goesOn = true
@@ -35,6 +38,7 @@ async function works({ chainlock, data }) {
   const workers = Array.from({ length: 1 + below(12) }, work)
   console.log('ready')
   await Promise.all(workers)
+  await leases.destroy()
 }
 
 module.exports = { works }

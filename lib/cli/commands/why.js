@@ -6,13 +6,15 @@ const { CommandError, EXIT } = require('../exit')
 const { JSON_OPTION, PID_OPTION } = require('../args')
 
 /** @typedef {import('../../../index').SnapshotLock} Lock */
+/** @typedef {import('../../../index').SnapshotLease} Lease */
 /** @typedef {import('../../../index').Snapshot} Snapshot */
 
 module.exports = {
-  summary: 'one lock: who holds it, who waits, what happened, what next',
+  summary: 'one lock or lease: who holds it, who waits, what happened, what next',
   usage: '<lock> [options]',
   details: [
-    'A lock is named by its name, by the path of its file or by its id in the JSON. The send lock is "send".',
+    'A lock is named by its name, by the path of its file or by its id in the JSON, a lease by its key. The send ' +
+      'lock is "send".',
   ],
   options: { json: JSON_OPTION, pid: PID_OPTION },
   examples: ['chainlock why send', 'chainlock why index --pid 4242 --json'],
@@ -20,16 +22,21 @@ module.exports = {
 
   /** @param {import('../commands').Context} context */
   run(context) {
-    const { isMeant, look } = require('../look')
+    const { isMeant, isMeantLease, look } = require('../look')
     const [wanted] = context.args
     const taken = look(context, { all: true })
     const found = taken.locks.filter((lock) => isMeant(lock, wanted))
-    if (found.length === 0) throw notFound(wanted, taken)
-    const about = aboutOnly(found, taken)
+    const leases = taken.leases.filter((lease) => isMeantLease(lease, wanted))
+    if (found.length + leases.length === 0) throw notFound(wanted, taken)
+    const about = aboutOnly(found, leases, taken)
     if (context.json) context.out(JSON.stringify(about))
     else {
       const { whyLines } = require('../views/why')
-      const parts = found.map((lock) => whyLines(lock, taken, context).join('\n'))
+      const { whyLeaseLines, sortedLeases } = require('../views/lease')
+      const parts = [
+        ...found.map((lock) => whyLines(lock, taken, context).join('\n')),
+        ...sortedLeases(leases).map((lease) => whyLeaseLines(lease, taken, context).join('\n')),
+      ]
       context.out(parts.join('\n\n'))
       if (found.length > 1) context.err(which(found))
     }
@@ -47,34 +54,39 @@ function which(found) {
 }
 
 /**
- * The part of a snapshot that is about these locks.
+ * The part of a snapshot that is about these locks and leases.
  * @param {Lock[]} found
+ * @param {Lease[]} leases
  * @param {Snapshot} taken
  * @returns {Snapshot}
  */
-function aboutOnly(found, taken) {
-  const ids = new Set(found.map(({ id }) => id))
-  const pids = new Set(
-    found.flatMap(({ pid, holders, waiters }) => [
+function aboutOnly(found, leases, taken) {
+  const ids = new Set([...found, ...leases].map(({ id }) => id))
+  const pids = new Set([
+    ...leases.map(({ pid }) => pid),
+    ...found.flatMap(({ pid, holders, waiters }) => [
       pid,
       ...holders.map((one) => one.pid),
       ...waiters.map((one) => one.pid),
     ]),
-  )
+  ])
   const verdict = taken.verdict.filter(({ lockId }) => lockId !== null && ids.has(lockId))
   return {
     ...taken,
     ok: verdict.every(({ level }) => level !== 'bad'),
-    verdict: verdict.length > 0 ? verdict : [nothingWrong(found)],
+    verdict: verdict.length > 0 ? verdict : [nothingWrong(found, leases)],
     locks: found,
+    leases,
+    stores: taken.stores.filter(({ pid, store }) => leases.some((one) => one.pid === pid && one.store === store)),
     processes: taken.processes.filter(({ pid }) => pids.has(pid)),
   }
 }
 
-/** @param {Lock[]} found @returns {import('../../../index').Verdict} */
-function nothingWrong([{ name, path, id, pid }]) {
-  const { lockName } = require('../../snapshot/words')
-  const sentence = `nothing is wrong with ${lockName({ name, path, kind: 'lock' })}`
+/** @param {Lock[]} found @param {Lease[]} leases @returns {import('../../../index').Verdict} */
+function nothingWrong([lock], [lease]) {
+  const { lockName, leaseName } = require('../../snapshot/words')
+  const { name, path, id, pid } = lock ?? { ...lease, name: lease.key, path: null }
+  const sentence = `nothing is wrong with ${lock ? lockName({ name, path, kind: 'lock' }) : leaseName(lease)}`
   return {
     rule: 'OK',
     level: 'good',
@@ -89,10 +101,11 @@ function nothingWrong([{ name, path, id, pid }]) {
 }
 
 /** @param {string} wanted @param {Snapshot} taken */
-function notFound(wanted, { locks, processes }) {
+function notFound(wanted, { locks, leases, processes }) {
   const { clean, said } = require('../text')
   const { nearest } = require('../nearest')
-  const names = locks.map(({ name, path }) => name ?? path).filter((name) => name !== null)
+  const own = locks.map(({ name, path }) => name ?? path).filter((name) => name !== null)
+  const names = [...own, ...leases.map(({ key }) => key)]
   const near = nearest(wanted, names)
   const hint = near === null ? '' : `; did you mean "${clean(near)}"?`
   const among = `${processes.length} ${processes.length === 1 ? 'process' : 'processes'}`

@@ -1,8 +1,9 @@
-// What `chainlock status` prints: verdicts, then the locks that are held or waited for. A view computes no facts.
+// What `chainlock status` prints: verdicts, then the locks that are held or waited for, then leases. A view computes no facts.
 // @ts-check
 'use strict'
 
 const { clean, cut, duration } = require('../text')
+const { leaseTable } = require('./lease')
 const { table } = require('./table')
 const { verdictLines } = require('./verdict')
 
@@ -49,6 +50,8 @@ function statusLines({ verdict, processes, locks, leases, unseen }, look) {
     ...verdictLines(verdict, look),
     '',
     ...(heads === undefined ? [] : [look.colour.dim(heads), ...lines, '']),
+    ...leaseTable(leases, look),
+    ...(leases.length > 0 ? [''] : []),
     look.colour.dim(counted({ processes, locks, leases, unseen })),
   ]
 }
@@ -103,10 +106,11 @@ function holderWords({ pid: ofLock, holders: [{ layer, label, pid, thread, forei
 }
 
 /** @param {Pick<Snapshot, 'processes' | 'locks' | 'leases' | 'unseen'>} snapshot */
-function counted({ processes, locks, unseen }) {
+function counted({ processes, locks, leases, unseen }) {
   const count = (/** @type {number} */ number, /** @type {string} */ one, /** @type {string} */ many) =>
     `${number} ${number === 1 ? one : many}`
   const parts = [count(processes.length, 'process', 'processes'), count(locks.length, 'lock', 'locks')]
+  if (leases.length > 0) parts.push(count(leases.length, 'lease', 'leases'))
   if (unseen.length > 0) parts.push(`${unseen.length} not seen`)
   return parts.join(', ')
 }

@@ -4,6 +4,7 @@
 
 const { beside, ends, fit, span } = require('../frame')
 const { header, verdicts } = require('./head')
+const { leaseTable } = require('./leases')
 const { lockTable, shownLocks } = require('./locks')
 const { contention, timeline, waits } = require('./pictures')
 const { eventLines } = require('./events')
@@ -19,7 +20,7 @@ const { glyphs } = require('../../cli/text')
 /** From here on two blocks stand side by side. */
 const WIDE = 100
 /** The frame of `--once` shows at most so many locks. */
-const NATURAL = { verdicts: 12, locks: 51, tracks: 17, waits: 24, events: 16 }
+const NATURAL = { verdicts: 12, locks: 51, leases: 21, tracks: 17, waits: 24, events: 16 }
 
 /** @type {[string, string][]} */
 const HELP = [
@@ -105,12 +106,18 @@ function mainView(picture, state, size) {
   const gap = rows >= 14
   if (gap) lines.push([])
   const left = rows - lines.length
-  if (left < 12) return [...lines, ...lockTable(locks, state, size, left)]
+  if (left < 12) {
+    const leases = leaseTable(picture, size, Math.min(picture.snapshot.leases.length + 1, Math.floor(left / 3)))
+    return [...lines, ...lockTable(locks, state, size, left - leases.length), ...leases].slice(0, rows)
+  }
 
   const isWide = columns >= WIDE
   const lockRows = Math.min(locks.length + 1, Math.max(4, Math.floor(left * 0.4)))
   const trackRows = Math.min(picture.tracks.length + 1, Math.max(3, Math.floor(left * 0.3)))
-  lines.push(...lockTable(locks, state, size, lockRows), [], ...timeline(picture, size, Math.max(2, trackRows)), [])
+  const leases = leaseTable(picture, size, Math.floor(left * 0.2))
+  lines.push(...lockTable(locks, state, size, lockRows), [])
+  if (leases.length > 0) lines.push(...leases, [])
+  lines.push(...timeline(picture, size, Math.max(2, trackRows)), [])
   const rest = rows - lines.length
   if (rest < 2) return lines
   if (!isWide) return [...lines, ...stacked(picture, size, rest)]
@@ -144,6 +151,7 @@ function natural(picture, state, size) {
     [],
     ...lockTable(locks, { ...state, selectedId: null }, size, NATURAL.locks),
     [],
+    ...spaced(leaseTable(picture, size, NATURAL.leases)),
     ...timeline(picture, size, Math.min(picture.tracks.length + 1, NATURAL.tracks)),
     [],
     ...waits(picture, size, NATURAL.waits),
@@ -153,6 +161,9 @@ function natural(picture, state, size) {
     ...eventLines(picture.recent, size, NATURAL.events),
   ]
 }
+
+/** With a line below, where there are any. @param {Line[]} lines @returns {Line[]} */
+const spaced = (lines) => (lines.length === 0 ? [] : [...lines, []])
 
 /** @param {Size} size @returns {Line[]} */
 function helpLines({ ascii }) {

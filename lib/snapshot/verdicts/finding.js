@@ -8,7 +8,7 @@ const { whyCommand } = require('../words')
 /** @typedef {import('../../../index').SnapshotLock} Lock */
 /** @typedef {import('../../../index').SnapshotHolder} Holder */
 /** @typedef {import('../../../index').SnapshotEvent} Event */
-/** @typedef {Pick<import('../../../index').Snapshot, 'takenAtMs' | 'processes' | 'locks' | 'unseen'>} Seen */
+/** @typedef {Pick<import('../../../index').Snapshot, 'takenAtMs' | 'processes' | 'locks' | 'leases' | 'stores' | 'unseen'>} Seen */
 /** @typedef {{ id: Verdict['rule'], check: (seen: Seen) => Verdict[] }} Rule */
 
 /** How long something that is over is told: a hold that was taken away, a refused deadlock. */

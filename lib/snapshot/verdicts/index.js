@@ -8,17 +8,30 @@ const deadlock = require('./deadlock')
 const { lost, stale } = require('./taken')
 const { stuck, stopped, silent } = require('./holder')
 const { order, starving, hot, full } = require('./load')
+const { renewFailing, skew, storeDown } = require('./leases')
 const unseen = require('./unseen')
 
 /** @typedef {import('./finding').Rule} Rule */
 /** @typedef {import('./finding').Seen} Seen */
 /** @typedef {import('./finding').Verdict} Verdict */
 
-/** Clocks of stores: comes to life with the stores. @type {Rule} */
-const skew = { id: 'SKEW', check: () => [] }
-
 /** The worst first. @type {readonly Rule[]} */
-const RULES = [deadlock, lost, stuck, stale, stopped, silent, order, starving, hot, full, skew, unseen]
+const RULES = [
+  deadlock,
+  lost,
+  storeDown,
+  renewFailing,
+  stuck,
+  stale,
+  stopped,
+  silent,
+  order,
+  starving,
+  hot,
+  full,
+  skew,
+  unseen,
+]
 /** What they say of a lock goes without saying when something worse is found there. */
 const LOAD = ['STARVING', 'HOT']
 /** What counts as a problem when nothing is wrong now. */
@@ -37,12 +50,14 @@ function judge(seen) {
 function ok(seen) {
   const waiting = seen.locks.reduce((sum, { waiterCount }) => sum + waiterCount, 0)
   const held = seen.locks.filter(({ holderCount }) => holderCount > 0).length
+  const leases = seen.leases.filter(({ state }) => state === 'held').length
   const problems = seen.locks.flatMap(({ events }) => events.filter(({ kind }) => PROBLEMS.includes(kind)))
   const last = Math.max(-Infinity, ...problems.map(({ atMs }) => atMs))
   const cooling = seen.locks.filter(({ state }) => state === 'cooldown').map(coolsDown)
   const sentence = [
     waiting === 0 ? 'nothing waits' : `${waiting} ${waiting === 1 ? 'waits' : 'wait'}, none for long`,
     held === 0 ? 'nothing is held' : `${held} ${held === 1 ? 'lock is' : 'locks are'} held`,
+    ...(leases > 0 ? [`${leases} ${leases === 1 ? 'lease is' : 'leases are'} held`] : []),
     ...cooling,
     ...(Number.isFinite(last) ? [`last problem ${duration(seen.takenAtMs - last)} ago`] : []),
   ].join('; ')

@@ -5,6 +5,7 @@
 
 const { duration, lockName, short, who } = require('../words')
 const { longestWait, onLock, recent } = require('./finding')
+const { lostLeases } = require('./leases')
 
 /** @typedef {import('./finding').Rule} Rule */
 
@@ -14,8 +15,9 @@ const HOW = { forced: 'was taken away by force', stolen: 'was stolen', lost: 'wa
 /** @type {Rule} */
 const lost = {
   id: 'LOST',
-  check: (seen) =>
-    seen.locks.flatMap((lock) => {
+  check: (seen) => [
+    ...lostLeases(seen),
+    ...seen.locks.flatMap((lock) => {
       const event = recent(seen, lock, ['forced', 'stolen', 'lost'])
       const ago = event ? seen.takenAtMs - event.atMs : 0
       if (!event) return []
@@ -34,6 +36,7 @@ const lost = {
         }),
       ]
     }),
+  ],
 }
 
 /** @type {Rule} */

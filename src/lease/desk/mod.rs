@@ -9,13 +9,14 @@ pub mod watch;
 use crate::lease::desk::line::{Known, Line};
 use crate::lease::desk::outside::Outside;
 use crate::lease::keeper::Keeper;
+use crate::lease::page::sheet::Sheet;
 use crate::lease::record::Who;
 use crate::lease::rules::View;
 use crate::lease::store::{Store, StoreError};
 use crate::sync::{Arc, StaticU64};
 use crate::time::Nanos;
-use std::cell::{Cell, RefCell};
 use std::borrow::Borrow;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
@@ -53,6 +54,8 @@ pub struct Desk {
     pub store: Rc<dyn Store>,
     pub outside: Outside,
     pub keeper: Keeper,
+    /// What others may see of it.
+    pub sheet: Rc<Sheet>,
     /// The longest that one request takes.
     pub request_timeout: Nanos,
     lines: RefCell<HashSet<ByKey>>,
@@ -67,11 +70,18 @@ pub struct Desk {
 }
 
 impl Desk {
-    pub fn new(store: Rc<dyn Store>, outside: Outside, request_timeout: Duration) -> Rc<Desk> {
+    /// `sheet` is where others see what it does.
+    pub fn new(
+        store: Rc<dyn Store>,
+        outside: Outside,
+        request_timeout: Duration,
+        sheet: Rc<Sheet>,
+    ) -> Rc<Desk> {
         let desk = Rc::new(Desk {
             store,
             outside,
             keeper: Keeper::default(),
+            sheet,
             request_timeout: Nanos(request_timeout.as_nanos() as u64),
             lines: RefCell::default(),
             uses: Cell::new(0),
@@ -141,6 +151,7 @@ impl Desk {
             line.0.watching.stop();
         }
         self.store.close().await;
+        self.sheet.close();
     }
 }
 

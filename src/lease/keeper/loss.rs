@@ -32,6 +32,9 @@ pub fn lose(desk: &Desk, lease: &Rc<Lease>, cause: &'static str, by: Option<Hold
     if !lease.cell.is_over() {
         lease.cell.lose(cause);
         drop_lease(desk, lease);
+        if let Some(by) = &by {
+            desk.sheet.lost_to(lease.id, &by.worker);
+        }
         lease.client.lost(lease, Lost { cause, by }, desk.now());
     }
 }
@@ -97,5 +100,6 @@ pub fn renewed(desk: &Rc<Desk>, lease: &Rc<Lease>) {
     lease.risk_is_told.set(false);
     lease.is_stalled.set(false);
     lease.cell.extend(lease.deadline());
+    desk.sheet.renewed(lease);
     lease.client.renewed(lease, lease.cell.remaining(now));
 }

@@ -166,6 +166,7 @@ fn serve(desk: &Rc<Desk>, now: Nanos) {
 /// From now on the lease is kept.
 pub fn hold(desk: &Desk, lease: &Rc<Lease>) {
     desk.keeper.leases.borrow_mut().insert(lease.id, lease.clone());
+    desk.sheet.holds(lease);
     desk.keeper.watch_end(lease.cell.deadline());
     for part in lease.parts.iter() {
         if lease.session.is_none() {
@@ -185,6 +186,7 @@ pub fn drop_lease(desk: &Desk, lease: &Lease) {
         desk.keeper.ends.set(None);
     }
     drop(leases);
+    desk.sheet.dropped(lease, desk.now());
     desk.keeper.remove(lease.risk.take());
     for part in lease.parts.iter() {
         part.line.wake();

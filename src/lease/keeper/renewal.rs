@@ -239,7 +239,7 @@ fn fail(desk: &Desk, line: &Rc<Line>, kept: &[Kept]) {
     let mut left = LATEST;
     for one in kept {
         if let Kept::Hold(lease) = one {
-            lease.client.renewal_failed();
+            lease.client.renewal_failed(lease);
             tell_risk(desk, lease);
             left = left.min(Nanos(lease.cell.remaining(now).0 / 8));
         }

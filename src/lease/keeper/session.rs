@@ -149,7 +149,7 @@ pub async fn renew(desk: Rc<Desk>, session: Rc<Session>) {
         }
         Err(_) => {
             for lease in leases(&desk, &session) {
-                lease.client.renewal_failed();
+                lease.client.renewal_failed(&lease);
                 tell_risk(&desk, &lease);
             }
             let left = Nanos(session.deadline.get().since(desk.now()).0 / 8);

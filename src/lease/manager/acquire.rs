@@ -192,6 +192,12 @@ fn wanted(client: &Client, request: Request, checked: Checked, cancel: Rc<Cancel
 fn count_failure(client: &Client, fault: &Fault) {
     let counters = client.counters();
     Counters::more(&counters.failed);
+    client.desk.sheet.count(|counts| match fault.code {
+        "ERR_LOCK_TIMEOUT" => &counts.timeouts,
+        "ERR_LOCK_ABORTED" => &counts.aborts,
+        "ERR_LOCK_LEASE_HELD" => &counts.refused,
+        _ => &counts.failed,
+    });
     match fault.code {
         "ERR_LOCK_TIMEOUT" => Counters::more(&counters.timeouts),
         "ERR_LOCK_ABORTED" => Counters::more(&counters.aborted),

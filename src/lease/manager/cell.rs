@@ -7,7 +7,8 @@ use crate::time::Nanos;
 const HELD: u64 = 0;
 const RELEASED: u64 = 1;
 /// The causes of `Lost`; a state is the place in here, plus 2.
-const CAUSES: [&str; 7] = ["expired", "stolen", "gone", "session", "maxHold", "loop", "closed"];
+pub(in crate::lease) const CAUSES: [&str; 7] =
+    ["expired", "stolen", "gone", "session", "maxHold", "loop", "closed"];
 
 /// Each word says something true by itself, so no order between them is needed: a deadline that is seen late is an
 /// earlier one, and what ends a lease is never taken back.

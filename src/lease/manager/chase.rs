@@ -268,6 +268,7 @@ impl Chase<'_> {
     async fn conflict(&mut self) -> Result<(), Fault> {
         if !self.wanted.has_conflict.replace(true) {
             Counters::more(&self.client.counters().conflicts);
+            self.desk().sheet.count(|counts| &counts.conflicts);
         }
         match self.wanted.request.strategy {
             Strategy::Wait => {

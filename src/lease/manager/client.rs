@@ -112,6 +112,7 @@ impl Client {
 
     pub fn release(self: &Rc<Self>, id: LeaseId, how: How, reply: Reply<Released>) {
         let Some(lease) = self.lease(id) else {
+            self.desk.sheet.let_go(id);
             return reply(Ok(Released { released: false, reason: Some("released") }));
         };
         let client = self.clone();
@@ -162,6 +163,7 @@ impl Client {
     pub fn granted(&self, stale: u32) {
         let counters = self.counters();
         Counters::more(&counters.acquisitions);
+        self.desk.sheet.count(|counts| &counts.acquisitions);
         Counters::more(&counters.held);
         counters.stale_claimed.add(u64::from(stale));
     }
@@ -175,6 +177,7 @@ impl Client {
     pub fn released(&self, lease: &Lease, now: Nanos) {
         self.ended(lease, now);
         Counters::more(&self.counters().releases);
+        self.desk.sheet.count(|counts| &counts.releases);
     }
 
     pub fn lost(&self, lease: &Lease, lost: Lost, now: Nanos) {
@@ -187,6 +190,7 @@ impl Client {
         self.ended(lease, now);
         Counters::more(&self.counters().lost);
         Counters::more(self.counters().lost_by(cause));
+        self.desk.sheet.count_loss(cause);
     }
 
     pub fn risk(&self, lease: &Lease, left: Nanos) {
@@ -201,10 +205,13 @@ impl Client {
     pub fn answered(&self, span: Nanos) {
         Counters::more(&self.counters().renewals);
         self.counters().renewing.record(span);
+        self.desk.sheet.renewing(span);
     }
 
-    pub fn renewal_failed(&self) {
+    pub fn renewal_failed(&self, lease: &Lease) {
         Counters::more(&self.counters().failed_renewals);
+        self.desk.sheet.count(|counts| &counts.failed_renewals);
+        self.desk.sheet.renewal_failed(lease);
     }
 
     /// Whether its event loop has answered lately, where that is asked for.

@@ -28,6 +28,9 @@ use crate::lease::desk::outside::Outside;
 use crate::lease::fault::Fault;
 use crate::lease::manager::client::Client;
 use crate::lease::manager::shared::{Shared, next_id};
+use crate::lease::page::book::Book;
+use crate::lease::page::observed::Observed;
+use crate::lease::page::sheet::Sheet;
 use crate::lease::send::How;
 use crate::lease::store::{Caps, StoreError};
 use crate::lease::{runtime, stores};
@@ -68,7 +71,9 @@ fn desk_of(opening: &Opening) -> Result<Rc<Desk>, StoreError> {
             return Ok(desk);
         }
         let store = stores::open(&opening.setup)?;
-        let desk = Desk::new(store, Outside::real(), opening.setup.request_timeout);
+        let sheet = Sheet::new(Book::own(), store.caps().engine, store.shown());
+        let store = Observed::new(store, sheet.clone());
+        let desk = Desk::new(store, Outside::real(), opening.setup.request_timeout, sheet);
         desks.push((opening.setup.clone(), Rc::downgrade(&desk)));
         Ok(desk)
     })
@@ -135,6 +140,13 @@ impl Manager {
     /// The same for a send lock whose message was not sent.
     pub fn release_unsent(&self, lease: LeaseId, reply: Reply<Released>) -> Result<(), Fault> {
         self.with(reply, move |client, reply| client.release(lease, How::Unsent, reply))
+    }
+
+    /// The holder of a lost lease has let go of it: it is of no interest to anybody any more.
+    pub fn let_go(&self, lease: LeaseId) {
+        // Without a client nothing is shown.
+        let _ =
+            self.with(Box::new(|_: Result<(), Fault>| {}), move |client, _| client.desk.sheet.let_go(lease));
     }
 
     /// Looks at a send lock, or changes what is everybody's in it.

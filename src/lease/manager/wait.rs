@@ -2,8 +2,11 @@
 //! is judged here, without a request, so that of many who wait only the one whose turn it is writes.
 
 use crate::lease::desk::line::Known;
+use crate::lease::manager::acquire::Wanted;
 use crate::lease::manager::chase::Chase;
 use crate::lease::manager::decide::verdict;
+use crate::lease::manager::shown::in_the_way;
+use crate::lease::page::sheet::{WaitRow, Waits};
 use crate::lease::record::Who;
 use crate::lease::rules::Verdict;
 use crate::lease::store::Caps;
@@ -33,6 +36,7 @@ impl Chase<'_> {
     pub(super) async fn wait(&self) {
         let caps = self.desk().store.caps().clone();
         let began = self.desk().now();
+        let _shown = self.show();
         let mut looks_after = self.first_look(&caps);
         loop {
             if self.wanted.cancel.is_given_up() {
@@ -56,6 +60,21 @@ impl Chase<'_> {
             }
             looks_after = looks_after.max(self.first_look(&caps));
         }
+    }
+
+    /// For others to see, as long as it waits.
+    fn show(&self) -> Option<WaitRow> {
+        let Wanted { request, checked, who, began, .. } = self.wanted;
+        let known = self.line.last_known();
+        self.desk().sheet.waits(&Waits {
+            key: &self.line.key,
+            mode: request.mode,
+            worker: &who.worker,
+            ttl_ms: checked.ttl_ms,
+            since: *began,
+            deadline: request.timeout_ms.map_or(Nanos::FOREVER, |ms| began.plus(Nanos::from_ms(ms as f64))),
+            holder: known.and_then(|known| in_the_way(self.desk(), &known)),
+        })
     }
 
     /// After how long a waiter looks without being told.

@@ -9,6 +9,7 @@ mod losses;
 mod memory;
 mod model;
 mod model_row;
+mod page;
 mod rules;
 mod schedules;
 mod sessions;

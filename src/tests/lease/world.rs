@@ -10,6 +10,8 @@ use crate::lease::manager::shared::{Shared, next_id};
 use crate::lease::manager::{
     Events, Granted, LeaseId, Lost, Opening, Released, Request, RequestId, Statistics,
 };
+use crate::lease::page::observed::Observed;
+use crate::lease::page::sheet::Sheet;
 use crate::lease::record::Who;
 use crate::lease::send::How;
 use crate::lease::store::{Caps, Store};
@@ -103,12 +105,39 @@ impl Worker {
         Worker::at(store, opening, seed, dead)
     }
 
-    pub fn at(store: Rc<dyn Store>, opening: Opening, seed: u64, dead: impl Fn(&Who) -> bool + 'static) -> Worker {
+    pub fn at(
+        store: Rc<dyn Store>,
+        opening: Opening,
+        seed: u64,
+        dead: impl Fn(&Who) -> bool + 'static,
+    ) -> Worker {
+        Worker::on(store, opening, seed, dead, Sheet::nowhere())
+    }
+
+    /// One of which others see on that sheet what it does.
+    pub fn shown(
+        server: &Rc<Server>,
+        opening: Opening,
+        caps: Caps,
+        fate: impl Fn() -> Fate + 'static,
+        sheet: Rc<Sheet>,
+    ) -> Worker {
+        let store = SimStore::new(server.clone(), caps, opening.setup.request_timeout, fate);
+        Worker::on(Observed::new(store, sheet.clone()), opening, 7, |_| false, sheet)
+    }
+
+    fn on(
+        store: Rc<dyn Store>,
+        opening: Opening,
+        seed: u64,
+        dead: impl Fn(&Who) -> bool + 'static,
+        sheet: Rc<Sheet>,
+    ) -> Worker {
         let now = clock();
         let pid = 1 + seed as u32;
         let who = Rc::new(Who { host: "sim".into(), pid, space: "here".into(), ..Who::default() });
         let outside = Outside::new(now.clone(), Rc::new(dead), who, seed, seed);
-        let desk = Desk::new(store, outside, opening.setup.request_timeout);
+        let desk = Desk::new(store, outside, opening.setup.request_timeout, sheet);
         let heard = Arc::new(Heard::default());
         let events: Arc<dyn Events> = heard.clone();
         let client = Client::new(desk, Shared::new(opening, events, now()));

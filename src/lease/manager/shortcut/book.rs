@@ -1,6 +1,7 @@
 //! What was granted at once and is not kept yet, and the I/O thread's part in it: it opens and closes the shortcuts, and
 //! takes over what is held for longer than a moment.
 
+use crate::lease::few::Few;
 use crate::lease::keeper;
 use crate::lease::keeper::lease::{Lease, Part};
 use crate::lease::manager::cell::LeaseCell;
@@ -185,12 +186,13 @@ pub(super) fn take_over(shared: &Arc<Shared>, due: Vec<Own>) {
 
 fn adopt(client: &Rc<Client>, own: Own) {
     let Own { id, key, nonce, token, sent, since, until, ttl, has_delay, cell } = own;
-    let parts = vec![Part { line: client.desk.line(&key), token, renewed: Cell::new(sent) }];
+    let line = client.desk.line(&key);
+    let part = Part { line, token, renewed: Cell::new(sent), until: Cell::new(sent.plus(ttl)) };
     let lease = Rc::new(Lease {
         id,
         nonce: Nonce((&*nonce).into()),
         ttl,
-        parts,
+        parts: Few::One(part),
         cell,
         since,
         until,
@@ -199,10 +201,9 @@ fn adopt(client: &Rc<Client>, own: Own) {
         client: client.clone(),
         risk_is_told: Cell::new(false),
         is_stalled: Cell::new(false),
-        end: Cell::new(None),
         risk: Cell::new(None),
     });
     // A stale hold that it has taken over was counted at once.
-    client.granted(&lease, 0);
+    client.granted(0);
     keeper::hold(&client.desk, &lease);
 }
