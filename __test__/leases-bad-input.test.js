@@ -58,7 +58,7 @@ const ADDRESSES = [
   '', ' ', 'redis:', 'redis://', 'redis://host:port', 'redis://host:99999', `redis://u:${SECRET}@`, `redis://u:${SECRET}@host:x/0`,
   `redis://u:${SECRET}@host/notanumber`, 'http://host', `https://u:${SECRET}@host`, 'ftp://x', 'postgres://', `postgres://u:${SECRET}@`,
   `postgres://u:${SECRET}@host:x/d`, 'etcd://', `etcd://u:${SECRET}@:1`, 'github:', 'github:owner', 'github:owner/', 'github:/repo', 'github:a/b/c',
-  'github:owner/re po', 'mysql://root@host/db', 'sqlite:', 'sqlite:\0', `memcached://:${SECRET}@x`, 'redis://h\nost', 'x'.repeat(100_000),
+  'github:owner/re po', 'mysql://root@host/db', 'sqlite:', 'sqlite:\0', `memcached://:${SECRET}@x`, 'redis://h\nost', 'sqlite:./\ud800.db', 'x'.repeat(100_000),
 ]
 
 test('what is no address of a store is refused, without its secrets', () => {
@@ -145,6 +145,8 @@ const OPTIONS = [
   [{ metadata: () => {} }, 'options.metadata'],
   [{ metadata: 'x'.repeat(4_095) }, '4096 bytes'],
   [{ metadata: 'ü'.repeat(2_048) }, '4096 bytes'],
+  [{ metadata: ['\ud800'] }, 'options.metadata'],
+  [{ metadata: { 'x\udc00': 1 } }, 'options.metadata'],
   [{ workerId: '\udfff' }, 'options.workerId'],
 ]
 
@@ -159,7 +161,7 @@ test('wrong options of a request are refused by name', async (t) => {
   for (const options of [undefined, {}, { expectToken: 0 }, { expectToken: '1' }, { expectToken: 1, reason: '' }, { expectToken: 1, reason: 'r'.repeat(257) }]) {
     assert.ok((await failure(leases.steal('k', options))) instanceof TypeError)
   }
-  for (const options of [{ conflictStrategy: 'RETRY' }, { taskInfo: circular }, { maxRetries: 0.5 }, { workerID: 'x' }]) {
+  for (const options of [{ conflictStrategy: 'RETRY' }, { taskInfo: circular }, { taskInfo: '\ud800' }, { maxRetries: 0.5 }, { workerID: 'x' }]) {
     assert.ok((await failure(leases.acquireLock('k', options))) instanceof TypeError)
   }
   for (const options of [{ prefix: 7 }, { limit: 0 }, { limit: 1e9 }, 7]) assert.ok((await failure(leases.list(options))) instanceof TypeError)
@@ -170,8 +172,29 @@ test('wrong options of a request are refused by name', async (t) => {
 })
 
 test('metadata that is nested without sense is refused', async (t) => {
+  const leases = managerFor(t)
   const deep = JSON.parse('['.repeat(1_000) + ']'.repeat(1_000))
-  assert.equal((await failure(managerFor(t).acquire('k', { metadata: deep }))).code, 'ERR_LOCK_INVALID_ARGUMENT')
+  for (const call of [leases.acquire('k', { metadata: deep }), leases.acquireLock('k', { taskInfo: deep })]) {
+    const error = await failure(call)
+    assert.ok(error instanceof TypeError, inspect(error))
+    assert.equal(error.code, 'ERR_LOCK_INVALID_ARGUMENT')
+  }
+})
+
+test('backslashes in metadata are no half characters', async (t) => {
+  const leases = managerFor(t)
+  const metadata = ['\\ud800', '\\\\udfff', '😀']
+  await leases.withLease('k', { metadata }, async () => {
+    assert.deepEqual((await leases.status('k')).holders[0].metadata, metadata)
+  })
+})
+
+test('another number of permits is a wrong argument', async (t) => {
+  const leases = managerFor(t)
+  await leases.acquire('pool', { permits: 2 })
+  const error = await failure(leases.tryAcquire('pool', { permits: 3 }))
+  assert.ok(error instanceof TypeError && error instanceof chainlock.ChainlockError)
+  assert.deepEqual([error.code, error.key], ['ERR_LOCK_INVALID_ARGUMENT', 'pool'])
 })
 
 test('metadata of exactly 4 KiB is taken, and a getter is read once', async (t) => {

@@ -108,6 +108,28 @@ async function destroying({ data }) {
   console.log(JSON.stringify({ handlers: during.map((now, at) => now - before[at]), same: String(count()) === String(before), free }))
 }
 
+test('many requests with one signal warn of no leak, and all are given up', async (t) => {
+  const { code, stdout, stderr, hung } = await runNode(crowding, { store: storeFor(t) })
+  assert.equal(hung, false)
+  assert.deepEqual([code, stderr], [0, ''])
+  assert.deepEqual(JSON.parse(stdout), { reasons: ['over'], aborted: 50, listeners: 0 })
+})
+
+async function crowding({ data }) {
+  const { getEventListeners } = require('node:events')
+  const { LeaseManager } = require('chainlock/leases')
+  const leases = new LeaseManager(data)
+  const held = await leases.acquire('crowd')
+  const controller = new AbortController()
+  const { signal } = controller
+  const waiting = Array.from({ length: 50 }, () => leases.acquire('crowd', { signal }).catch((reason) => reason))
+  controller.abort('over')
+  const reasons = [...new Set(await Promise.all(waiting))]
+  await held.release()
+  await leases.destroy()
+  console.log(JSON.stringify({ reasons, aborted: leases.getMetrics().aborted, listeners: getEventListeners(signal, 'abort').length }))
+}
+
 test('a manager that nobody uses opens nothing', async (t) => {
   const { code, stdout, stderr } = await runNode(unused, { store: storeFor(t) })
   assert.deepEqual([code, stderr], [0, ''])

@@ -95,6 +95,17 @@ test('RETRY obeys timeout and signal', async (t) => {
   assert.equal(await failure(asking), 'enough')
 })
 
+test('an abort rejects with its reason, even if that is the loss of another lease', async (t) => {
+  const [one, two] = pairFor(t)
+  await one.acquireLock('k')
+  const leader = await two.acquire('leader')
+  const asking = two.acquireLock('k', { signal: leader.signal })
+  await one.steal('leader', { expectToken: leader.token })
+  await failure(leader.renew())
+  assert.equal(await failure(asking), leader.signal.reason)
+  assert.equal(leader.signal.reason.code, 'ERR_LOCK_LEASE_LOST')
+})
+
 test('STEAL_STALE takes what is over, leaves what is not, and counts it', async (t) => {
   const store = storeFor(t)
   const dead = managerFor(t, { store })

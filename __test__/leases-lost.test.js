@@ -74,6 +74,25 @@ async function robbing({ data }) {
   process.stdin.on('end', () => process.exit(0)).resume()
 }
 
+test('renew says why a lease is lost, and by whom', async (t) => {
+  const [one, two] = pairFor(t)
+  const lease = await one.acquire('taken')
+  const thief = await two.steal('taken', { expectToken: lease.token })
+  for (const error of [await failure(lease.renew()), await failure(lease.renew())]) {
+    const { code, key, token, cause, by } = error
+    assert.deepEqual([code, key, token, cause, by.token], ['ERR_LOCK_LEASE_LOST', 'taken', lease.token, 'stolen', thief.token])
+  }
+})
+
+test('what is released while it is renewed is not renewed', async (t) => {
+  const leases = managerFor(t)
+  const lease = await leases.acquire('over')
+  const renewing = failure(lease.renew())
+  await lease.release()
+  assert.equal((await renewing).code, 'ERR_LOCK_LEASE_LOST')
+  assert.equal((await leases.status('over')).held, false)
+})
+
 test('maxHoldMs ends a lease at its age, though it is renewed', async (t) => {
   const leases = managerFor(t, { ttlMs: 400, maxHoldMs: 700 })
   const lease = await leases.acquire('old')

@@ -2,7 +2,7 @@
 // @ts-check
 'use strict'
 
-const { ChainlockError, quote } = require('../errors')
+const { ChainlockError, quote, typeError } = require('../errors')
 const { holderOf } = require('./views')
 
 /**
@@ -36,7 +36,8 @@ function faultOf(text) {
   if (holder) details.heldBy = holderOf(holder)
   if (retryAfterMs) details.retryAfterMs = retryAfterMs
   if (retries) details.retries = retries
-  return new ChainlockError(code, message, details)
+  // What only the store's promises or the record could tell is an argument all the same.
+  return code === 'ERR_LOCK_INVALID_ARGUMENT' ? Object.assign(typeError(code, message), details) : new ChainlockError(code, message, details)
 }
 
 /** @param {readonly string[]} keys */

@@ -47,8 +47,8 @@ class Familiar {
       const { token, retries } = lease
       return { success: true, lockId: lockId(key, token), token, metadata, retries, lease: /** @type {any} */ (lease) }
     } catch (error) {
-      // An abort is the caller's own; it rejects with its reason.
-      if (!(error instanceof ChainlockError)) throw error
+      // An abort is the caller's own, whatever its reason is: that of another lease's signal is an error of ours.
+      if (!(error instanceof ChainlockError) || error instanceof TypeError || (signal?.aborted && error === signal.reason)) throw error
       const refusal = /** @type {Refusal} */ (/** @type {unknown} */ (error))
       const { heldBy, retries = 0 } = refusal
       const metadata = heldBy === undefined ? null : lockMetadata(key, heldBy)

@@ -102,7 +102,18 @@ class Lease {
 
   async renew() {
     this.assertHeld()
-    return await requests.request(() => native.leaseRenew(face, this.#id))
+    try {
+      const left = await requests.request(() => native.leaseRenew(face, this.#id))
+      // It may have been released or lost meanwhile.
+      this.assertHeld()
+      return left
+    } catch (error) {
+      if (/** @type {any} */ (error)?.code !== 'ERR_LOCK_LEASE_LOST') throw error
+      // By whom, and why, is told beside the answer.
+      requests.fetch()
+      this.assertHeld()
+      throw error
+    }
   }
 
   /** @returns {Promise<LeaseRelease>} */

@@ -5,7 +5,7 @@
 const os = require('node:os')
 const path = require('node:path')
 const { threadId } = require('node:worker_threads')
-const { invalidArgument, typeError, quote } = require('../errors')
+const { ChainlockError, invalidArgument, typeError, quote } = require('../errors')
 const { copyOptions, oneOf, isAbortSignal } = require('../options')
 
 const MANAGER = [
@@ -38,6 +38,9 @@ const MOST_MS = 7 * 24 * 60 * 60 * 1_000
  *   send?: { layer: string, message?: string, first: import('./send-options').First },
  * }} Ask What the native side is asked for; nothing is the default.
  */
+
+/** Half a character, as JSON writes it; one that was written so by hand has another backslash before it. */
+const HALF = /(?<!\\)(?:\\\\)*\\ud[89a-f]/
 
 /** @param {string} text */
 const isWhole = (text) => !/\p{Surrogate}|\0/u.test(text)
@@ -117,6 +120,7 @@ function metadata(call, name, value) {
     // Circular, or a bigint.
   }
   if (json === undefined) throw invalidArgument(`${call}: ${name}`, 'a value that JSON can say', value)
+  if (HALF.test(json)) throw invalidArgument(`${call}: ${name}`, 'without half characters', value)
   const bytes = Buffer.byteLength(json)
   if (bytes > MOST_META_BYTES) {
     throw typeError('ERR_LOCK_INVALID_ARGUMENT', `${call}: ${name} must be at most ${MOST_META_BYTES} bytes as JSON; got ${bytes}`)
@@ -225,6 +229,9 @@ function manager(options) {
   const { store, namespace = 'chainlock' } = given
   if (store !== undefined && typeof store !== 'string') {
     throw invalidArgument(`${call}: options.store`, 'a URL or a path (docs/leases.md)', store)
+  }
+  if (store !== undefined && /\p{Surrogate}/u.test(store)) {
+    throw new ChainlockError('ERR_LOCK_STORE_ADDRESS', "the store's address cannot be used: it has half characters")
   }
   if (typeof namespace !== 'string' || !/^[A-Za-z0-9_.-]{1,64}$/.test(namespace)) {
     throw invalidArgument(`${call}: options.namespace`, '1 to 64 of A–Z a–z 0–9 _ . -', namespace)

@@ -3,6 +3,7 @@
 // @ts-check
 'use strict'
 
+const { follow, unfollow } = require('../locks/aborts')
 const { native, face, calls, scratch, takeText, TOLD_SIZE, MOST_TOLD, Told } = require('./face')
 const { faultOf } = require('./errors')
 
@@ -121,24 +122,27 @@ function requestLease(ask, signal, make) {
   const number = ask()
   if (number === 0) return Promise.resolve(atOnce(make(grantOf(scratch, 0))))
   return new Promise((resolve, reject) => {
-    const abort = () => {
-      native.leaseAbort(face, number)
-      // The answer is still to come; what it grants nobody wants any more.
-      pending.set(number, unwanted)
-      reject(signal?.reason)
-    }
-    const follow = () => signal?.removeEventListener('abort', abort)
-    add(number, {
+    const asked = {
+      /** @param {Grant} grant */
       answered(grant) {
-        follow()
+        if (signal) unfollow(signal, asked)
         resolve(make(grant))
       },
+      /** @param {Error} error */
       failed(error) {
-        follow()
+        if (signal) unfollow(signal, asked)
         reject(error)
       },
-    })
-    signal?.addEventListener('abort', abort, { once: true })
+      /** @param {number} number @param {unknown} reason */
+      aborted(number, reason) {
+        native.leaseAbort(face, number)
+        // The answer is still to come; what it grants nobody wants any more.
+        pending.set(number, unwanted)
+        reject(reason)
+      },
+    }
+    add(number, asked)
+    if (signal) follow(signal, asked, number)
   })
 }
 
