@@ -213,7 +213,7 @@ class LeaseManager extends EventEmitter {
     const { mode = 'exclusive', ttlMs, worker = this.workerId } = ask
     const asked = { keys, mode: typeof mode === 'number' ? /** @type {const} */ ('permit') : mode, workerId: worker, ttlMs }
     const text = JSON.stringify({ ...ask, keys })
-    return requestLease(() => native.leaseAcquire(face, this.#number, text), signal, (grant) => new Lease(asked, grant, this.#listener))
+    return requestLease((mayDoIt) => native.leaseAcquire(face, this.#number, text, mayDoIt), signal, (grant) => new Lease(asked, grant, this.#listener))
   }
 
   /** @param {string} call @param {string} key */

@@ -4,6 +4,8 @@
 'use strict'
 
 const { follow, unfollow } = require('../locks/aborts')
+// Fake timers of a test framework may not stop the leases.
+const { setImmediate } = globalThis
 const { native, face, calls, scratch, takeText, TOLD_SIZE, MOST_TOLD, Told } = require('./face')
 const { faultOf } = require('./errors')
 
@@ -93,25 +95,27 @@ function take(number) {
   return of
 }
 
-/** What was answered at once never lets the event loop turn: after so long it is settled when the loop has turned. */
+/** How long this thread does by itself what it is asked for, until its event loop has turned. */
 const TURN_MS = 0.4
-/** When the present turn has lasted that long; 0 before its first answer. */
-let turnEnds = 0
-const turned = () => void (turnEnds = 0)
+/** When that is over; 0 as long as it has done nothing in this turn. */
+let ends = 0
+const turned = () => void (ends = 0)
 
-/** @template T @param {T} value @returns {T | Promise<T>} */
-function atOnce(value) {
+const hasTime = () => ends === 0 || performance.now() < ends
+
+/** Of what was done so: who asks again and again lets the loop turn. @template T @param {T} value @returns {T | Promise<T>} */
+function done(value) {
   const now = performance.now()
-  if (turnEnds === 0) {
-    turnEnds = now + TURN_MS
+  if (ends === 0) {
+    ends = now + TURN_MS
     setImmediate(turned)
   }
-  return now < turnEnds ? value : new Promise((resolve) => setImmediate(resolve, value))
+  return now < ends ? value : new Promise((resolve) => setImmediate(resolve, value))
 }
 
 /**
  * Asks for a lease; `signal` ends the wait.
- * @param {() => number} ask The number of the request; 0 when the grant lies in the scratch array already.
+ * @param {(mayDoIt: boolean) => number} ask The number of the request; 0 when the grant lies in the scratch array already.
  * @param {AbortSignal | undefined} signal
  * @param {(grant: Grant) => any} make
  * @returns {Promise<any>}
@@ -119,8 +123,8 @@ function atOnce(value) {
 function requestLease(ask, signal, make) {
   open()
   if (signal?.aborted) return Promise.reject(signal.reason)
-  const number = ask()
-  if (number === 0) return Promise.resolve(atOnce(make(grantOf(scratch, 0))))
+  const number = ask(hasTime())
+  if (number === 0) return Promise.resolve(done(make(grantOf(scratch, 0))))
   return new Promise((resolve, reject) => {
     const asked = {
       /** @param {Grant} grant */
@@ -155,15 +159,14 @@ const unwanted = {
 /** Gives a lease back that nobody has. @param {number} lease */
 function dismiss(lease) {
   open()
-  const number = native.leaseRelease(face, lease)
-  if (number !== 0) add(number, { answered() {}, failed() {} })
+  add(native.leaseRelease(face, lease, false), { answered() {}, failed() {} })
 }
 
 /** Gives a lease back. @param {number} lease @param {boolean} [unsent] @returns {Promise<any>} */
 async function release(lease, unsent) {
   open()
-  const number = native.leaseRelease(face, lease, unsent)
-  if (number === 0) return atOnce({ released: true, reason: null })
+  const number = native.leaseRelease(face, lease, hasTime(), unsent)
+  if (number === 0) return done({ released: true, reason: null })
   return new Promise((resolve, reject) => add(number, { answered: resolve, failed: reject }))
 }
 

@@ -148,13 +148,14 @@ pub fn lease_open(number: u32, settings: String) -> Result<OpenedManager> {
     })
 }
 
-/// Asks for leases; the number of the request. 0: it is granted, and lies in the scratch array.
+/// Asks for leases; the number of the request. 0: it is granted, and lies in the scratch array; only where this thread
+/// may take the time for it.
 #[napi(catch_unwind)]
-pub fn lease_acquire(number: u32, of: u32, ask: String) -> Result<f64> {
+pub fn lease_acquire(number: u32, of: u32, ask: String, may_do_it: bool) -> Result<f64> {
     let face = face(number)?;
     let manager = manager(&face, of)?;
     let ask = parsed::<Ask>(&ask)?.request();
-    if let Some(granted) = manager.acquire_at_once(&ask) {
+    if may_do_it && let Some(granted) = manager.acquire_at_once(&ask) {
         face.put_granted(manager, granted);
         return Ok(0.0);
     }
@@ -197,14 +198,15 @@ pub fn lease_renew(number: u32, lease: f64) -> Result<f64> {
 }
 
 /// Gives a lease back; the number of the request. The lease's number names nothing from now on. `unsent` says of the
-/// send lock's that its message was not sent. 0: it is given back already.
+/// send lock's that its message was not sent. 0: it is given back already; only where this thread may take the time for
+/// it.
 #[napi(catch_unwind)]
-pub fn lease_release(number: u32, lease: f64, unsent: Option<bool>) -> Result<f64> {
+pub fn lease_release(number: u32, lease: f64, may_do_it: bool, unsent: Option<bool>) -> Result<f64> {
     let face = face(number)?;
     let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
     let say = move |released| LeaseTold::Released { request, released };
     let asked = match face.forget(lease as u64) {
-        Some(manager) if manager.release_at_once(LeaseId(lease as u64)) => return Ok(0.0),
+        Some(manager) if may_do_it && manager.release_at_once(LeaseId(lease as u64)) => return Ok(0.0),
         Some(manager) => {
             let reply = Box::new(move |answer| tell(mailbox, request, answer, say));
             match unsent {

@@ -1,7 +1,8 @@
 // @ts-check
 // What leases do to a process that does not use them yet, and to an event loop while they are used on SQLite.
-import { spawnSync } from 'node:child_process'
-import { setTimeout as pause } from 'node:timers/promises'
+import { fork, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { chainlockPeer, peerOf, urlFor } from '../../chainlock-lease.mjs'
 import { startPlace } from '../../lease-servers.mjs'
@@ -11,7 +12,9 @@ import { startPlace } from '../../lease-servers.mjs'
 /** @typedef {{ threads: number, files: number, modules: number, resident: number }} Look */
 
 const PROGRAM = fileURLToPath(new URL('../../programs/lease-load.cjs', import.meta.url))
+const RIVAL = fileURLToPath(new URL('../../programs/lease-rival.mjs', import.meta.url))
 const AT_ONCE = 16
+const RIVALS = 3
 
 /** @param {{ leaseWatchMs: number }} effort */
 export async function idle({ leaseWatchMs }) {
@@ -50,7 +53,14 @@ async function delays(url, ms) {
   const idleMs = await delayed(ms, () => pause(10))
   const singleMs = await delayed(ms, () => pair(ours, 'loop'))
   const manyMs = await delayed(ms, () => Promise.all(many.map((lock, i) => pair(lock, `loop:${i}`))))
-  const peerMs = await delayed(ms, () => pair(theirs, 'loop'))
+  const rivals = await Promise.all(Array.from({ length: RIVALS }, () => rival(url, 'loop')))
+  const rivalsMs = await delayed(ms, () => pair(ours, 'loop'))
+  await Promise.all(rivals.map((stop) => stop()))
+  // Its promises alone never let the loop turn: that is the caller's part.
+  const peerMs = await delayed(ms, async () => {
+    await pair(theirs, 'loop')
+    await nextTurn()
+  })
   await Promise.all([ours, theirs, ...many].map((lock) => lock.close()))
   // On a machine that is busy with something else an idle loop is late, too.
   const bar = { most: Math.max(1, 2 * idleMs) }
@@ -58,8 +68,20 @@ async function delays(url, ms) {
   return [
     { id: 'lease-loop-sqlite', what: 'sqlite: event loop delay while acquiring and releasing, 99 of 100', value: singleMs, unit: 'ms', bar, detail },
     { id: 'lease-loop-sqlite-many', what: `… ${AT_ONCE} at once`, value: manyMs, unit: 'ms', bar, detail },
+    { id: 'lease-loop-sqlite-rivals', what: `… against ${RIVALS} other processes`, value: rivalsMs, unit: 'ms', bar, detail },
     { id: 'lease-loop-better-sqlite3', what: '… of better-sqlite3', value: peerMs, unit: 'ms' },
   ]
+}
+
+/** Another process that wants the same. @param {string} url @param {string} key @returns {Promise<() => Promise<unknown>>} */
+async function rival(url, key) {
+  const child = fork(RIVAL, [JSON.stringify({ url, key })])
+  await once(child, 'message')
+  return () => {
+    const ended = once(child, 'exit')
+    child.disconnect()
+    return ended
+  }
 }
 
 /** @param {import('../../lease-peers.mjs').Lock} lock @param {string} key */
@@ -85,11 +107,9 @@ async function delayed(ms, work) {
     if (now < end) setImmediate(turn)
   }
   setImmediate(turn)
-  while (performance.now() < end) {
-    await work()
-    // What promises alone keep busy never lets the loop turn: that would be the caller's doing, not the lock's.
-    await new Promise((resolve) => setImmediate(resolve))
-  }
+  while (performance.now() < end) await work()
+  // The last turn may have been the longest.
+  await nextTurn()
   turns.sort((a, b) => a - b)
   let left = 0.99 * turns.reduce((sum, one) => sum + one, 0)
   return turns.find((one) => (left -= one) <= 0) ?? 0
