@@ -239,7 +239,12 @@ pub trait Store: Debug {
     /// What the use of shortcuts has left to do; in the background.
     fn upkeep(&self) {}
 
-    /// For people, after a change, where the store has a place for it (a GitHub issue); best effort, decides nothing.
+    /// Whether it has a place where people see who holds a key (a GitHub issue).
+    fn shows(&self) -> bool {
+        false
+    }
+
+    /// For people, after other holders have come; best effort, decides nothing.
     fn show<'a>(&'a self, _key: &'a Key, _body: &'a str) -> Pending<'a, ()> {
         Box::pin(async {})
     }

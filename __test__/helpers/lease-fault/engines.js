@@ -69,7 +69,7 @@ const ENGINES = {
   postgres: served('postgres', {}),
   etcd: served('etcd', {}),
   // Few, and for longer: every request is a process of git here, as it is a second's work there.
-  github: { ...usual, ttlMs: 6_000, recoveryMs: 11_000, longMs: 8_000, keys: KEYS.slice(0, 3), workers: 4, tasks: 1, killRounds: 1, isQuick: false, open: openGitHub },
+  github: { ...usual, ttlMs: 6_000, recoveryMs: 11_000, longMs: 8_000, keys: KEYS.slice(0, 3), workers: 4, tasks: 1, killRounds: 2, isQuick: false, open: openGitHub },
 }
 
 module.exports = { ENGINES }

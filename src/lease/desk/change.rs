@@ -84,11 +84,20 @@ pub fn prepare(desk: &Desk, line: &Line, known: &Known, write: Write) -> Result<
 
 /// It has been written: now this is what is there.
 pub fn landed(desk: &Desk, line: &Line, prepared: Prepared, written: Written, before: &Known) {
-    let Prepared { mut record, .. } = prepared;
+    let Prepared { mut record, swap } = prepared;
+    if desk.store.shows() && !are_the_same(&record, &before.record) {
+        let (store, Swap { key, body, .. }) = (desk.store.clone(), swap);
+        tokio::task::spawn_local(async move { store.show(&key, &body).await });
+    }
     record.settle(written.at);
     let Written { version, base, at } = written;
     let (gone, ended, heard) = (before.gone.clone(), before.ended.clone(), desk.now());
     line.learn_own(Known { version, base, at, now: at, record: Rc::new(record), gone, ended, heard });
+}
+
+/// Whether the same hold a key as before: no two grants have one token.
+fn are_the_same(one: &Record, other: &Record) -> bool {
+    one.holds.iter().map(|hold| hold.token).eq(other.holds.iter().map(|hold| hold.token))
 }
 
 /// Moves the record as `decide` says; only under the line's turn. What was heard from `since` on is new.

@@ -79,6 +79,9 @@ fn who_waits_looks_when_a_session_should_end() {
         let granted = waits.await.expect("at its end").unwrap();
         assert!(granted.tokens[0] > held.tokens[0]);
         let requests = server.requests.get() - before;
-        assert!(requests <= 6, "{requests} requests: it looks when it is time, and not all the time");
+        assert!(
+            requests <= 20,
+            "{requests} with the dead one's: it looks when it is time, and not all the time"
+        );
     });
 }

@@ -321,6 +321,10 @@ impl Store for Github {
         Box::pin(self.sessions.close(&self.place, session))
     }
 
+    fn shows(&self) -> bool {
+        self.view.is_some()
+    }
+
     fn show<'a>(&'a self, key: &'a Key, body: &'a str) -> Pending<'a, ()> {
         Box::pin(async move {
             if let Some(view) = &self.view {
@@ -330,6 +334,11 @@ impl Store for Github {
     }
 
     fn close(&self) -> Pending<'_, ()> {
-        Box::pin(async { self.place.api.let_go() })
+        Box::pin(async {
+            if let Some(view) = &self.view {
+                view.shown().await;
+            }
+            self.place.api.let_go();
+        })
     }
 }

@@ -64,6 +64,13 @@ impl View {
         }
     }
 
+    /// Until all that was to be shown so far is.
+    pub async fn shown(&self) {
+        // Who has asked may not have come to stand in line yet; the line is fair.
+        tokio::task::yield_now().await;
+        drop(self.turn.acquire().await);
+    }
+
     async fn write_all(&self, place: &Place, key: &Key, record: &Record) -> Result<(), Failure> {
         let issue = format!("{}/issues/{key}", place.path);
         let is_held = !record.holds.is_empty();
