@@ -13,6 +13,8 @@ const { engineTest, startRedis } = require('./helpers/servers')
 const { until } = require('./helpers/waiting')
 
 const skip = process.platform === 'win32' ? 'signals' : false
+/** A command that nobody ends would hang. */
+const LIMIT_MS = 180_000
 /** Whatever the command is given, it says that it is there, and what it hears. */
 const PATIENT = `
   process.on('SIGTERM', () => { console.log('heard SIGTERM'); if (process.argv[1] !== 'deaf') process.exit(0) })
@@ -134,7 +136,7 @@ describe('the lease', { skip }, () => {
   })
 })
 
-describe('a lease that is lost', { skip }, () => {
+describe('a lease that is lost', { skip, timeout: LIMIT_MS }, () => {
   const LOST = ['--ttl', '600ms']
 
   test('ends the command by SIGTERM, and the code says so', async (t) => {
@@ -179,7 +181,7 @@ describe('a lease that is lost', { skip }, () => {
   })
 })
 
-describe('with Redis', { skip }, () => {
+describe('with Redis', { skip, timeout: LIMIT_MS }, () => {
   engineTest('a store that goes away ends the command before its lease', 'redis', async (t) => {
     const redis = await startRedis({ password: 'hunter2' })
     t.after(() => redis.stop())
