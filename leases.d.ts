@@ -70,7 +70,7 @@ export interface LeaseManagerOptions {
 export interface LeaseOptions {
   /** Default: the manager's. */
   ttlMs?: number
-  /** How long to wait in line; 0 asks once. Default `Infinity`. */
+  /** How long to wait in line; 0 asks once, however long the store takes to answer. Default `Infinity`. */
   timeoutMs?: number
   /** Ends the wait, which rejects with `signal.reason`; not the lease. */
   signal?: AbortSignal
@@ -373,7 +373,8 @@ export class LeaseManager extends EventEmitter<LeaseEventMap> {
   withLease<T>(keys: LeaseKey | readonly LeaseKey[], options: LeaseOptions, fn: (lease: Lease) => T | Promise<T>): Promise<T>
   /**
    * Takes a key from the hold with that token.
-   * @throws {ChainlockError} `ERR_LOCK_TOKEN_MOVED` when that hold is not there any more.
+   * @throws {ChainlockError} `ERR_LOCK_TOKEN_MOVED` when that hold is not there any more, or its time is over: then
+   *   `acquire` takes it.
    */
   steal(key: LeaseKey, options: StealOptions): Promise<Lease>
   status(key: LeaseKey): Promise<LeaseStatus>
