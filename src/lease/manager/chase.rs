@@ -284,11 +284,19 @@ impl Chase<'_> {
                 Counters::more(&self.client.counters().unknown);
                 None
             }
-            StoreError::Unavailable { retry_after, .. } => *retry_after,
+            StoreError::Unavailable { retry_after, .. } => {
+                if !self.is_unsettled && !self.is_watched {
+                    // Nothing of it has left: there is nothing to take out.
+                    self.waiter.sent.set(None);
+                }
+                *retry_after
+            }
             _ => return Err(self.client.fault(&error, Some(&self.line.key))),
         };
         let now = self.desk().now();
-        let since = *self.in_trouble_since.get_or_insert(now);
+        // Who does not wait has given the store its time with the first request.
+        let first = if self.is_unsettled { now } else { self.first_trouble(now) };
+        let since = *self.in_trouble_since.get_or_insert(first);
         let fault = self.client.fault(&error, Some(&self.line.key));
         *self.wanted.trouble.borrow_mut() = Some(error);
         if now.since(since) >= self.patience() {
@@ -299,6 +307,13 @@ impl Chase<'_> {
         let least = Nanos(retry_after.unwrap_or_default().as_nanos() as u64);
         self.pause(least.plus(self.desk().outside.part_of(most))).await;
         Ok(())
+    }
+
+    fn first_trouble(&self, now: Nanos) -> Nanos {
+        match self.wanted.request.strategy {
+            Strategy::Wait | Strategy::Retry { .. } => now,
+            _ => self.wanted.began,
+        }
     }
 
     fn patience(&self) -> Nanos {
