@@ -70,7 +70,7 @@ export interface LeaseManagerOptions {
 export interface LeaseOptions {
   /** Default: the manager's. */
   ttlMs?: number
-  /** How long to wait in line; 0 asks once. Default `Infinity`. */
+  /** How long to wait in line; 0 asks once, however long the store takes to answer. Default `Infinity`. */
   timeoutMs?: number
   /** Ends the wait, which rejects with `signal.reason`; not the lease. */
   signal?: AbortSignal
@@ -375,7 +375,8 @@ export class LeaseManager extends EventEmitter<LeaseEventMap> {
   /**
    * Takes a key from the hold with that token. Others that hold beside it go on if the mode fits theirs (`shared`, or
    * `permits` with their number); without a mode the key is taken from all.
-   * @throws {ChainlockError} `ERR_LOCK_TOKEN_MOVED` when that hold is not there any more.
+   * @throws {ChainlockError} `ERR_LOCK_TOKEN_MOVED` when that hold is not there any more, or its time is over: then
+   *   `acquire` takes it.
    */
   steal(key: LeaseKey, options: StealOptions): Promise<Lease>
   status(key: LeaseKey): Promise<LeaseStatus>

@@ -19,6 +19,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Each step is several requests to a server that is far away.
 const GITHUB_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Where the server ends sessions: it counts whole seconds, and looks twice a second which are over.
+const SESSION_GRAIN: Duration = Duration::from_secs(2);
+
 /// A manager's settings, checked by `lib/leases/options.js`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -223,12 +226,13 @@ pub fn caps(caps: &Caps) -> String {
         Clock::Session => "session",
     };
     let look = if caps.push { Duration::ZERO } else { caps.poll.1 };
+    let grain = if matches!(caps.clock, Clock::Session) { SESSION_GRAIN } else { Duration::ZERO };
     json!({
         "engine": caps.engine,
         "fencing": true,
         "clock": clock,
         "minTtlMs": caps.min_ttl.as_millis() as u64,
-        "recoveryMs": (caps.slack + look).as_millis() as u64,
+        "recoveryMs": (caps.slack + look + grain).as_millis() as u64,
         "atomicKeys": caps.multi,
         "push": caps.push,
         "fair": caps.queue,

@@ -51,10 +51,8 @@ impl Fault {
             StoreError::Unavailable { why, .. } => {
                 ("ERR_LOCK_STORE_UNAVAILABLE", why, "is the server running, and is the address right?")
             }
-            StoreError::Denied(why) => ("ERR_LOCK_STORE_DENIED", why, "check user, password or token"),
-            StoreError::Foreign(why) => {
-                ("ERR_LOCK_STORE_FOREIGN", why, "use another namespace, or remove what lies there")
-            }
+            StoreError::Denied(why) => ("ERR_LOCK_STORE_DENIED", why, access(shown)),
+            StoreError::Foreign(why) => ("ERR_LOCK_STORE_FOREIGN", why, elsewhere(shown)),
             StoreError::Newer(why) => {
                 ("ERR_LOCK_STORE_VERSION", why, "a newer chainlock wrote it; update this one")
             }
@@ -70,5 +68,23 @@ impl Fault {
             fault.retry_after_ms = retry_after.map(|after| after.as_millis() as u64);
         }
         fault
+    }
+}
+
+fn is_file(shown: &str) -> bool {
+    shown.starts_with("sqlite:")
+}
+
+fn access(shown: &str) -> &'static str {
+    match is_file(shown) {
+        true => "this user must be able to read and write the file and its folder",
+        false => "check user, password or token",
+    }
+}
+
+fn elsewhere(shown: &str) -> &'static str {
+    match is_file(shown) {
+        true => "name another file or namespace, or remove what lies there",
+        false => "use another namespace, or remove what lies there",
     }
 }

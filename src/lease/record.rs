@@ -20,6 +20,8 @@ pub const MAX_HOLDS: usize = 256;
 pub const MAX_META: usize = 4 * 1024;
 /// The longest key, in UTF-8 bytes.
 pub const MAX_KEY: usize = 512;
+/// The largest token: with the one after it JavaScript would confuse it.
+pub const MAX_TOKEN: u64 = (1 << 53) - 2;
 
 /// Says whose a hold is: made anew for every request, 128 random bits as 32 hexadecimal digits. As the other texts that
 /// a record has in many places it is shared, so that a copy of a record costs little.
@@ -164,7 +166,7 @@ impl Record {
         if body.len() > MAX_BYTES {
             return Err(Strange::Foreign(format!("{} bytes, more than a record has", body.len())));
         }
-        let foreign = |error: serde_json::Error| Strange::Foreign(error.to_string());
+        let foreign = |error: serde_json::Error| Strange::Foreign(format!("it is no lease record: {error}"));
         let mut record: Record = match serde_json::from_str(body) {
             Ok(record) => record,
             Err(error) => {
@@ -179,6 +181,9 @@ impl Record {
         }
         if record.holds.len() > MAX_HOLDS || record.queue.len() > MAX_TICKETS {
             return Err(Strange::Foreign("more holds or tickets than a record has".into()));
+        }
+        if record.token > MAX_TOKEN {
+            return Err(Strange::Foreign("a token beyond what JavaScript can count".into()));
         }
         if record.holds.iter().any(|hold| hold.token == 0 || hold.token > record.token) {
             return Err(Strange::Foreign("a hold whose token was never granted".into()));

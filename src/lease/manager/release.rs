@@ -74,10 +74,11 @@ async fn release_part(
 /// Renews at once; how many ms are left then.
 pub async fn renew_now(desk: &Rc<Desk>, lease: &Rc<Lease>) -> Result<u64, Fault> {
     let sent = desk.now();
+    let key = lease.parts.first().map(|part| &*part.line.key);
     match &lease.session {
         Some(session) => {
             let verified = session::verify(desk, session).await;
-            let fault = |error| lease.client.fault(&error, None);
+            let fault = |error| lease.client.fault(&error, key);
             verified.map_err(fault)?;
             session::look_at(desk, std::slice::from_ref(lease)).await.map_err(fault)?;
         }
@@ -94,7 +95,7 @@ pub async fn renew_now(desk: &Rc<Desk>, lease: &Rc<Lease>) -> Result<u64, Fault>
     let renewed = lease.renewed();
     if renewed < sent {
         let error = StoreError::Unavailable { why: "the renewal has failed".into(), retry_after: None };
-        return Err(lease.client.fault(&error, lease.parts.first().map(|part| &*part.line.key)));
+        return Err(lease.client.fault(&error, key));
     }
     Ok(lease.cell.remaining(now).whole_ms())
 }

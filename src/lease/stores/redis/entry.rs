@@ -50,9 +50,9 @@ pub fn seen_in(value: &Value, now: u64, name: &str) -> Result<Seen, StoreError> 
         Value::Nil => Ok(Seen::absent(now)),
         Value::BulkString(bytes) => seen_of(bytes, now).map_err(|why| match why {
             Strange::Foreign => {
-                StoreError::Foreign(format!("under {name:?} lies something that chainlock did not write"))
+                StoreError::Foreign(format!("under {name} lies something that chainlock did not write"))
             }
-            Strange::Newer => StoreError::Newer(format!("the record under {name:?}")),
+            Strange::Newer => StoreError::Newer(format!("the record under {name} has another format")),
         }),
         Value::ServerError(error) => Err(refused(error)),
         other => Err(strange(&format!("{other:?}"))),

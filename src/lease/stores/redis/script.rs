@@ -111,7 +111,7 @@ fn lost(time: &Value, held: &[Value]) -> Result<Option<Swapped>, StoreError> {
         return Ok(None);
     };
     let held: Result<Vec<Seen>, StoreError> =
-        held.iter().map(|value| super::entry::seen_in(value, now / 1000, "the key")).collect();
+        held.iter().map(|value| super::entry::seen_in(value, now / 1000, "it")).collect();
     Ok(Some(Swapped::Lost(held?)))
 }
 
