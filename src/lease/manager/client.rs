@@ -4,6 +4,7 @@ use crate::lease::desk::Desk;
 use crate::lease::fault::Fault;
 use crate::lease::keeper::lease::Lease;
 use crate::lease::keeper::loss::lose;
+use crate::lease::keeper::telling;
 use crate::lease::manager::acquire::{self, Cancel};
 use crate::lease::manager::release;
 use crate::lease::manager::shared::Shared;
@@ -138,6 +139,7 @@ impl Client {
         Counters::more(&counters.held);
         counters.stale_claimed.add(u64::from(stale));
         self.leases.borrow_mut().insert(lease.id, lease.clone());
+        telling::granted(lease);
     }
 
     /// It is held no longer, for whatever reason.
@@ -151,6 +153,7 @@ impl Client {
         self.ended(lease, now);
         Counters::more(&self.counters().releases);
         self.desk.sheet.count(|counts| &counts.releases);
+        telling::released(lease, now);
     }
 
     pub fn lost(&self, lease: &Lease, lost: Lost, now: Nanos) {
@@ -164,6 +167,7 @@ impl Client {
         Counters::more(&self.counters().lost);
         Counters::more(self.counters().lost_by(cause));
         self.desk.sheet.count_loss(cause);
+        telling::lost(lease, cause, now);
     }
 
     pub fn risk(&self, lease: &Lease, left: Nanos) {
