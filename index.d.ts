@@ -2573,7 +2573,7 @@ export interface JournalEvent {
   readonly threadId: number | null
   /** The lock's name; `'send'` for the process's send lock, the path for a host lock. Null for a lock without one. */
   readonly lock: string | null
-  readonly lockKind: 'send' | 'lock' | 'semaphore' | 'host' | 'registry' | 'journal'
+  readonly lockKind: 'send' | 'lock' | 'semaphore' | 'host' | 'registry' | 'journal' | 'lease'
   readonly kind: JournalEventKind
   /** The send lock: who asked, or held. */
   readonly layer: string | null

@@ -2,6 +2,7 @@
 'use strict'
 
 const assert = require('node:assert/strict')
+const fs = require('node:fs')
 const { channel } = require('node:diagnostics_channel')
 const path = require('node:path')
 const { test } = require('node:test')
@@ -156,6 +157,35 @@ for (const [what, blocks] of Object.entries({ 'whose loop is blocked': true, 'th
     assert.match(metrics.stdout, new RegExp(`chainlock_lease_held\\{.*store="sqlite"\\} ${blocks ? 1 : 0}`))
   })
 }
+
+test('the journal has what becomes of leases, and a trace shows them', async (t) => {
+  const file = path.join(folder(t), 'locks.journal')
+  const journal = chainlock.openJournal({ path: file })
+  const manager = managerFor(t, { ttlMs: 1_500 })
+  await (await manager.acquire('build')).release()
+  const lease = await manager.acquire('deploy')
+  const thief = managerFor(t, { store: manager.store, workerId: 'ops' })
+  await thief.acquireLock('deploy', { conflictStrategy: ConflictStrategy.FORCE_ACQUIRE })
+  await until(() => lease.lost, (lost) => lost)
+  await journal.flush()
+  const events = (await journal.query({ limit: 100 })).filter(({ lockKind }) => lockKind === 'lease')
+  const told = events.map(({ kind, lock, layer, token, other, label }) => [kind, lock, layer, token, other, label])
+  const at = `${manager.store}`
+  assert.deepEqual(told.filter(([, lock]) => lock === 'build'), [
+    ['acquired', 'build', 'ci-7', 1, null, at],
+    ['released', 'build', 'ci-7', 1, null, at],
+  ])
+  assert.deepEqual(told.filter(([, lock, layer]) => lock === 'deploy' && layer === 'ci-7'), [
+    ['acquired', 'deploy', 'ci-7', 1, null, at],
+    ['stolen', 'deploy', 'ci-7', 1, 'stolen', at],
+  ])
+  await journal.close()
+  const trace = path.join(folder(t), 'trace.json')
+  const { code, stderr } = await runCli(['trace', '--since', '10m', '--journal', file, '-o', trace])
+  assert.equal(code, 0, stderr)
+  const { traceEvents } = JSON.parse(fs.readFileSync(trace, 'utf8'))
+  assert.ok(traceEvents.some(({ name, ph }) => name === 'hold build' && ph === 'B'), 'a lease is a hold')
+})
 
 test('no secret of a store is on the page', async (t) => {
   const manager = managerFor(t, { store: 'redis://user:s3cret@127.0.0.1:1/0', requestTimeoutMs: 300 })

@@ -29,6 +29,7 @@ const pictures = {
   stuck: pictureAfter(scenes.stuck),
   circle: pictureAfter(scenes.circle),
   odd: pictureAfter(scenes.odd),
+  leases: pictureAfter(scenes.leases),
   nothing: pictureAfter((at) => scenes.snapshot({ takenAtMs: at, processes: [] })),
 }
 /** Our own marks around what is written from right to left. */
@@ -73,6 +74,14 @@ describe('every frame', () => {
       }
     })
   }
+
+  test('leases are on it wherever there is room: whose, what is left, when renewed', () => {
+    for (const [columns, rows] of SIZES) {
+      const text = frameText(pictures.leases, { columns, rows }).join('\n')
+      assert.match(text, /LEASE[^\n]*\n[^\n]*deploy/, `${columns}×${rows}`)
+      if (columns >= 80) assert.match(text, /deploy +\S* *expired +ci-7 4242 .*\n.*task-0 .*held +ci-7 4242 +41s +19s +4s ago/)
+    }
+  })
 
   test('the verdict and the next command are on it at every size', () => {
     for (const [columns, rows] of SIZES) {

@@ -162,4 +162,12 @@ function crowd(count = 1_000, waiters = 10, takenAtMs = AT) {
   return snapshot({ takenAtMs, locks })
 }
 
-module.exports = { AT, OK, ODD_NAMES, circle, crowd, event, holder, lock, odd, processView, sendBlock, snapshot, stuck, times, waiter }
+/** Leases, one of them lost, and more than fit. */
+function leases(takenAtMs = AT) {
+  const { lease, store } = require('./snapshots')
+  const lost = lease({ state: 'lost', key: 'deploy' })
+  const all = Array.from({ length: 30 }, (_, index) => lease({ key: index % 7 === 6 ? `任务-${index} 🔒` : `task-${index}` }))
+  return snapshot({ takenAtMs, leases: [...all, lost], stores: [store()] })
+}
+
+module.exports = { AT, OK, ODD_NAMES, circle, crowd, event, holder, lock, odd, processView, sendBlock, snapshot, stuck, times, waiter, leases }

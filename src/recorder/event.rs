@@ -71,16 +71,18 @@ pub enum Of {
     Registry,
     /// The journal itself.
     Journal,
+    Lease,
 }
 
 impl Of {
-    pub const ALL: [(Of, &'static str); 6] = [
+    pub const ALL: [(Of, &'static str); 7] = [
         (Of::Send, "send"),
         (Of::Lock, "lock"),
         (Of::Semaphore, "semaphore"),
         (Of::Host, "host"),
         (Of::Registry, "registry"),
         (Of::Journal, "journal"),
+        (Of::Lease, "lease"),
     ];
 }
 

@@ -5,6 +5,7 @@ pub mod lease;
 pub mod loss;
 pub mod renewal;
 pub mod session;
+pub mod telling;
 
 use crate::lease::desk::Desk;
 use crate::lease::desk::line::{Kept, Line};

@@ -251,7 +251,7 @@ fn answer(client: &Rc<Client>, wanted: &Wanted, done: Result<Vec<Won>, Fault>, r
     }
     let now = client.desk.now();
     counters.acquiring.record(now.since(wanted.began));
-    client.granted(stale);
+    client.granted(&lease, stale);
     keeper::hold(&client.desk, &lease);
     shortcut::open(client);
     reply(Ok(Granted {

@@ -4,6 +4,7 @@ use crate::lease::desk::Desk;
 use crate::lease::fault::Fault;
 use crate::lease::keeper::lease::Lease;
 use crate::lease::keeper::loss::lose;
+use crate::lease::keeper::telling;
 use crate::lease::manager::acquire::{self, Cancel};
 use crate::lease::manager::release;
 use crate::lease::manager::shared::Shared;
@@ -160,12 +161,13 @@ impl Client {
         }
     }
 
-    pub fn granted(&self, stale: u32) {
+    pub fn granted(&self, lease: &Lease, stale: u32) {
         let counters = self.counters();
         Counters::more(&counters.acquisitions);
         self.desk.sheet.count(|counts| &counts.acquisitions);
         Counters::more(&counters.held);
         counters.stale_claimed.add(u64::from(stale));
+        telling::granted(lease);
     }
 
     /// It is held no longer, for whatever reason.
@@ -178,6 +180,7 @@ impl Client {
         self.ended(lease, now);
         Counters::more(&self.counters().releases);
         self.desk.sheet.count(|counts| &counts.releases);
+        telling::released(lease, now);
     }
 
     pub fn lost(&self, lease: &Lease, lost: Lost, now: Nanos) {
@@ -191,6 +194,7 @@ impl Client {
         Counters::more(&self.counters().lost);
         Counters::more(self.counters().lost_by(cause));
         self.desk.sheet.count_loss(cause);
+        telling::lost(lease, cause, now);
     }
 
     pub fn risk(&self, lease: &Lease, left: Nanos) {

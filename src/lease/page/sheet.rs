@@ -116,8 +116,12 @@ impl Sheet {
     }
 
     pub fn count(&self, which: impl FnOnce(&Counts) -> &Field) {
+        self.count_all(which, 1);
+    }
+
+    pub fn count_all(&self, which: impl FnOnce(&Counts) -> &Field, more: u64) {
         if let Some(row) = self.store() {
-            which(&row.counts).add(1);
+            which(&row.counts).add(more);
         }
     }
 

@@ -54,6 +54,8 @@ struct Book {
     /// When the I/O thread looks what it has to take over; none when it does not.
     next_look: Option<Nanos>,
     done: AtOnce,
+    /// Of the pairs so many are on the page.
+    shown: u64,
 }
 
 /// A lease that the I/O thread knows nothing of.
@@ -95,6 +97,13 @@ impl Short {
         let mut book = self.book.lock();
         book.done.pairs += 1;
         book.done.holding.record(held);
+    }
+
+    /// Pairs that are not on the page yet; now they are.
+    fn to_be_shown(&self) -> u64 {
+        let mut book = self.book.lock();
+        let pairs = book.done.pairs;
+        pairs - std::mem::replace(&mut book.shown, pairs)
     }
 
     /// There is no shortcut any more; so many grants later there will be another one.
@@ -180,6 +189,9 @@ pub(super) async fn look(shared: Arc<Shared>, mut at: Nanos) {
 
 pub(super) fn take_over(shared: &Arc<Shared>, due: Vec<Own>) {
     if let Ok(client) = client_of(shared) {
+        let pairs = shared.shortcut.to_be_shown();
+        client.desk.sheet.count_all(|counts| &counts.acquisitions, pairs);
+        client.desk.sheet.count_all(|counts| &counts.releases, pairs);
         due.into_iter().for_each(|own| adopt(&client, own));
     }
 }
@@ -204,6 +216,6 @@ fn adopt(client: &Rc<Client>, own: Own) {
         risk: Cell::new(None),
     });
     // A stale hold that it has taken over was counted at once.
-    client.granted(0);
+    client.granted(&lease, 0);
     keeper::hold(&client.desk, &lease);
 }

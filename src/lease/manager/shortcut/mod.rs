@@ -21,6 +21,7 @@ use crate::lease::record::{Nonce, Who};
 use crate::lease::rules::Ask;
 use crate::lease::runtime;
 use crate::lease::store::{Caps, Hindered, Key};
+use crate::recorder;
 use crate::sync::{Arc, Ordering};
 use crate::time::{self, Nanos};
 use book::{Own, Unused, Way, look, take_over};
@@ -39,7 +40,8 @@ impl Manager {
         // Until the lease is in the book, so that a manager that is closed finds all of its leases there.
         let mut way = self.shared.shortcut.way.lock();
         let Way::Open(shortcut, waiting) = &mut *way else { return None };
-        if !is_plain(request) || waiting.load(Ordering::Relaxed) > 0 {
+        // What is written down is written down by the I/O thread.
+        if recorder::is_on() || !is_plain(request) || waiting.load(Ordering::Relaxed) > 0 {
             return None;
         }
         let (key, ask, number) = self.asked(request, shortcut.caps())?;
