@@ -19,7 +19,9 @@ pub mod fault;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod keeper;
+pub mod limit;
 pub mod manager;
+pub mod patience;
 pub mod record;
 pub mod rules;
 pub mod runtime;

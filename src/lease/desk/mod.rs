@@ -8,6 +8,7 @@ pub mod watch;
 use crate::lease::desk::line::{Known, Line};
 use crate::lease::desk::outside::Outside;
 use crate::lease::keeper::Keeper;
+use crate::lease::limit::Limit;
 use crate::lease::record::Who;
 use crate::lease::rules::View;
 use crate::lease::store::{Key, Store, StoreError};
@@ -27,6 +28,8 @@ pub struct Desk {
     pub keeper: Keeper,
     /// The longest that one request takes.
     pub request_timeout: Nanos,
+    /// How long a release is waited for: that of two requests.
+    pub release_limit: Limit,
     lines: RefCell<HashMap<Key, Rc<Line>>>,
     uses: Cell<u64>,
     /// Managers that are open here.
@@ -43,6 +46,7 @@ impl Desk {
             outside,
             keeper: Keeper::default(),
             request_timeout: Nanos(request_timeout.as_nanos() as u64),
+            release_limit: Limit::new(request_timeout.saturating_mul(2)),
             lines: RefCell::default(),
             uses: Cell::new(0),
             managers: Cell::new(0),
