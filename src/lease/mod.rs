@@ -21,8 +21,10 @@ pub mod hand_over;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod keeper;
+pub mod limit;
 pub mod manager;
 pub mod page;
+pub mod patience;
 pub mod record;
 pub mod rules;
 pub mod runtime;

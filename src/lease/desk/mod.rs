@@ -9,6 +9,7 @@ pub mod watch;
 use crate::lease::desk::line::{Known, Line};
 use crate::lease::desk::outside::Outside;
 use crate::lease::keeper::Keeper;
+use crate::lease::limit::Limit;
 use crate::lease::page::sheet::Sheet;
 use crate::lease::record::Who;
 use crate::lease::rules::View;
@@ -58,6 +59,8 @@ pub struct Desk {
     pub sheet: Rc<Sheet>,
     /// The longest that one request takes.
     pub request_timeout: Nanos,
+    /// How long a release is waited for: that of two requests.
+    pub release_limit: Limit,
     lines: RefCell<HashSet<ByKey>>,
     uses: Cell<u64>,
     /// Managers that are open here.
@@ -83,6 +86,7 @@ impl Desk {
             keeper: Keeper::default(),
             sheet,
             request_timeout: Nanos(request_timeout.as_nanos() as u64),
+            release_limit: Limit::new(request_timeout.saturating_mul(2)),
             lines: RefCell::default(),
             uses: Cell::new(0),
             managers: Cell::new(0),

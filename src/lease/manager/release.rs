@@ -17,7 +17,6 @@ use crate::lease::send::{self, How};
 use crate::lease::store::StoreError;
 use crate::time::Nanos;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// It could not be given back in time; it is tried on until it expires.
 const UNAVAILABLE: &str = "unavailable";
@@ -39,8 +38,7 @@ pub async fn release(client: &Rc<Client>, lease: &Rc<Lease>, how: How) -> Releas
     let parts: Vec<_> = (0..lease.parts.len())
         .map(|index| tokio::task::spawn_local(release_part(desk.clone(), lease.clone(), index, how, until)))
         .collect();
-    let limit = Duration::from_nanos(desk.request_timeout.0.saturating_mul(2));
-    let done = tokio::time::timeout(limit, async {
+    let done = desk.release_limit.within(async {
         let mut reason = None;
         for part in parts {
             reason = reason.or(part.await.unwrap_or(Some(UNAVAILABLE)));

@@ -2,7 +2,6 @@
 //! request.
 
 use std::cell::Cell;
-use std::future::Future;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,11 +13,13 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Error, NoTls, Notification, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::lease::limit::Limit;
 use crate::lease::store::StoreError;
 use crate::lease::stores::postgres::config::Settings;
 use crate::lease::stores::postgres::errors::{
     Kind, is_lost, of_connecting, of_request, state_of, unanswered, unavailable,
 };
+use crate::lease::stores::postgres::statements::Statements;
 
 /// Serves those who make the table at the same time: any number that nobody else uses.
 const MAKING: i64 = 0x6368_6c6b_6c65_6173;
@@ -34,6 +35,7 @@ pub struct Link {
     pub client: Client,
     /// The table's number in the server.
     pub table: Cell<u32>,
+    pub statements: Statements,
     driver: AbortHandle,
 }
 
@@ -48,13 +50,20 @@ impl Drop for Link {
 pub struct Server {
     settings: Settings,
     pub timeout: Duration,
+    limit: Limit,
     link: Mutex<Option<Rc<Link>>>,
     closed: Cell<bool>,
 }
 
 impl Server {
     pub fn new(settings: Settings, timeout: Duration) -> Self {
-        Self { settings, timeout, link: Mutex::default(), closed: Cell::new(false) }
+        Self {
+            settings,
+            timeout,
+            limit: Limit::new(timeout),
+            link: Mutex::default(),
+            closed: Cell::new(false),
+        }
     }
 
     pub async fn close(&self) {
@@ -66,16 +75,16 @@ impl Server {
     pub async fn request(
         &self,
         kind: Kind,
-        sql: &str,
+        sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Option<Vec<Row>>, StoreError> {
         let sent = Cell::new(None);
         let work = async {
             let link = self.link().await?;
             sent.set(Some(link.clone()));
-            Ok(link.client.query_typed(sql, values).await)
+            Ok(link.statements.run(&link.client, sql, values).await)
         };
-        match self.in_time(work).await {
+        match self.limit.within(work).await {
             Some(Ok(Ok(rows))) => Ok(Some(rows)),
             Some(Ok(Err(error))) if is_lost(&error) => Ok(None),
             Some(Ok(Err(error))) => {
@@ -92,10 +101,6 @@ impl Server {
                 Err(if was_sent { unanswered(kind, why) } else { unavailable(why) })
             }
         }
-    }
-
-    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::time::timeout(self.timeout, work).await.ok()
     }
 
     /// The connection, made anew if the last one has ended.
@@ -138,7 +143,7 @@ impl Server {
                 (client, drive(connection, told))
             }
         };
-        Ok(Link { client, table: Cell::new(0), driver })
+        Ok(Link { client, table: Cell::new(0), statements: Statements::default(), driver })
     }
 }
 
@@ -183,24 +188,24 @@ async fn settle(link: &Link) -> Result<(), StoreError> {
     let Some(row) = look(link).await? else {
         make(link).await?;
         return match look(link).await? {
-            Some(row) => judge(link, &row),
+            Some(row) => judge(link, &row).await,
             None => Err(StoreError::Denied(
                 "the table chainlock_leases was made, but is not in the search_path".into(),
             )),
         };
     };
-    judge(link, &row)
+    judge(link, &row).await
 }
 
 async fn look(link: &Link) -> Result<Option<Row>, StoreError> {
     let sql = "SELECT c.oid, obj_description(c.oid, 'pg_class'), c.relkind::text, \
-               current_setting('server_encoding') \
+               current_setting('server_encoding'), pg_backend_pid() \
                FROM pg_class c WHERE c.oid = to_regclass('chainlock_leases')";
     let rows = link.client.query_typed(sql, &[]).await;
     Ok(rows.map_err(|error| of_request(Kind::Read, &error))?.into_iter().next())
 }
 
-fn judge(link: &Link, row: &Row) -> Result<(), StoreError> {
+async fn judge(link: &Link, row: &Row) -> Result<(), StoreError> {
     let told: (u32, Option<String>, String, String) = (row.get(0), row.get(1), row.get(2), row.get(3));
     let (table, comment, relation, encoding) = told;
     let format =
@@ -218,6 +223,7 @@ fn judge(link: &Link, row: &Row) -> Result<(), StoreError> {
         }
         Some(_) => {
             link.table.set(table);
+            link.statements.settle(&link.client, row.get(4)).await;
             Ok(())
         }
     }

@@ -1,8 +1,8 @@
 //! Leases in a PostgreSQL table.
 //!
 //! # Policy
-//! * One statement a request, in one round trip; whoever loses takes another, to see what it lost to. Without named
-//!   statements: it works behind poolers that hand every transaction another connection of the server.
+//! * One statement a request, in one round trip; whoever loses takes another, to see what it lost to. Under names only
+//!   where the session is ours alone (`statements.rs`): it works behind poolers that hand every transaction another one.
 //! * Connections: one for requests, in which they follow each other without waiting; one that listens, made when
 //!   somebody watches. One that does not answer in time is thrown away.
 //! * Clock: the server's at the moment of the write, `clock_timestamp()`; never that of the transaction's beginning.
@@ -16,6 +16,7 @@ mod errors;
 mod link;
 mod push;
 mod sql;
+mod statements;
 #[cfg(test)]
 mod tests;
 

@@ -12,12 +12,12 @@ use crate::lease::address::{Address, Secret, Server, Setup};
 use crate::lease::conformance::{body, lost, needs_server, on_a_runtime, pair_suite, see, suite, swap, won};
 use crate::lease::store::{Key, Store, StoreError, Swapped, Version};
 
-const VARIABLE: &str = "CHAINLOCK_TEST_POSTGRES";
+pub const VARIABLE: &str = "CHAINLOCK_TEST_POSTGRES";
 
 /// The server, and a schema of the test's own in it.
-struct Place {
-    server: Server,
-    schema: String,
+pub struct Place {
+    pub server: Server,
+    pub schema: String,
     admin: Client,
 }
 
@@ -28,7 +28,7 @@ fn server_of(url: &str) -> Server {
     }
 }
 
-fn setup(server: &Server) -> Setup {
+pub fn setup(server: &Server) -> Setup {
     Setup {
         address: Address::Postgres(server.clone()),
         namespace: "chainlock".into(),
@@ -50,7 +50,7 @@ async fn client_of(server: &Server) -> Client {
 }
 
 impl Place {
-    async fn new(url: &str) -> Self {
+    pub async fn new(url: &str) -> Self {
         let mut server = server_of(url);
         let (admin, schema) = (client_of(&server).await, format!("t{:016x}", fastrand::u64(..)));
         admin.batch_execute(&format!("CREATE SCHEMA {schema}; SET search_path = {schema}")).await.unwrap();
@@ -81,7 +81,7 @@ impl Place {
         self.admin.batch_execute(sql).await.unwrap();
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.run(&format!("DROP SCHEMA {} CASCADE", self.schema)).await;
     }
 }

@@ -4,6 +4,7 @@
 use super::address::Place;
 use super::entry::NO_RUN;
 use super::errors::{Doing, failed, unanswered};
+use crate::lease::limit::Limit;
 use crate::lease::store::StoreError;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, Pipeline, RedisError, Value, cmd};
@@ -18,6 +19,7 @@ pub struct Link {
     current: RefCell<Option<Rc<Live>>>,
     /// One connects, the others wait for it.
     connecting: tokio::sync::Mutex<()>,
+    limit: Limit,
 }
 
 /// A connection that answered.
@@ -44,7 +46,8 @@ impl fmt::Debug for Link {
 
 impl Link {
     pub fn new(place: Rc<Place>) -> Link {
-        Link { place, current: RefCell::new(None), connecting: tokio::sync::Mutex::new(()) }
+        let limit = Limit::new(place.timeout);
+        Link { place, current: RefCell::new(None), connecting: tokio::sync::Mutex::new(()), limit }
     }
 
     /// One command, made for the server's run; an error of the server is an answer.
@@ -84,8 +87,8 @@ impl Link {
                 failed(&error, doing)
             })
         };
-        let ended = tokio::time::timeout(self.place.timeout, work).await;
-        ended.unwrap_or_else(|_| match sent.take() {
+        let ended = self.limit.within(work).await;
+        ended.unwrap_or_else(|| match sent.take() {
             Some(live) => {
                 self.retire(&live);
                 Err(unanswered("no answer in time", doing))
