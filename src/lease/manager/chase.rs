@@ -28,6 +28,8 @@ const MOST_PLACE_MS: u64 = 10_000;
 /// The first pause after a store that could not be reached; they double.
 const TROUBLE: Nanos = Nanos(10_000_000);
 const MOST_TROUBLE: Nanos = Nanos(1_000_000_000);
+/// So long after a hand-over the line is as it stays for a while.
+const SETTLES: Nanos = Nanos(2_000_000);
 /// Who waits without a limit gives a store that cannot be reached so many times the time of one request.
 const PATIENCE: u64 = 6;
 
@@ -112,6 +114,9 @@ impl Chase<'_> {
                     };
                     let won = Won { sent, until, ..self.won(token, stale, stolen) };
                     if self.desk().now() < deadline(&won) {
+                        if handed.is_some() {
+                            self.look_soon();
+                        }
                         return Ok(won);
                     }
                     self.too_late();
@@ -201,6 +206,21 @@ impl Chase<'_> {
             (None, Some(stood)) => (stood, stood.plus(ttl)),
             (None, None) => (Nanos::NEVER, Nanos::NEVER),
         }
+    }
+
+    /// Who has handed the key over stands in line again, as a rule: known in time, that costs the next release no second
+    /// write.
+    fn look_soon(&self) {
+        let (desk, line) = (self.desk().clone(), self.line.clone());
+        let nonce = self.waiter.ask.borrow().nonce.clone();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(SETTLES.duration()).await;
+            let is_held = line.kept.borrow().iter().any(|kept| *kept.nonce() == nonce);
+            if is_held && !desk.is_closed.get() {
+                // A release without it loses once.
+                let _ = desk.look(&line).await;
+            }
+        });
     }
 
     /// Granted, but too long ago to begin with: given back, and asked for anew.
