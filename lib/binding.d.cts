@@ -249,8 +249,11 @@ export declare function layerName(number: number, row: number): string
 /** Gives a request up. Its answer comes all the same. */
 export declare function leaseAbort(number: number, request: number): void
 
-/** Asks for leases; the number of the request. */
-export declare function leaseAcquire(number: number, of: number, ask: string): number
+/**
+ * Asks for leases; the number of the request. 0: it is granted, and lies in the scratch array; only where this thread
+ * may take the time for it.
+ */
+export declare function leaseAcquire(number: number, of: number, ask: string, mayDoIt: boolean): number
 
 /** The event loop turns. */
 export declare function leaseBeat(number: number, of: number): void
@@ -299,9 +302,10 @@ export declare function leaseOpen(number: number, settings: string): OpenedManag
 
 /**
  * Gives a lease back; the number of the request. The lease's number names nothing from now on. `unsent` says of the
- * send lock's that its message was not sent.
+ * send lock's that its message was not sent. 0: it is given back already; only where this thread may take the time for
+ * it.
  */
-export declare function leaseRelease(number: number, lease: number, unsent?: boolean | undefined | null): number
+export declare function leaseRelease(number: number, lease: number, mayDoIt: boolean, unsent?: boolean | undefined | null): number
 
 /** Renews a lease now; the number of the request, whose answer is a number. */
 export declare function leaseRenew(number: number, lease: number): number

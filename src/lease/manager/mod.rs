@@ -139,6 +139,7 @@ impl Manager {
 
     /// The same for a send lock whose message was not sent.
     pub fn release_unsent(&self, lease: LeaseId, reply: Reply<Released>) -> Result<(), Fault> {
+        self.keep_on(lease);
         self.with(reply, move |client, reply| client.release(lease, How::Unsent, reply))
     }
 

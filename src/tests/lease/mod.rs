@@ -14,4 +14,6 @@ mod rules;
 mod schedules;
 mod sessions;
 mod sim_store;
+#[cfg(feature = "sqlite")]
+mod user;
 mod world;
