@@ -17,8 +17,8 @@ use tokio::sync::MutexGuard;
 /// A failed renewal is tried again after this at the least, and at the most.
 const SOONEST: Nanos = Nanos(20_000_000);
 const LATEST: Nanos = Nanos(1_000_000_000);
-/// Who was handed the key over holds it for what its place in line had left; if it keeps the key for longer than this,
-/// the hold is given all of its length.
+/// Who was handed the key over holds it for what its place in line had left. Where places live for less than the ttl
+/// it is given all of its length after so long.
 const WHOLE_AFTER: Nanos = Nanos(50_000_000);
 
 /// Sets when the line is renewed next: a third of the ttl after the last time, a little earlier by chance.

@@ -207,7 +207,8 @@ fn a_release_is_the_grant_of_the_next_in_one_write() {
             let worker = |name, seed| Worker::over(&server, opening(name), caps.clone(), seed, quick);
             let (holder, next) = (worker("one", 1), worker("two", 2));
             let held = holder.acquire(one()).await.unwrap();
-            let request = Request { meta: Some("{\"job\":1}".into()), ..one() };
+            // Longer than a place in line lives without a renewal.
+            let request = Request { meta: Some("{\"job\":1}".into()), ttl_ms: Some(30_000), ..one() };
             let (_, waits) = next.ask(request);
             ms(50).await;
             let before = server.requests.get();
@@ -220,8 +221,8 @@ fn a_release_is_the_grant_of_the_next_in_one_write() {
             ms(100).await;
             if !sessions {
                 let hold = newest(&server).holds[0].clone();
-                assert_eq!((hold.term.until, hold.term.ttl_ms, hold.handed), (1_000, 1_000, None));
-                assert!(granted.cell.remaining((next.now)()).whole_ms() > 900, "it was renewed soon");
+                assert_eq!((hold.term.until, hold.term.ttl_ms, hold.handed), (30_000, 30_000, None));
+                assert!(granted.cell.remaining((next.now)()).whole_ms() > 29_800, "it was renewed soon");
             }
             assert!(next.release(granted.lease).await.released);
             assert_eq!((newest(&server).holds.len(), newest(&server).queue.len()), (0, 0));
