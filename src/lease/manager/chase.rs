@@ -333,13 +333,7 @@ impl Chase<'_> {
                 Counters::more(&self.client.counters().unknown);
                 None
             }
-            StoreError::Unavailable { retry_after, .. } => {
-                if !self.is_unsettled && !self.is_watched {
-                    // Nothing of it has left: there is nothing to take out.
-                    self.waiter.sent.set(None);
-                }
-                *retry_after
-            }
+            StoreError::Unavailable { retry_after, .. } => *retry_after,
             _ => return Err(self.client.fault(&error, Some(&self.line.key))),
         };
         let now = self.desk().now();
