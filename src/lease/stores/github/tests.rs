@@ -254,7 +254,7 @@ fn when_a_session_ends_is_known_to_who_looks() {
         assert!(left <= MIN_TTL + SLACK + Duration::from_secs(2), "{left:?}");
         assert_eq!(holder.session_left(&session), None, "its own is renewed");
         tokio::time::sleep(left).await;
-        assert_eq!(see(&waiter, &key).await.gone, [session.clone()], "not before, and no later");
+        assert_eq!(see(&waiter, &key).await.gone, std::slice::from_ref(&session), "not before, and no later");
         assert_eq!(waiter.session_left(&session), None);
     });
 }
