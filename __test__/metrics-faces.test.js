@@ -94,7 +94,7 @@ test('a register of prom-client tells the same, once per look, also as OpenMetri
   assert.equal(sameButForTime(withoutOwn), sameButForTime(metrics()))
   const asJson = await register.getMetricsAsJSON()
   assert.equal(asJson.length, familiesOf(metrics()).length + 1)
-  assert.deepEqual(new Set(asJson.map(({ aggregator }) => aggregator)), new Set(['sum', 'max']))
+  assert.deepEqual(new Set(asJson.map(({ aggregator }) => aggregator)), new Set(['sum', 'max', 'min']))
   const whole = promClient.AggregatorRegistry.aggregate([asJson, asJson])
   const versions = samplesOf(`${await whole.getSingleMetricAsString('chainlock_build_info')}\n`)
   assert.equal(versions[0].value, 1)

@@ -10,7 +10,7 @@ const { JSON_OPTION, PID_OPTION } = require('../args')
 /** @typedef {import('../../../index').Snapshot} Snapshot */
 
 module.exports = {
-  summary: 'one lock or lease: who holds it, who waits, what happened, what next',
+  summary: 'a lock or lease: who holds it, who waits, what happened, next',
   usage: '<lock> [options]',
   details: [
     'A lock is named by its name, by the path of its file or by its id in the JSON, a lease by its key. The send ' +
