@@ -1,24 +1,26 @@
 //! From the URL to the driver's settings. What it does not know is an error, and no error shows a value.
 
+use std::sync::Arc;
+
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
 use crate::lease::address::{Server, Setup};
 use crate::lease::store::StoreError;
+use crate::lease::stores::postgres::encryption::Encryption;
 use crate::lease::tls;
 
 /// What a connection is made with.
 pub struct Settings {
     pub config: Config,
-    /// None: without TLS.
-    pub tls: Option<rustls::ClientConfig>,
+    pub encryption: Encryption,
     /// Whether to try to listen at all.
     pub listens: bool,
 }
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings").field("tls", &self.tls.is_some()).finish_non_exhaustive()
+        f.debug_struct("Settings").field("encryption", &self.encryption).finish_non_exhaustive()
     }
 }
 
@@ -76,8 +78,8 @@ pub fn settings(setup: &Setup, address: &Server) -> Result<Settings, StoreError>
         }
     }
     config.ssl_mode(if tls { SslMode::Require } else { SslMode::Disable });
-    let tls = if tls { Some(tls::config(setup.ca_file.as_deref())?) } else { None };
-    Ok(Settings { config, tls, listens })
+    let tls = if tls { Some(Arc::new(tls::config(setup.ca_file.as_deref())?)) } else { None };
+    Ok(Settings { config, encryption: Encryption(tls), listens })
 }
 
 fn wrong(why: &str) -> StoreError {

@@ -6,16 +6,15 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Connection, Error, NoTls, Notification, Row};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Connection, Error, Notification, Row, Socket};
 
 use crate::lease::limit::Limit;
 use crate::lease::store::StoreError;
 use crate::lease::stores::postgres::config::Settings;
+use crate::lease::stores::postgres::encryption::Encrypted;
 use crate::lease::stores::postgres::errors::{
     Kind, is_lost, of_connecting, of_request, state_of, unanswered, unavailable,
 };
@@ -130,28 +129,16 @@ impl Server {
     /// A connection of its own; what the server sends by itself goes to `told`.
     pub async fn connect(&self, told: impl FnMut(Notification) + 'static) -> Result<Link, StoreError> {
         let config = &self.settings.config;
-        let (client, driver) = match &self.settings.tls {
-            None => {
-                let (client, connection) =
-                    config.connect(NoTls).await.map_err(|error| of_connecting(&error))?;
-                (client, drive(connection, told))
-            }
-            Some(tls) => {
-                let tls = MakeRustlsConnect::new(tls.clone());
-                let (client, connection) =
-                    config.connect(tls).await.map_err(|error| of_connecting(&error))?;
-                (client, drive(connection, told))
-            }
-        };
+        let made = config.connect(self.settings.encryption.clone()).await;
+        let (client, connection) = made.map_err(|error| of_connecting(&error))?;
+        let driver = drive(connection, Box::new(told));
         Ok(Link { client, table: Cell::new(0), statements: Statements::default(), driver })
     }
 }
 
-fn drive<S, T>(mut connection: Connection<S, T>, mut told: impl FnMut(Notification) + 'static) -> AbortHandle
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+type Told = Box<dyn FnMut(Notification)>;
+
+fn drive(mut connection: Connection<Socket, Encrypted>, mut told: Told) -> AbortHandle {
     let driving = async move {
         // Its end is seen by whoever uses the client.
         while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {

@@ -12,6 +12,7 @@
 //! * Not promised: that a failover to a standby which lags behind keeps what was granted last.
 
 mod config;
+mod encryption;
 mod errors;
 mod link;
 mod push;
