@@ -25,7 +25,10 @@ fn folds() -> bool {
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let chooses = ["linker", "fuse-ld", "self-contained"].iter().any(|choice| flags.contains(choice));
     let is_default = env::var_os("RUSTC_LINKER").is_none() && !chooses;
-    is("TARGET", "x86_64-unknown-linux-gnu") && is("HOST", "x86_64-unknown-linux-gnu") && is_default && brings_linker()
+    is("TARGET", "x86_64-unknown-linux-gnu")
+        && is("HOST", "x86_64-unknown-linux-gnu")
+        && is_default
+        && brings_linker()
 }
 
 /// From 1.90 on; not in every distribution's build.

@@ -13,8 +13,8 @@ use crate::lease::record::Who;
 use crate::lease::rules::View;
 use crate::lease::store::{Store, StoreError};
 use crate::time::Nanos;
-use std::cell::{Cell, RefCell};
 use std::borrow::Borrow;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
@@ -141,6 +141,7 @@ impl Desk {
 }
 
 /// Of those that nobody uses the half that was used longest ago.
+#[expect(clippy::mutable_key_type, reason = "found by the key, which never changes")]
 fn throw_away(lines: &mut HashSet<ByKey>) {
     let mut idle: Vec<u64> =
         lines.iter().filter(|line| is_unused(&line.0)).map(|line| line.0.used.get()).collect();

@@ -24,7 +24,9 @@ pub struct Rest {
 impl Rest {
     /// None when the record says more than the lease knows.
     pub fn of(known: &Known, lease: &Rc<Lease>) -> Option<Rest> {
-        let Known { version: Version::Number(version), base, at, heard, record, .. } = known else { return None };
+        let Known { version: Version::Number(version), base, at, heard, record, .. } = known else {
+            return None;
+        };
         let [hold] = record.holds.as_slice() else { return None };
         let rest = Rest {
             lease: lease.clone(),

@@ -3,7 +3,9 @@
 use super::sim_store::caps;
 use super::world::{Worker, in_time, opening};
 use crate::lease::manager::{Granted, Request};
-use crate::lease::store::{Caps, Key, Pending, Seen, Store, StoreError, Swap, Swapped, Version, Watch, Written};
+use crate::lease::store::{
+    Caps, Key, Pending, Seen, Store, StoreError, Swap, Swapped, Version, Watch, Written,
+};
 use crate::tests::locks_memory::bytes;
 use std::cell::Cell;
 use std::rc::Rc;

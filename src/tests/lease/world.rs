@@ -103,7 +103,12 @@ impl Worker {
         Worker::at(store, opening, seed, dead)
     }
 
-    pub fn at(store: Rc<dyn Store>, opening: Opening, seed: u64, dead: impl Fn(&Who) -> bool + 'static) -> Worker {
+    pub fn at(
+        store: Rc<dyn Store>,
+        opening: Opening,
+        seed: u64,
+        dead: impl Fn(&Who) -> bool + 'static,
+    ) -> Worker {
         let now = clock();
         let pid = 1 + seed as u32;
         let who = Rc::new(Who { host: "sim".into(), pid, space: "here".into(), ..Who::default() });
