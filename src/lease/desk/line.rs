@@ -116,7 +116,7 @@ pub struct Line {
     known: RefCell<Memory>,
     /// Something has changed, and nobody has said what.
     doubt: Cell<bool>,
-    seq: Cell<u64>,
+    seq: Cell<u32>,
     /// Made when somebody listens.
     changed: OnceCell<Box<Notify>>,
     pub waiting: RefCell<Few<Rc<Waiter>>>,
@@ -217,18 +217,18 @@ impl Line {
     }
 
     fn tell(&self) {
-        self.seq.set(self.seq.get() + 1);
+        self.seq.set(self.seq.get().wrapping_add(1));
         if let Some(changed) = self.changed.get() {
             changed.notify_waiters();
         }
     }
 
-    pub fn seq(&self) -> u64 {
+    pub fn seq(&self) -> u32 {
         self.seq.get()
     }
 
     /// Until something is learnt after `seq`.
-    pub async fn after(&self, seq: u64) {
+    pub async fn after(&self, seq: u32) {
         let changes = self.changed.get_or_init(Box::default);
         loop {
             let changed = changes.notified();

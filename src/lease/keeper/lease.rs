@@ -10,7 +10,9 @@ use crate::lease::manager::types::LeaseId;
 use crate::lease::record::Nonce;
 use crate::sync::Arc;
 use crate::time::Nanos;
+use std::borrow::Borrow;
 use std::cell::Cell;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 /// One of the keys of a lease.
@@ -43,6 +45,30 @@ pub struct Lease {
     pub is_stalled: Cell<bool>,
     pub risk: Cell<Option<DutyKey>>,
 }
+
+/// A lease, found by its number.
+#[derive(Debug)]
+pub struct ById(pub Rc<Lease>);
+
+impl Borrow<LeaseId> for ById {
+    fn borrow(&self) -> &LeaseId {
+        &self.0.id
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &ById) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
 
 impl Lease {
     /// As far as the renewals go.

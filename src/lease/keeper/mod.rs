@@ -9,12 +9,11 @@ pub mod telling;
 
 use crate::lease::desk::Desk;
 use crate::lease::desk::line::{Kept, Line};
-use crate::lease::keeper::lease::Lease;
+use crate::lease::keeper::lease::{ById, Lease};
 use crate::lease::keeper::session::Session;
-use crate::lease::manager::types::LeaseId;
 use crate::time::Nanos;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::rc::Rc;
 use tokio::sync::{Mutex, Notify};
@@ -45,7 +44,7 @@ pub struct Keeper {
     ends: Cell<Option<Nanos>>,
     changed: Notify,
     task: RefCell<Option<AbortHandle>>,
-    pub leases: RefCell<HashMap<LeaseId, Rc<Lease>>>,
+    pub leases: RefCell<HashSet<ById>>,
     /// By their ttl in ms; the mutex is for who opens one.
     pub sessions: RefCell<HashMap<u64, Rc<Session>>>,
     pub opening: Mutex<()>,
@@ -87,7 +86,7 @@ impl Keeper {
     fn ended(&self, now: Nanos) -> Vec<Rc<Lease>> {
         self.ends.set(None);
         let mut ended = Vec::new();
-        for lease in self.leases.borrow().values() {
+        for ById(lease) in self.leases.borrow().iter() {
             match lease.cell.deadline() {
                 deadline if deadline <= now.plus(EARLY) => ended.push(lease.clone()),
                 deadline => self.watch_end(deadline),
@@ -166,7 +165,7 @@ fn serve(desk: &Rc<Desk>, now: Nanos) {
 
 /// From now on the lease is kept.
 pub fn hold(desk: &Desk, lease: &Rc<Lease>) {
-    desk.keeper.leases.borrow_mut().insert(lease.id, lease.clone());
+    desk.keeper.leases.borrow_mut().insert(ById(lease.clone()));
     desk.sheet.holds(lease);
     desk.keeper.watch_end(lease.cell.deadline());
     for part in lease.parts.iter() {

@@ -95,7 +95,7 @@ fn answered(desk: &Rc<Desk>, session: &Rc<Session>, sent: Nanos, lives: bool) ->
 fn leases(desk: &Desk, session: &Rc<Session>) -> Vec<Rc<Lease>> {
     let leases = desk.keeper.leases.borrow();
     let of_it = |lease: &&Rc<Lease>| lease.session.as_ref().is_some_and(|one| Rc::ptr_eq(one, session));
-    leases.values().filter(of_it).cloned().collect()
+    leases.iter().map(|one| &one.0).filter(of_it).cloned().collect()
 }
 
 fn ended(desk: &Rc<Desk>, session: &Rc<Session>) {

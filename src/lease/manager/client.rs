@@ -51,11 +51,11 @@ impl Client {
     /// What it holds.
     pub fn leases(&self) -> Vec<Rc<Lease>> {
         let leases = self.desk.keeper.leases.borrow();
-        leases.values().filter(|lease| self.has(lease)).cloned().collect()
+        leases.iter().map(|one| &one.0).filter(|lease| self.has(lease)).cloned().collect()
     }
 
     fn lease(&self, id: LeaseId) -> Option<Rc<Lease>> {
-        self.desk.keeper.leases.borrow().get(&id).filter(|lease| self.has(lease)).cloned()
+        self.desk.keeper.leases.borrow().get(&id).map(|one| one.0.clone()).filter(|lease| self.has(lease))
     }
 
     fn has(&self, lease: &Lease) -> bool {

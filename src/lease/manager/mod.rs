@@ -36,7 +36,6 @@ use crate::lease::store::{Caps, StoreError};
 use crate::lease::{runtime, stores};
 use crate::sync::Arc;
 use crate::time;
-use once_cell::sync::OnceCell;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
@@ -45,7 +44,6 @@ use std::rc::{Rc, Weak};
 #[derive(Clone, Debug)]
 pub struct Manager {
     shared: Arc<Shared>,
-    caps: Arc<OnceCell<Caps>>,
 }
 
 /// What a manager has on the I/O thread.
@@ -99,7 +97,7 @@ fn client_of(shared: &Arc<Shared>) -> Result<Rc<Client>, Fault> {
 impl Manager {
     /// Opens nothing yet: the store is reached with the first request.
     pub fn open(opening: Opening, events: Arc<dyn Events>) -> Result<Manager, Fault> {
-        Ok(Manager { shared: Shared::new(opening, events, time::boot_now()), caps: Arc::default() })
+        Ok(Manager { shared: Shared::new(opening, events, time::boot_now()) })
     }
 
     /// Runs something with the client on the I/O thread; where there is none, the reply hears why.
@@ -199,7 +197,7 @@ impl Manager {
     /// What the store promises; reaches for nothing.
     pub fn caps(&self) -> Result<Caps, Fault> {
         let setup = &self.shared.opening.setup;
-        let caps = self.caps.get_or_try_init(|| stores::open(setup).map(|store| store.caps().clone()));
+        let caps = self.shared.caps.get_or_try_init(|| stores::open(setup).map(|store| store.caps().clone()));
         caps.cloned().map_err(|error| Fault::of(&error, &setup.address.shown(), None))
     }
 

@@ -3,8 +3,10 @@
 use crate::lease::manager::shortcut::Short;
 use crate::lease::manager::statistics::Counters;
 use crate::lease::manager::types::{Events, Opening};
+use crate::lease::store::Caps;
 use crate::sync::{Arc, Field, Ordering, StaticU64};
 use crate::time::Nanos;
+use once_cell::sync::OnceCell;
 use std::fmt;
 
 static LAST_ID: StaticU64 = StaticU64::new(0);
@@ -20,6 +22,8 @@ pub struct Shared {
     pub events: Arc<dyn Events>,
     pub counters: Counters,
     pub shortcut: Short,
+    /// What the store promises, as soon as somebody has asked.
+    pub caps: OnceCell<Caps>,
     /// When the event loop answered last, on the boot clock.
     beat: Field,
 }
@@ -33,7 +37,8 @@ impl fmt::Debug for Shared {
 impl Shared {
     pub fn new(opening: Opening, events: Arc<dyn Events>, now: Nanos) -> Arc<Shared> {
         let (counters, shortcut) = Default::default();
-        Arc::new(Shared { id: next_id(), opening, events, counters, shortcut, beat: Field::new(now.0) })
+        let (id, caps, beat) = (next_id(), OnceCell::new(), Field::new(now.0));
+        Arc::new(Shared { id, opening, events, counters, shortcut, caps, beat })
     }
 
     pub fn beats(&self, now: Nanos) {
