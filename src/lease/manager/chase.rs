@@ -288,9 +288,7 @@ impl Chase<'_> {
             _ => return Err(self.client.fault(&error, Some(&self.line.key))),
         };
         let now = self.desk().now();
-        // Who does not wait has given the store its time with the first request.
-        let first = if self.is_unsettled { now } else { self.first_trouble(now) };
-        let since = *self.in_trouble_since.get_or_insert(first);
+        let since = *self.in_trouble_since.get_or_insert(now);
         let fault = self.client.fault(&error, Some(&self.line.key));
         *self.wanted.trouble.borrow_mut() = Some(error);
         if now.since(since) >= self.patience() {
@@ -301,13 +299,6 @@ impl Chase<'_> {
         let least = Nanos(retry_after.unwrap_or_default().as_nanos() as u64);
         self.pause(least.plus(self.desk().outside.part_of(most))).await;
         Ok(())
-    }
-
-    fn first_trouble(&self, now: Nanos) -> Nanos {
-        match self.wanted.request.strategy {
-            Strategy::Wait | Strategy::Retry { .. } => now,
-            _ => self.wanted.began,
-        }
     }
 
     fn patience(&self) -> Nanos {
