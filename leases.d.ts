@@ -94,7 +94,8 @@ export interface LeaseOptions {
 }
 
 /** Options of {@link LeaseManager.steal}. */
-export interface StealOptions extends Pick<LeaseOptions, 'ttlMs' | 'metadata' | 'lockDelayMs' | 'workerId' | 'nodeId' | 'signal'> {
+export interface StealOptions
+  extends Pick<LeaseOptions, 'ttlMs' | 'shared' | 'permits' | 'metadata' | 'lockDelayMs' | 'workerId' | 'nodeId' | 'signal'> {
   /** The token of the hold that was looked at. If another is there by now, nothing is taken: `ERR_LOCK_TOKEN_MOVED`. */
   expectToken: number
   /** For the holder, and for people. At most 256 bytes. */
@@ -372,7 +373,8 @@ export class LeaseManager extends EventEmitter<LeaseEventMap> {
   withLease<T>(keys: LeaseKey | readonly LeaseKey[], fn: (lease: Lease) => T | Promise<T>): Promise<T>
   withLease<T>(keys: LeaseKey | readonly LeaseKey[], options: LeaseOptions, fn: (lease: Lease) => T | Promise<T>): Promise<T>
   /**
-   * Takes a key from the hold with that token.
+   * Takes a key from the hold with that token. Others that hold beside it go on if the mode fits theirs (`shared`, or
+   * `permits` with their number); without a mode the key is taken from all.
    * @throws {ChainlockError} `ERR_LOCK_TOKEN_MOVED` when that hold is not there any more, or its time is over: then
    *   `acquire` takes it.
    */

@@ -68,6 +68,8 @@ describe('a wrong command line ends with 2, on stderr, and names what was meant'
     [['status', '--watch', '5'], /--watch is a whole number from 100/],
     [['status', '--color', 'nevr'], /did you mean never\?/],
     [['status', 'send'], /what is "send" for\?/],
+    [['doctor', 'redis://me:hunter2@host'], /what is "redis:\/\/…@host" for\?/],
+    [['status', '--namespace', 'x'], /--namespace is about leases; it goes with --scope cluster/],
     [['why'], /<lock> is missing/],
     [['completion', 'tcsh'], /<shell> is one of bash, zsh, fish/],
     [['-x'], /there is no option -x/],
@@ -238,7 +240,7 @@ test('a look loads what it needs and not the whole library, writes no journal an
 test('completion of bash is a script that completes', () => {
   const script = execFileSync(process.execPath, [BIN, 'completion', 'bash'], { encoding: 'utf8' })
   const ask =
-    'COMP_WORDS=(chainlock status --s); COMP_CWORD=2; _chainlock; echo "${COMPREPLY[@]}"\n' +
+    'COMP_WORDS=(chainlock status --so); COMP_CWORD=2; _chainlock; echo "${COMPREPLY[@]}"\n' +
     'COMP_WORDS=(chainlock st); COMP_CWORD=1; _chainlock; echo "${COMPREPLY[@]}"'
   assert.equal(execFileSync('bash', ['-c', `${script}\n${ask}`], { encoding: 'utf8' }), '--sort\nstatus\n')
 })

@@ -1,29 +1,22 @@
-// The send lock between machines over the embedded store, and what its callers may say. Over Redis as well, where there
-// is one.
+// The send lock between machines over the embedded store, and what its callers may say. Over the servers as well that are
+// there and have a clock.
 'use strict'
 
 const assert = require('node:assert/strict')
 const { after, before, describe, test } = require('node:test')
 const { CASES } = require('./helpers/send-cases')
 const { managerFor, storeFor, failure, LeaseManager } = require('./helpers/leases')
-const { available, engineTest, startServer } = require('./helpers/servers')
+const { placesOf } = require('./helpers/lease-places')
+const { engineTest } = require('./helpers/servers')
 
 for (const [name, run] of Object.entries(CASES)) test(name, (t) => run(t, { store: storeFor(t) }))
 
-for (const engine of /** @type {const} */ (['redis', 'postgres'])) {
+for (const engine of /** @type {const} */ (['redis', 'postgres', 'github'])) {
   describe(`over ${engine}`, () => {
-    let server
-    let namespaces = 0
-    before(async () => {
-      if (available(engine)) server = await startServer(engine)
-    })
-    after(() => server?.stop())
-    for (const [name, run] of Object.entries(CASES)) {
-      engineTest(name, engine, (t) => {
-        namespaces += 1
-        return run(t, { store: server.url, namespace: `send${namespaces}` })
-      })
-    }
+    const places = placesOf(engine)
+    before(() => places.open())
+    after(() => places.close())
+    for (const [name, run] of Object.entries(CASES)) engineTest(name, engine, (t) => run(t, places.next(), places.leastMs))
   })
 }
 

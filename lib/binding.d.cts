@@ -270,6 +270,17 @@ export declare function leaseForget(number: number, lease: number): void
 /** What the store says of a key; the number of the request, whose answer is a text. */
 export declare function leaseInspect(number: number, of: number, key: string): number
 
+/** The kinds of a delivery. */
+export interface LeaseKinds {
+  granted: number
+  failed: number
+  number: number
+  released: number
+  text: number
+  lost: number
+  risk: number
+}
+
 export declare function leaseLayout(): LeaseLayout
 
 /** What lies where in the scratch array of the leases, in doubles. */
@@ -277,6 +288,7 @@ export interface LeaseLayout {
   scratchLength: number
   /** How many one fetched delivery takes. */
   toldLength: number
+  kinds: LeaseKinds
 }
 
 /** The keys that begin so; the number of the request, whose answer is a text. */

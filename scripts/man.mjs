@@ -69,6 +69,10 @@ const ENVIRONMENT = {
   NO_COLOR: 'No colours, when it is set and not empty.',
   FORCE_COLOR: 'Colours also where there is no terminal, unless it is 0.',
   CHAINLOCK_JOURNAL: 'The journal that history, trace and doctor read, when none is named.',
+  CHAINLOCK_STORE: 'The store of leases for --scope cluster, also with a password: it is not seen in the list of processes.',
+  CHAINLOCK_CA_FILE: 'A PEM file with the roots to trust for a store over TLS.',
+  GITHUB_TOKEN: 'The token for a github: store; GITHUB_API_URL is the base of its API, if it is not github.com.',
+  CHAINLOCK_TOKEN: 'Set by run for its command: the fencing token of the lease.',
 }
 
 await runScript(() => {

@@ -1,4 +1,5 @@
-// What holds of a send lock between machines over every engine that has a clock. Its other users are processes.
+// What holds of a send lock between machines over every engine that has a clock. Its other users are processes. Each case
+// gets a test, the options of a manager, and the shortest ttl there.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -63,8 +64,8 @@ const CASES = {
     assert.equal(metrics.totalReleases, messages.length)
   },
 
-  async 'a cooldown, a holder and a message are everybody’s'(t, options) {
-    const settings = { ...ANY, cooldownMs: 600, dedupWindowMs: 3_600_000 }
+  async 'a cooldown, a holder and a message are everybody’s'(t, options, leastMs = 0) {
+    const settings = { ...ANY, cooldownMs: Math.max(600, leastMs), dedupWindowMs: 3_600_000 }
     const holder = childFor(t, holding, { options, settings })
     await said(holder, 'holds')
     const lock = managerFor(t, options).sendLock('team', { cooldownMs: 0 })
@@ -92,8 +93,8 @@ const CASES = {
     assert.ok(error.retryAfterMs > 0)
   },
 
-  async 'a killed holder is recovered, and its message counts as sent'(t, options) {
-    const settings = { ...ANY, cooldownMs: 0, dedupWindowMs: 3_600_000, ttlMs: 1_500 }
+  async 'a killed holder is recovered, and its message counts as sent'(t, options, leastMs = 0) {
+    const settings = { ...ANY, cooldownMs: 0, dedupWindowMs: 3_600_000, ttlMs: Math.max(1_500, leastMs) }
     const holder = childFor(t, holding, { options, settings })
     await said(holder, 'holds')
     const lock = managerFor(t, options).sendLock('team')
@@ -109,8 +110,8 @@ const CASES = {
     assert.equal((await lock.trySend('me', { messageKey: 'm1' })).reason, 'duplicate_message')
   },
 
-  async 'a force release ends the hold, tells its holder, and lets the next one in'(t, options) {
-    const settings = { ...ANY, cooldownMs: 0, ttlMs: 1_500 }
+  async 'a force release ends the hold, tells its holder, and lets the next one in'(t, options, leastMs = 0) {
+    const settings = { ...ANY, cooldownMs: 0, ttlMs: Math.max(1_500, leastMs) }
     const holder = childFor(t, holding, { options, settings })
     await said(holder, 'holds')
     const lock = managerFor(t, options).sendLock('team')
@@ -127,8 +128,8 @@ const CASES = {
     await holder.ended
   },
 
-  async 'a hold that lasts too long is taken away, though it is renewed'(t, options) {
-    const settings = { ...ANY, cooldownMs: 0, forceReleaseMs: 900, ttlMs: 600 }
+  async 'a hold that lasts too long is taken away, though it is renewed'(t, options, leastMs = 0) {
+    const settings = { ...ANY, cooldownMs: 0, forceReleaseMs: 900, ttlMs: Math.max(600, leastMs) }
     const [one, two] = [managerFor(t, options), managerFor(t, { ...options, workerId: 'two' })]
     const { guard } = await one.sendLock('team', settings).trySend('slow')
     const lock = two.sendLock('team')

@@ -5,7 +5,7 @@
 const { parseArgs } = require('node:util')
 const { usageError } = require('./exit')
 const { nearest } = require('./nearest')
-const { clean } = require('./text')
+const { said } = require('./text')
 
 /** @typedef {import('./commands').Option} Option */
 
@@ -18,6 +18,12 @@ const COMMON = {
 
 /** For commands whose answer has a form for programs. @type {Option} */
 const JSON_OPTION = { type: 'boolean', help: 'one JSON object instead of text' }
+/** For commands that can ask a store of leases in place of this machine. @type {Record<'store' | 'scope' | 'namespace', Option>} */
+const STORE_OPTIONS = {
+  store: { type: 'string', value: 'URL', help: 'leases in a store: redis://…, postgres://…, sqlite:FILE, …' },
+  scope: { type: 'string', value: 'SCOPE', help: 'cluster: leases in the store that CHAINLOCK_STORE names' },
+  namespace: { type: 'string', value: 'NAME', help: 'of the leases (default: chainlock)' },
+}
 /** For commands that look at processes. @type {Option} */
 const PID_OPTION = { type: 'string', value: 'N', help: 'only the process with this id' }
 
@@ -77,7 +83,7 @@ function withFallbacks(argv, own) {
  * @param {Record<string, Option>} options
  */
 function checkOption({ name, rawName, value, inlineValue }, options) {
-  const shown = clean(rawName)
+  const shown = said(rawName)
   if (!Object.hasOwn(options, name)) throw unknown(rawName, Object.keys(options))
   const option = options[name]
   if (option.type === 'boolean' && value !== undefined) throw usageError(`${shown} takes no value`)
@@ -91,7 +97,7 @@ function checkOption({ name, rawName, value, inlineValue }, options) {
 function unknown(rawName, known) {
   const near = rawName.startsWith('--') ? nearest(rawName.slice(2), known) : null
   const hint = near ? `; did you mean --${near}?` : ''
-  return usageError(`there is no option ${clean(rawName)}${hint}`)
+  return usageError(`there is no option ${said(rawName)}${hint}`)
 }
 
 /**
@@ -103,7 +109,7 @@ function checkCount(args, usage) {
   const needed = usage.match(/<[^>]+>/g) ?? []
   const allowed = needed.length + (usage.match(/\[(?!options\])[^-\]][^\]]*\]/g) ?? []).length
   if (args.length < needed.length) throw usageError(`${needed[args.length]} is missing`)
-  if (!usage.includes('…') && args.length > allowed) throw usageError(`what is "${clean(args[allowed])}" for?`)
+  if (!usage.includes('…') && args.length > allowed) throw usageError(`what is "${said(args[allowed])}" for?`)
 }
 
 /**
@@ -115,7 +121,7 @@ function word(name, value, words) {
   if (words.includes(value)) return value
   const near = nearest(value, words)
   const hint = near ? `; did you mean ${near}?` : ''
-  throw usageError(`${name} is one of ${words.join(', ')}; got "${clean(value)}"${hint}`)
+  throw usageError(`${name} is one of ${words.join(', ')}; got "${said(value)}"${hint}`)
 }
 
 /**
@@ -127,7 +133,7 @@ function word(name, value, words) {
 function wholeNumber(name, value, { min = 0, max = Number.MAX_SAFE_INTEGER } = {}) {
   const number = Number(value)
   if (/^\d+$/.test(value) && number >= min && number <= max) return number
-  throw usageError(`${name} is a whole number from ${min} to ${max}; got "${clean(value)}"`)
+  throw usageError(`${name} is a whole number from ${min} to ${max}; got "${said(value)}"`)
 }
 
 const UNITS = /** @type {Record<string, number>} */ ({ ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 })
@@ -139,7 +145,7 @@ const UNITS = /** @type {Record<string, number>} */ ({ ms: 1, s: 1_000, m: 60_00
  * @param {'ms' | 's'} [bare]
  */
 function span(name, value, bare = 's') {
-  const wrong = () => usageError(`${name} is a time such as 500ms, 30s, 10m or 2h; got "${clean(value)}"`)
+  const wrong = () => usageError(`${name} is a time such as 500ms, 30s, 10m or 2h; got "${said(value)}"`)
   if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * UNITS[bare]
   if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(value)) throw wrong()
   let total = 0
@@ -148,4 +154,4 @@ function span(name, value, bare = 's') {
   return total
 }
 
-module.exports = { COMMON, JSON_OPTION, PID_OPTION, splitCommand, parse, checkCount, word, wholeNumber, span }
+module.exports = { COMMON, JSON_OPTION, PID_OPTION, STORE_OPTIONS, splitCommand, parse, checkCount, word, wholeNumber, span }

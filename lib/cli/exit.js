@@ -11,6 +11,7 @@ const EXIT = /** @type {const} */ ({
   permission: 5,
   bug: 70,
   timedOut: 75,
+  lost: 76,
   interrupted: 130,
   terminated: 143,
 })
@@ -20,11 +21,12 @@ const MEANING = Object.freeze({
   [EXIT.ok]: 'done, and healthy',
   [EXIT.bad]: 'done, and the verdict is bad',
   [EXIT.usage]: 'the command line is wrong',
-  [EXIT.notFound]: 'no such process, lock or journal',
+  [EXIT.notFound]: 'no such process, lock, store or journal',
   [EXIT.refused]: 'refused: the token moved, or nobody confirmed',
   [EXIT.permission]: 'not permitted',
   [EXIT.bug]: 'a bug in chainlock',
   [EXIT.timedOut]: 'timed out waiting',
+  [EXIT.lost]: 'the lease was lost while the command ran',
   [EXIT.interrupted]: 'ended by SIGINT',
   [EXIT.terminated]: 'ended by SIGTERM',
 })

@@ -8,6 +8,7 @@ const { EXIT, MEANING } = require('./exit')
 const { pad } = require('./text')
 
 const COLUMNS = 78
+const LINES = 24
 
 /** @returns {string[]} */
 function overview() {
@@ -38,7 +39,8 @@ function helpOf(name) {
   const all = Object.entries(options)
   const shown = all.map(([option, about]) => [signature(option, about), about.help])
   const codes = [EXIT.ok, ...exits, EXIT.usage].sort((a, b) => a - b)
-  return [
+  const explained = wrap(`Exit codes: ${codes.map((code) => `${code} ${MEANING[code]}`).join('; ')}.`)
+  const lines = [
     `chainlock ${name}: ${summary}`,
     '',
     `usage: chainlock ${name}${usage ? ` ${usage}` : ''}`,
@@ -51,8 +53,9 @@ function helpOf(name) {
       .join(', ')}`,
     ...(examples.length > 0 ? ['', ...examples.map((example) => `  $ ${example}`)] : []),
     '',
-    ...wrap(`Exit codes: ${codes.map((code) => `${code} ${MEANING[code]}`).join('; ')}.`),
   ]
+  if (lines.length + explained.length <= LINES) return [...lines, ...explained]
+  return [...lines, `Exit codes: ${codes.join(', ')}; chainlock help exit explains them.`]
 }
 
 /** @param {string} name @param {import('./commands').Option} option */

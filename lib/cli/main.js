@@ -8,7 +8,7 @@ const path = require('node:path')
 const { NAMES, loadCommand } = require('./commands')
 const { CommandError, EXIT, usageError } = require('./exit')
 const { checkCount, parse, splitCommand } = require('./args')
-const { clean, colourIf, glyphs, wantsColour } = require('./text')
+const { clean, colourIf, glyphs, said, wantsColour } = require('./text')
 
 /** What a terminal that does not say is taken to be wide. */
 const USUAL_COLUMNS = 80
@@ -54,7 +54,7 @@ async function runCommand(name, rest) {
   }
   if (!NAMES.includes(name)) {
     const near = require('./nearest').nearest(name, NAMES)
-    throw usageError(`there is no command "${clean(name)}"${near ? `; did you mean chainlock ${near}?` : ''}`)
+    throw usageError(`there is no command "${said(name)}"${near ? `; did you mean chainlock ${near}?` : ''}`)
   }
   const command = loadCommand(name)
   const { values, args } = parse(rest, command.options)

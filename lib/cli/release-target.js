@@ -5,6 +5,7 @@
 const { clean, duration, lockName, short, typed, who } = require('../snapshot/words')
 const { CommandError, EXIT } = require('./exit')
 const { isMeant } = require('./look')
+const { said } = require('./text')
 
 /** @typedef {import('../../index').Snapshot} Snapshot */
 /** @typedef {import('../../index').SnapshotLock} Lock */
@@ -70,7 +71,7 @@ function notFound(snapshot, wanted, pid) {
     return new CommandError(EXIT.notFound, `there is no process ${pid} with chainlock`, 'chainlock status')
   }
   const where = pid === null ? '' : ` in process ${pid}`
-  return new CommandError(EXIT.notFound, `nobody holds a lock "${short(wanted)}"${where}`, 'chainlock status --all')
+  return new CommandError(EXIT.notFound, `nobody holds a lock "${short(said(wanted))}"${where}`, 'chainlock status --all')
 }
 
 /** @param {Lock} lock @param {number | null} pid @param {number | null} expect @returns {Holder} */

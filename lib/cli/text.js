@@ -155,4 +155,12 @@ function shown(text, signs) {
   return clean(text).replaceAll(SIGNS.more, signs.more).replaceAll(SIGNS.dash, signs.dash)
 }
 
-module.exports = { shown, clean, graphemes, width, pad, cut, duration, colourIf, wantsColour, glyphs }
+/**
+ * What somebody has typed, for a message: cleaned, and without what looks like the user and password of a URL.
+ * @param {string} text
+ */
+function said(text) {
+  return clean(text).replace(/:\/\/[^\s"]*@/g, '://…@')
+}
+
+module.exports = { shown, said, clean, graphemes, width, pad, cut, duration, colourIf, wantsColour, glyphs }

@@ -14,8 +14,8 @@ const { face, calls } = native.openLeaseFace(threadId, scratch)
 const TOLD_SIZE = layout.toldLength
 const MOST_TOLD = Math.floor(scratch.length / TOLD_SIZE)
 
-/** The kinds of a delivery. */
-const Told = Object.freeze({ GRANTED: 1, FAILED: 2, NUMBER: 3, RELEASED: 4, TEXT: 5, LOST: 6, RISK: 7 })
+/** The kinds of a delivery, as the native side numbers them. */
+const Told = Object.freeze(layout.kinds)
 
 /** A text that the native side keeps until it is taken, once; 0 is none. @param {number} number */
 const takeText = (number) => (number === 0 ? '' : native.leaseText(face, number))

@@ -14,7 +14,7 @@ const MANAGER = [
 ]
 const TRY = ['ttlMs', 'signal', 'shared', 'permits', 'metadata', 'lockDelayMs', 'workerId', 'nodeId']
 const ACQUIRE = [...TRY, 'timeoutMs', 'fair']
-const STEAL = ['expectToken', 'reason', 'ttlMs', 'metadata', 'lockDelayMs', 'workerId', 'nodeId', 'signal']
+const STEAL = ['expectToken', 'reason', 'shared', 'permits', 'ttlMs', 'metadata', 'lockDelayMs', 'workerId', 'nodeId', 'signal']
 const FAMILIAR = ['workerId', 'nodeId', 'taskInfo', 'conflictStrategy', 'maxRetries', 'ttlMs', 'signal', 'timeoutMs']
 const STRATEGIES = /** @type {const} */ (['retry', 'fail_fast', 'steal_stale', 'force_acquire'])
 
@@ -128,7 +128,7 @@ function metadata(call, name, value) {
   return json
 }
 
-/** @param {string} call @param {Record<string, unknown>} given */
+/** @param {string} call @param {Record<string, unknown>} given @returns {number | 'shared' | 'exclusive'} */
 function mode(call, { shared, permits }) {
   if (permits !== undefined && flag(call, 'options.shared', shared) === true) {
     throw typeError('ERR_LOCK_INVALID_ARGUMENT', `${call}: shared and permits exclude each other; give one`)
@@ -181,7 +181,7 @@ function stealing(options, ttlMs) {
   const given = copyOptions('steal', options, STEAL)
   const token = whole('steal', 'options.expectToken', given.expectToken, 1, Number.MAX_SAFE_INTEGER)
   const reason = maybeText('steal', 'options.reason', given.reason, MOST_REASON_BYTES)
-  const ask = { ...common('steal', given, ttlMs), strategy: /** @type {const} */ ('steal'), token, reason }
+  const ask = { ...common('steal', given, ttlMs), mode: mode('steal', given), strategy: /** @type {const} */ ('steal'), token, reason }
   return { ask, signal: abortSignal('steal', given.signal) }
 }
 

@@ -142,12 +142,12 @@ function tell(told, at) {
   const number = told[at + 1]
   const first = told[at + 2]
   const second = told[at + 3]
-  if (kind === Told.LOST) hear(number, (lease) => ears.lost(lease, takeText(first)))
-  else if (kind === Told.RISK) hear(number, (lease) => ears.risk(lease, first))
-  else if (kind === Told.FAILED) take(number)?.failed(faultOf(takeText(first)))
-  else if (kind === Told.GRANTED) take(number)?.answered(grantOf(told, at))
-  else if (kind === Told.NUMBER) take(number)?.answered(first)
-  else if (kind === Told.RELEASED) take(number)?.answered({ released: first !== 0, reason: takeText(second) || null })
+  if (kind === Told.lost) hear(number, (lease) => ears.lost(lease, takeText(first)))
+  else if (kind === Told.risk) hear(number, (lease) => ears.risk(lease, first))
+  else if (kind === Told.failed) take(number)?.failed(faultOf(takeText(first)))
+  else if (kind === Told.granted) take(number)?.answered(grantOf(told, at))
+  else if (kind === Told.number) take(number)?.answered(first)
+  else if (kind === Told.released) take(number)?.answered({ released: first !== 0, reason: takeText(second) || null })
   else take(number)?.answered(takeText(first))
 }
 

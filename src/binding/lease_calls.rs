@@ -4,7 +4,7 @@
 use crate::binding::args::Args;
 use crate::binding::calls::failed;
 use crate::binding::entry::{self, Answer, Call, put};
-use crate::binding::lease_face::{Ears, Grant, LeaseFace, LeaseTold, tell, tell_refusal};
+use crate::binding::lease_face::{Ears, Grant, Kind, LeaseFace, LeaseTold, tell, tell_refusal};
 use crate::binding::lease_texts::{self, Ask, SendCall, Settings};
 use crate::binding::mailbox::Told;
 use crate::binding::opening::{self, OpenedLeaseFace};
@@ -92,11 +92,33 @@ pub struct LeaseLayout {
     pub scratch_length: u32,
     /// How many one fetched delivery takes.
     pub told_length: u32,
+    pub kinds: LeaseKinds,
+}
+
+/// The kinds of a delivery.
+#[napi(object)]
+pub struct LeaseKinds {
+    pub granted: u32,
+    pub failed: u32,
+    pub number: u32,
+    pub released: u32,
+    pub text: u32,
+    pub lost: u32,
+    pub risk: u32,
 }
 
 #[napi(catch_unwind)]
 pub fn lease_layout() -> LeaseLayout {
-    LeaseLayout { scratch_length: thread::SCRATCH as u32, told_length: thread::TOLD_SIZE as u32 }
+    let kinds = LeaseKinds {
+        granted: Kind::Granted as u32,
+        failed: Kind::Failed as u32,
+        number: Kind::Number as u32,
+        released: Kind::Released as u32,
+        text: Kind::Text as u32,
+        lost: Kind::Lost as u32,
+        risk: Kind::Risk as u32,
+    };
+    LeaseLayout { scratch_length: thread::SCRATCH as u32, told_length: thread::TOLD_SIZE as u32, kinds }
 }
 
 /// What an opening led to: a number and the store without secrets, or why there is none (JSON).

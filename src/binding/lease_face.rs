@@ -46,6 +46,18 @@ pub enum LeaseTold {
     Risk { lease: LeaseId, left_ms: u64 },
 }
 
+/// The kinds of a delivery, as the scratch array numbers them; JavaScript has the numbers from `leaseLayout()`.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Granted = 1,
+    Failed,
+    Number,
+    Released,
+    Text,
+    Lost,
+    Risk,
+}
+
 #[derive(Debug)]
 struct Held {
     manager: Manager,
@@ -154,16 +166,16 @@ impl LeaseFace {
             LeaseTold::Granted { request, grant } => self.granted(request, grant),
             LeaseTold::Failed { request, text } => {
                 self.requests.borrow_mut().remove(&request);
-                row(2.0, request, [self.keep(text), 0.0])
+                row(Kind::Failed, request, [self.keep(text), 0.0])
             }
-            LeaseTold::Number { request, value } => row(3.0, request, [value, 0.0]),
+            LeaseTold::Number { request, value } => row(Kind::Number, request, [value, 0.0]),
             LeaseTold::Released { request, released } => {
                 let reason = released.reason.map_or(0.0, |reason| self.keep(reason.to_owned()));
-                row(4.0, request, [f64::from(u8::from(released.released)), reason])
+                row(Kind::Released, request, [f64::from(u8::from(released.released)), reason])
             }
-            LeaseTold::Text { request, text } => row(5.0, request, [self.keep(text), 0.0]),
-            LeaseTold::Lost { lease, text } => row(6.0, lease.0, [self.keep(text), 0.0]),
-            LeaseTold::Risk { lease, left_ms } => row(7.0, lease.0, [left_ms as f64, 0.0]),
+            LeaseTold::Text { request, text } => row(Kind::Text, request, [self.keep(text), 0.0]),
+            LeaseTold::Lost { lease, text } => row(Kind::Lost, lease.0, [self.keep(text), 0.0]),
+            LeaseTold::Risk { lease, left_ms } => row(Kind::Risk, lease.0, [left_ms as f64, 0.0]),
         };
         for (place, value) in written.into_iter().enumerate() {
             self.seat.put(index * TOLD_SIZE + place, value);
@@ -179,7 +191,7 @@ impl LeaseFace {
             tokens => self.keep(serde_json::to_string(tokens).unwrap_or_default()),
         };
         [
-            1.0,
+            f64::from(Kind::Granted as u32),
             request as f64,
             granted.lease.0 as f64,
             granted.tokens.first().map_or(0.0, |token| *token as f64),
@@ -206,8 +218,8 @@ impl LeaseFace {
     }
 }
 
-fn row(kind: f64, whose: u64, [first, second]: [f64; 2]) -> [f64; TOLD_SIZE] {
-    [kind, whose as f64, first, second, 0.0, 0.0, 0.0, 0.0]
+fn row(kind: Kind, whose: u64, [first, second]: [f64; 2]) -> [f64; TOLD_SIZE] {
+    [f64::from(kind as u32), whose as f64, first, second, 0.0, 0.0, 0.0, 0.0]
 }
 
 /// Hands the answer to a request over to the thread that has asked.

@@ -45,6 +45,9 @@ impl Fault {
             StoreError::Unknown(why) => {
                 ("ERR_LOCK_STORE_UNAVAILABLE", why, "no answer came in time; is the server reachable?")
             }
+            StoreError::Unavailable { why, retry_after: Some(_) } => {
+                ("ERR_LOCK_STORE_UNAVAILABLE", why, "ask again after that, and less often")
+            }
             StoreError::Unavailable { why, .. } => {
                 ("ERR_LOCK_STORE_UNAVAILABLE", why, "is the server running, and is the address right?")
             }

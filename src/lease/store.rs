@@ -191,6 +191,12 @@ pub trait Store: Debug {
         Box::pin(async { Err(StoreError::Unsupported("this store has no sessions".into())) })
     }
 
+    /// In how long a session ends unless it is renewed, by what the last look has found. None where only the store
+    /// knows, and tells those who watch.
+    fn session_left(&self, _session: &str) -> Option<Duration> {
+        None
+    }
+
     fn close_session<'a>(&'a self, _session: &'a str) -> Pending<'a, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }

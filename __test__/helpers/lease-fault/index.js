@@ -149,6 +149,7 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
   const outcome = {
     engine: name,
     ttlMs: engine.ttlMs,
+    recoveryMs: engine.recoveryMs,
     seed,
     report,
     recoveryAlone: alone,

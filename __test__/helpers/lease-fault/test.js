@@ -11,6 +11,8 @@ const { engineTest } = require('../servers')
 const RAGE_MS = deep(120_000, 15_000)
 /** On a machine that has nothing else to do it is 50 ms; here others want the processor, too. */
 const NOTICE_MS = 1_000
+/** So many times the bar, and so much more, is a hang. The report says what it was. */
+const HANG = 3
 const LATE_MS = 5_000
 
 /**
@@ -40,7 +42,7 @@ function faultTest(engine) {
     assert.deepEqual(outcome.crashed, [], 'nobody has ended by itself')
     assert.equal(outcome.unended, 0, 'everybody ends when asked to')
     assert.ok((report.notice.p50 ?? 0) < NOTICE_MS, `told ${report.notice.p50} ms after the deadline`)
-    assert.ok(outcome.recoveryAlone.p50 < outcome.ttlMs + LATE_MS, `had again after ${outcome.recoveryAlone.p50} ms`)
+    assert.ok((outcome.recoveryAlone.p50 ?? 0) < HANG * outcome.recoveryMs + LATE_MS, `had again after ${outcome.recoveryAlone.p50} ms`)
   })
 }
 

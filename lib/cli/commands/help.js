@@ -4,7 +4,7 @@
 
 const { EXIT, usageError } = require('../exit')
 const { nearest } = require('../nearest')
-const { clean } = require('../text')
+const { said } = require('../text')
 
 module.exports = {
   summary: 'explains a command',
@@ -19,7 +19,7 @@ module.exports = {
     else if (NAMES.includes(name)) out(helpOf(name).join('\n'))
     else {
       const near = nearest(name, NAMES)
-      throw usageError(`there is no command "${clean(name)}"${near ? `; did you mean ${near}?` : ''}`)
+      throw usageError(`there is no command "${said(name)}"${near ? `; did you mean ${near}?` : ''}`)
     }
     return EXIT.ok
   },

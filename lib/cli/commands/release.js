@@ -1,11 +1,11 @@
 // `chainlock release <lock> --force`: takes a hold away from a holder that lives, by its token, after saying what
-// that breaks and having it confirmed.
+// that breaks and having it confirmed. With a store the hold is a lease.
 // @ts-check
 'use strict'
 
-const { createInterface } = require('node:readline')
 const { clean, duration, lockName, short, typed, who, withWord } = require('../../snapshot/words')
-const { JSON_OPTION, PID_OPTION, wholeNumber } = require('../args')
+const { JSON_OPTION, PID_OPTION, STORE_OPTIONS, wholeNumber } = require('../args')
+const { confirm } = require('../confirm')
 const { CommandError, EXIT } = require('../exit')
 const { findTarget } = require('../release-target')
 
@@ -30,6 +30,8 @@ const EXIT_OF = {
 /** @param {Context} context */
 async function run(context) {
   const [wanted] = context.args
+  const place = require('../store').placeOf(context)
+  if (place !== null) return require('../store-release').releaseLease(context, place, wanted)
   const asked = readOptions(wanted, context)
   const { snapshot } = require('../../snapshot')
   const seen = snapshot(asked.pid === null ? { all: true } : { pid: asked.pid, all: true })
@@ -37,7 +39,7 @@ async function run(context) {
   const owner = seen.processes.find(({ pid }) => pid === target.holder.pid)
   for (const line of block(target, owner)) context.err(line)
   if (owner?.state === 'stopped') throw stopped(target.holder.pid)
-  await confirm(context, target, asked)
+  await confirm(context, { ...asked, name: short(target.lock.name ?? target.lock.id), next: surely(target, asked) })
   await release(context, target, asked)
   return EXIT.ok
 }
@@ -81,52 +83,17 @@ function block({ lock, holder }, owner) {
   ]
 }
 
+/** The command that asks nothing. @param {Target} target @param {ReturnType<typeof readOptions>} asked */
+function surely({ lock, holder }, { reason }) {
+  const words = [typed(lock.id), typed(reason)]
+  if (words.includes(null)) return undefined
+  return `chainlock release ${words[0]} --force --reason ${words[1]} --pid ${holder.pid} --expect ${holder.token} --yes`
+}
+
 /** @param {number} pid */
 function stopped(pid) {
   const message = `process ${pid} is stopped and cannot obey; let it go on (kill -CONT ${pid}) or end it (kill ${pid})`
   return new CommandError(EXIT.refused, message, `kill -CONT ${pid}`)
-}
-
-/**
- * @param {Context} context
- * @param {Target} target
- * @param {ReturnType<typeof readOptions>} asked
- */
-async function confirm(context, { lock, holder }, { isSure, expect, reason }) {
-  const isTalking = context.stdin.isTTY === true && context.stderr.isTTY === true
-  if (isSure && (isTalking || expect !== null)) return
-  if (!isTalking) {
-    const words = [typed(lock.id), typed(reason)]
-    const next = words.includes(null)
-      ? undefined
-      : `chainlock release ${words[0]} --force --reason ${words[1]} --pid ${holder.pid} --expect ${holder.token} --yes`
-    throw new CommandError(EXIT.refused, 'not confirmed: without a terminal it needs --yes and --expect TOKEN', next)
-  }
-  const name = short(lock.name ?? lock.id)
-  const typedName = await ask(context, `Type the lock's name to take it away (${name}): `)
-  if (typedName !== name) throw new CommandError(EXIT.refused, 'not confirmed; nothing was done')
-}
-
-/**
- * One line from the terminal; null when there is none.
- * @param {Context} context
- * @param {string} question
- * @returns {Promise<string | null>}
- */
-function ask({ stdin, stderr }, question) {
-  return new Promise((resolve, reject) => {
-    const lines = createInterface({ input: stdin, output: stderr })
-    lines.on('close', () => resolve(null))
-    lines.on('SIGINT', () => {
-      stderr.write('\n')
-      reject(new CommandError(EXIT.interrupted, 'interrupted; nothing was done'))
-      lines.close()
-    })
-    lines.question(question, (answer) => {
-      resolve(answer.trim())
-      lines.close()
-    })
-  })
 }
 
 /**
@@ -162,23 +129,23 @@ function refused(lock, token, { refused: why, holder }) {
 
 module.exports = {
   summary: 'take a lock away from a holder that lives',
-  usage: '<lock> --force --reason TEXT [options]',
+  usage: '<lock> --force [options]',
   options: {
     force: { type: 'boolean', help: 'needed: the holder is not asked' },
-    reason: { type: 'string', value: 'TEXT', help: 'why; it is told to the old holder and kept with the events' },
+    reason: { type: 'string', value: 'TEXT', help: 'why, for the old holder and the events; a lock needs one' },
     pid: PID_OPTION,
     expect: { type: 'string', value: 'TOKEN', help: 'only if this is still the token of the hold' },
     yes: { type: 'boolean', help: 'ask nothing; without a terminal it goes with --expect' },
     json: JSON_OPTION,
+    ...STORE_OPTIONS,
   },
   details: [
-    'The native code of the holder\'s process ends the hold, also while its event loop is blocked. The token is ' +
-      'compared there: a hold that has begun since is never ended.',
-    'A host lock is the kernel\'s and ends with its process; then the process is named, and nothing is done.',
+    'The native code of the holder\'s process, or the store, compares the token: a hold that has begun since is never ' +
+      'ended. A host lock is the kernel\'s: its process is named.',
   ],
   examples: [
     "chainlock release send --force --reason 'stuck since 14:03'",
-    "chainlock release index --force --reason deploy --expect 1841 --yes",
+    'chainlock release deploy --store redis://127.0.0.1 --force --expect 88 --yes',
   ],
   exits: [EXIT.notFound, EXIT.refused, EXIT.permission, EXIT.timedOut],
   run,

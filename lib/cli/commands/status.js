@@ -1,10 +1,11 @@
-// `chainlock status`: what is wrong, and which locks are held or waited for.
+// `chainlock status`: what is wrong, and which locks are held or waited for, on this machine or in a store of leases.
 // @ts-check
 'use strict'
 
 const { setTimeout: sleep } = require('node:timers/promises')
-const { EXIT } = require('../exit')
-const { JSON_OPTION, PID_OPTION, wholeNumber, word } = require('../args')
+const { EXIT, usageError } = require('../exit')
+const { JSON_OPTION, PID_OPTION, STORE_OPTIONS, wholeNumber, word } = require('../args')
+const { said } = require('../text')
 
 const LEAST_WATCH_MS = 100
 
@@ -13,10 +14,10 @@ const FROM_THE_TOP = '\u001b[H\u001b[J'
 
 module.exports = {
   summary: 'what is wrong, and which locks are held or waited for',
-  usage: '[options]',
+  usage: '[key] [options]',
   details: [
     'Looks at every chainlock process of this user from outside, also at one that is blocked or stopped. The first ' +
-      'line says what is wrong, who causes it and what to type next.',
+      'line says what is wrong, who causes it and what to type next. With a store: its leases, or the one on [key].',
   ],
   options: {
     json: JSON_OPTION,
@@ -24,23 +25,41 @@ module.exports = {
     all: { type: 'boolean', help: 'also free locks that were used' },
     sort: { type: 'string', value: 'BY', help: 'wait-total, wait-max, contended, hold or name' },
     watch: { type: 'string', value: 'MS', fallback: '1000', help: 'again and again, once a second or every MS' },
+    ...STORE_OPTIONS,
   },
-  examples: ['chainlock status --sort wait-max', 'chainlock status --json | jq .verdict'],
-  exits: [EXIT.bad, EXIT.notFound, EXIT.permission],
+  examples: ['chainlock status --json | jq .verdict', 'chainlock status deploy --store redis://127.0.0.1'],
+  exits: [EXIT.bad, EXIT.notFound, EXIT.refused, EXIT.permission],
 
   /** @param {import('../commands').Context} context */
   async run(context) {
     const { values } = context
     const { SORTS } = require('../views/status')
     if (values.sort !== undefined) word('--sort', values.sort, SORTS)
-    if (values.watch === undefined) return once(context)
+    const look = lookerOf(context)
+    if (values.watch === undefined) return look()
     const everyMs = wholeNumber('--watch', values.watch, { min: LEAST_WATCH_MS, max: 3_600_000 })
     for (;;) {
       if (context.colour.on && context.isTty) context.stdout.write(FROM_THE_TOP)
-      once(context)
+      await look()
       await sleep(everyMs)
     }
   },
+}
+
+/** What looks once. @param {import('../commands').Context} context @returns {() => Promise<number> | number} */
+function lookerOf(context) {
+  const { args: [key], values, env } = context
+  const { placeOf } = require('../store')
+  // A key can only be that of a lease.
+  const scope = key !== undefined && env.CHAINLOCK_STORE ? { scope: 'cluster' } : {}
+  const place = placeOf({ values: { ...scope, ...values }, env })
+  if (place === null) {
+    if (key !== undefined) throw usageError(`what is "${said(key)}" for? A key goes with --store; of a lock: chainlock why`)
+    return () => once(context)
+  }
+  const { checkOptions, lookOnce } = require('../store-status')
+  checkOptions(context)
+  return () => lookOnce(context, place, key)
 }
 
 /** @param {import('../commands').Context} context */

@@ -90,7 +90,7 @@ function nothingWrong([{ name, path, id, pid }]) {
 
 /** @param {string} wanted @param {Snapshot} taken */
 function notFound(wanted, { locks, processes }) {
-  const { clean } = require('../text')
+  const { clean, said } = require('../text')
   const { nearest } = require('../nearest')
   const names = locks.map(({ name, path }) => name ?? path).filter((name) => name !== null)
   const near = nearest(wanted, names)
@@ -98,7 +98,7 @@ function notFound(wanted, { locks, processes }) {
   const among = `${processes.length} ${processes.length === 1 ? 'process' : 'processes'}`
   return new CommandError(
     EXIT.notFound,
-    `there is no lock "${clean(wanted)}" in ${among}${hint}`,
+    `there is no lock "${said(wanted)}" in ${among}${hint}`,
     'chainlock status --all',
   )
 }

@@ -22,15 +22,20 @@ const THEN = [sealing, folder, sockets, clock, pidNamespace, visibility, limits,
 
 /**
  * @param {import('../commands').Context} context
+ * @param {import('../store').Place | null} place Only this store.
  * @param {boolean} mayFix
  * @returns {Promise<Told[]>}
  */
-async function examine(context, mayFix) {
+async function examine(context, place, mayFix) {
   const told = []
   for (const check of FIRST) told.push(...(await outcome(check, context, mayFix)))
   if (told.some(({ level }) => level === 'bad')) return told
+  const { examineStore } = require('./store')
+  if (place !== null) return [...told, ...(await examineStore(context, place))]
   for (const check of THEN) told.push(...(await outcome(check, context, mayFix)))
-  return told
+  const { CHAINLOCK_STORE: url } = context.env
+  if (!url) return told
+  return [...told, ...(await examineStore(context, { url, namespace: undefined, options: ' --scope cluster' }))]
 }
 
 /**

@@ -291,22 +291,28 @@ impl Chase<'_> {
         let since = *self.in_trouble_since.get_or_insert(now);
         let fault = self.client.fault(&error, Some(&self.line.key));
         *self.wanted.trouble.borrow_mut() = Some(error);
-        if now.since(since) >= self.patience() {
+        let least = Nanos(retry_after.unwrap_or_default().as_nanos() as u64);
+        // Who does not wait for a key does not wait for a store either that asks for a long pause.
+        let spent = now.since(since).plus(if self.is_patient() { Nanos::NEVER } else { least });
+        if spent >= self.patience() {
             return Err(fault);
         }
         let most = Nanos(TROUBLE.0 << self.troubles.min(8)).min(MOST_TROUBLE);
         self.troubles += 1;
-        let least = Nanos(retry_after.unwrap_or_default().as_nanos() as u64);
         self.pause(least.plus(self.desk().outside.part_of(most))).await;
         Ok(())
     }
 
+    fn is_patient(&self) -> bool {
+        matches!(self.wanted.request.strategy, Strategy::Wait | Strategy::Retry { .. })
+    }
+
     fn patience(&self) -> Nanos {
         let request = self.desk().request_timeout;
-        match (&self.wanted.request.strategy, self.wanted.request.timeout_ms) {
-            (Strategy::Wait | Strategy::Retry { .. }, Some(_)) => Nanos::FOREVER,
-            (Strategy::Wait | Strategy::Retry { .. }, None) => Nanos(request.0.saturating_mul(PATIENCE)),
-            _ => request,
+        match self.wanted.request.timeout_ms {
+            _ if !self.is_patient() => request,
+            Some(_) => Nanos::FOREVER,
+            None => Nanos(request.0.saturating_mul(PATIENCE)),
         }
     }
 

@@ -17,6 +17,8 @@ const SAFETY: Nanos = Nanos(10_000_000_000);
 /// At an expiry those who stand further behind look later, each by this much.
 const BEHIND: Nanos = Nanos(15_000_000);
 const MOST_BEHIND: Nanos = Nanos(300_000_000);
+/// Where nobody stands in line, chance keeps them apart.
+const APART: Nanos = Nanos(200_000_000);
 
 /// Why a pause ends.
 enum Next {
@@ -83,10 +85,23 @@ impl Chase<'_> {
                 pause = pause.min(over.since(now));
             }
         }
+        if let Some(left) = self.sessions_left(caps, known) {
+            pause = pause.min(left.plus(self.desk().outside.part_of(APART)));
+        }
         if caps.local && pause > LIFE && self.waits_for_processes(known) {
             return (LIFE, Next::Judge);
         }
         (pause, Next::Look)
+    }
+
+    /// Until the first of the sessions ends that the record names, if nobody renews it and the store can say so.
+    fn sessions_left(&self, caps: &Caps, known: &Known) -> Option<Nanos> {
+        if !caps.sessions {
+            return None;
+        }
+        let sessions = known.record.sessions();
+        let left = sessions.iter().filter_map(|session| self.desk().store.session_left(session));
+        left.min().map(|left| Nanos(left.as_nanos() as u64))
     }
 
     /// So that not all who wait look at the instant of an expiry.

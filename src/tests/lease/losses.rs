@@ -148,6 +148,25 @@ fn who_gives_up_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_write_that_may_still_land_is_burned() {
+    in_time(async {
+        let server = Server::new();
+        let is_first = Rc::new(Cell::new(true));
+        let fate = move || match is_first.replace(false) {
+            true => Fate { is_lost: true, lands_after_ms: Some(300), ..quick() },
+            false => quick(),
+        };
+        let worker = Worker::over(&server, opening("one"), caps(), 1, fate);
+        let given_up = worker.acquire(Request { timeout_ms: Some(50), ..one("a") }).await.unwrap_err();
+        assert_eq!(given_up.code, "ERR_LOCK_TIMEOUT");
+        ms(350).await;
+        server.land();
+        let other = Worker::new(&server, "two", 2);
+        assert!(other.acquire(one("a")).await.unwrap().waited_ms < 100.0, "nobody holds it");
+    });
+}
+
+#[test]
 fn several_keys_are_one_write_where_the_store_can() {
     for multi in [true, false] {
         in_time(async {

@@ -64,3 +64,21 @@ fn what_a_hint_says_of_sessions_counts() {
         assert!(granted.tokens[0] > held.tokens[0]);
     });
 }
+
+/// Where nobody is told of a session's end, and looks are far apart, its end is known beforehand.
+#[test]
+fn who_waits_looks_when_a_session_should_end() {
+    in_time(async {
+        let server = Server::new();
+        let (_dead, held) = dead_holder(&server, 1_000).await;
+        let poll = (Duration::from_secs(60), Duration::from_secs(90));
+        let caps = Caps { push: false, queue: false, poll, ..with_sessions() };
+        let waiter = Worker::over(&server, opening("waiter"), caps, 2, quick);
+        let before = server.requests.get();
+        let waits = tokio::time::timeout(SOON, waiter.acquire(request(60_000)));
+        let granted = waits.await.expect("at its end").unwrap();
+        assert!(granted.tokens[0] > held.tokens[0]);
+        let requests = server.requests.get() - before;
+        assert!(requests <= 6, "{requests} requests: it looks when it is time, and not all the time");
+    });
+}

@@ -316,6 +316,12 @@ impl Store for SimStore {
         Box::pin(self.request(true, run))
     }
 
+    /// As a store without push has it: nobody is told, so the end is foreseen.
+    fn session_left(&self, session: &str) -> Option<Duration> {
+        let until = self.server.sessions.borrow().get(session).copied().filter(|_| !self.caps.push)?;
+        Some(Duration::from_millis((until + 1).saturating_sub(self.server.now())))
+    }
+
     fn close_session<'a>(&'a self, session: &'a str) -> Pending<'a, Result<(), StoreError>> {
         let session = session.to_owned();
         Box::pin(self.request(true, move |server| {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::clock::ClockThere;
 use super::dates;
 use super::limit::{Limit, Told};
 use crate::lease::address::Setup;
@@ -14,7 +15,7 @@ use crate::lease::http::{
     Client, HeaderMap, HeaderName, HeaderValue, HttpError, Method, Request, header, secret_header,
 };
 use crate::lease::store::StoreError;
-use crate::time::{Nanos, now};
+use crate::time::{Nanos, boot_now, now};
 
 /// The API's version that this was written for.
 const VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
@@ -106,6 +107,7 @@ pub struct Api {
     authorization: HeaderValue,
     timeout: Duration,
     limit: RefCell<Limit>,
+    clock: RefCell<ClockThere>,
 }
 
 impl fmt::Debug for Api {
@@ -122,7 +124,8 @@ impl Api {
         let authorization = secret_header(&format!("Bearer {}", token.expose()))?;
         let (rest, graphql, rest_only) = interfaces(setup.api_url.as_deref().unwrap_or(DOT_COM))?;
         let (client, timeout) = (Client::new(setup)?, setup.request_timeout);
-        Ok(Api { client, rest, graphql, rest_only, authorization, timeout, limit: RefCell::default() })
+        let (limit, clock) = Default::default();
+        Ok(Api { client, rest, graphql, rest_only, authorization, timeout, limit, clock })
     }
 
     pub fn host(&self) -> &str {
@@ -131,6 +134,11 @@ impl Api {
 
     pub fn deadline(&self) -> Deadline {
         Deadline(now().plus(Nanos(self.timeout.as_nanos() as u64)))
+    }
+
+    /// How long until GitHub's clock shows that time.
+    pub fn until(&self, then_ms: u64) -> Option<Duration> {
+        self.clock.borrow().until(then_ms, boot_now())
     }
 
     pub fn let_go(&self) {
@@ -183,11 +191,17 @@ impl Api {
             return Failure::NoSuchField(why);
         }
         match error.get("type").and_then(Value::as_str) {
-            Some("RATE_LIMITED") => self.limited(limits),
+            Some("RATE_LIMITED" | "RATE_LIMIT") => self.limited(limits),
             Some("FORBIDDEN" | "INSUFFICIENT_SCOPES") => Failure::Denied(why),
             Some("NOT_FOUND") => Failure::Missing { why, now: 0 },
             Some("UNPROCESSABLE" | "STALE_DATA") => Failure::Refused(why),
-            _ => Failure::Unknown(why),
+            // Without that kind nobody promises that nothing has happened; silence is asked for all the same.
+            _ => {
+                if limits.is_limit() || speaks_of_limits(error) {
+                    self.limited(limits);
+                }
+                Failure::Unknown(why)
+            }
         }
     }
 
@@ -225,22 +239,27 @@ impl Api {
         }
         let request =
             Request { method, url: url.to_owned(), headers, body: body.map(Into::into), timeout: by.left() };
+        let sent = boot_now();
         let answer = self.client.send(request).await.map_err(|error| match error {
             HttpError::NotSent(why) => Failure::NotSent(why),
             HttpError::Unknown(why) => Failure::Unknown(why),
         })?;
+        if let Some(date) = date_of(&answer.headers) {
+            self.clock.borrow_mut().told(date, sent, boot_now());
+        }
         self.judge(answer.status.as_u16(), &answer.headers, &answer.body)
     }
 
     fn judge(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Failure> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let number = |name: &str| text(name).and_then(|value| value.parse::<u64>().ok());
-        let now_there = text("date").and_then(dates::of_header).unwrap_or(0);
+        let now_there = date_of(headers).unwrap_or(0);
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let told = Told {
             retry_after: number("retry-after"),
             remaining: number("x-ratelimit-remaining"),
-            resets_in: number("x-ratelimit-reset").map(|at| at.saturating_sub(now_there / 1_000)),
+            resets_in: date_of(headers)
+                .and_then(|now| Some(number("x-ratelimit-reset")?.saturating_sub(now / 1_000))),
         };
         let why = || format!("GitHub answered {status}: {}", words_of(&body));
         match status {
@@ -254,9 +273,19 @@ impl Api {
             // A redirect: the repository has another name now, or the URL is not that of the API.
             404 | 300..=399 => Err(Failure::Missing { why: why(), now: now_there }),
             400..=407 | 409..=499 => Err(Failure::Refused(why())),
-            _ => Err(Failure::Unknown(why())),
+            _ => {
+                // A server in need may ask for a pause, too.
+                if told.retry_after.is_some() {
+                    self.limited(&told);
+                }
+                Err(Failure::Unknown(why()))
+            }
         }
     }
+}
+
+fn date_of(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::DATE)?.to_str().ok().and_then(dates::of_header)
 }
 
 /// A secondary limit may come without any header. It has not happened either way: this only chooses the advice.
@@ -296,6 +325,7 @@ fn interfaces(api_url: &str) -> Result<(String, String, bool), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::conformance::github_server::some_setup;
 
     #[test]
     fn both_interfaces_are_found_below_the_url() {
@@ -304,6 +334,46 @@ mod tests {
         let own = interfaces("https://git.example.org/api/v3/?refs=rest").unwrap();
         let graphql = "https://git.example.org/api/graphql".into();
         assert_eq!(own, ("https://git.example.org/api/v3".into(), graphql, true));
+    }
+
+    #[test]
+    fn whatever_it_calls_a_limit_is_obeyed() {
+        let hears = |error: Value, limits: Told| {
+            let api = Api::new(&some_setup()).unwrap();
+            let failure = api.graphql_failure(&error, &limits);
+            let left = api.limit.borrow().left(now()).duration();
+            (failure, left.as_secs_f64().round() as u64)
+        };
+        for kind in ["RATE_LIMITED", "RATE_LIMIT"] {
+            let told = Told { retry_after: Some(7), ..Told::default() };
+            let (failure, silence) = hears(json!({ "type": kind, "message": "too much" }), told);
+            assert!(matches!(failure, Failure::Limited { .. }) && silence == 7, "{failure:?}");
+        }
+        let (failure, silence) =
+            hears(json!({ "message": "You have exceeded a secondary rate limit." }), Told::default());
+        assert!(matches!(failure, Failure::Unknown(_)) && silence == 60, "{failure:?}");
+        let (failure, silence) = hears(json!({ "message": "Something went wrong" }), Told::default());
+        assert!(matches!(failure, Failure::Unknown(_)) && silence == 0, "{failure:?}");
+    }
+
+    #[test]
+    fn headers_that_say_half_are_not_believed() {
+        let answer = |status: u16, headers: &[(&'static str, &'static str)]| {
+            let api = Api::new(&some_setup()).unwrap();
+            let pair = |(name, value): &(&'static str, &'static str)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            };
+            let answer = api.judge(status, &headers.iter().map(pair).collect(), b"{}");
+            let left = api.limit.borrow().left(now()).duration();
+            (format!("{answer:?}"), left.as_secs_f64().round() as u64)
+        };
+        let spent = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1900000000")];
+        assert_eq!(answer(403, &spent).1, 60, "without a date the end of the hour is not known");
+        assert_eq!(answer(200, &spent).1, 0);
+        let (told, silence) = answer(503, &[("retry-after", "30")]);
+        assert!(told.contains("Unknown") && silence == 30, "a server in need: {told}");
+        assert_eq!(answer(502, &[]).1, 0);
+        assert!(answer(403, &[]).0.contains("Denied"));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::time::Nanos;
 /// How long to be silent when GitHub does not say; twice as long each time, up to the most.
 const UNTOLD: Duration = Duration::from_secs(60);
 const MOST: Duration = Duration::from_secs(15 * 60);
+/// Its limits are counted by the hour: what asks for longer is not believed, but asked again.
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What the headers of an answer say, in seconds.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ impl Told {
     fn silence(&self) -> Option<Duration> {
         let reset = self.resets_in.filter(|_| self.remaining == Some(0));
         // Its clock has whole seconds.
-        self.retry_after.or(reset.map(|seconds| seconds + 1)).map(Duration::from_secs)
+        self.retry_after.or(reset.map(|seconds| seconds.saturating_add(1))).map(Duration::from_secs)
     }
 }
 
@@ -60,6 +62,7 @@ impl Limit {
     }
 
     fn be_silent(&mut self, silence: Duration, now: Nanos) {
+        let silence = silence.min(HOUR);
         self.until = self.until.max(now.plus(Nanos(silence.as_nanos() as u64)));
     }
 }
@@ -88,6 +91,8 @@ mod tests {
         let told = Told { remaining: Some(0), resets_in: Some(90), retry_after: None };
         assert_eq!(hit(&told), 91);
         assert_eq!(silence_after(|limit| limit.passed(&told, NOW)), 91, "the last one of the hour");
+        let endless = Told { retry_after: Some(u64::MAX), ..Told::default() };
+        assert_eq!(hit(&endless), 3_600, "what no limit lasts");
         let told = Told { remaining: Some(1), ..told };
         assert_eq!(silence_after(|limit| limit.passed(&told, NOW)), 0);
     }

@@ -10,6 +10,7 @@
 //! * What an issue shows (`view.rs`) is for people, and is never read back.
 
 mod api;
+mod clock;
 mod dates;
 mod limit;
 mod message;
@@ -310,6 +311,10 @@ impl Store for Github {
 
     fn renew_session<'a>(&'a self, session: &'a str) -> Pending<'a, Result<bool, StoreError>> {
         Box::pin(self.sessions.renew(&self.place, session))
+    }
+
+    fn session_left(&self, session: &str) -> Option<Duration> {
+        self.sessions.left(&self.place, session)
     }
 
     fn close_session<'a>(&'a self, session: &'a str) -> Pending<'a, Result<(), StoreError>> {

@@ -73,7 +73,10 @@ impl Place {
         };
         match asked {
             Ok(_) => Ok(Landed::All),
-            Err(Failure::Refused(why)) => Ok(self.look_back(moves, why, by).await),
+            // A ref that is not there may be what is missing.
+            Err(Failure::Refused(why) | Failure::Missing { why, .. }) => {
+                Ok(self.look_back(moves, why, by).await)
+            }
             Err(Failure::Denied(why)) => Err(self.explain(why, by).await),
             Err(failure) => Err(failure.of_write()),
         }

@@ -26,8 +26,10 @@ use crate::time::{Nanos, boot_now};
 const KEPT_MS: u64 = 24 * 3_600_000;
 /// How many are removed at once.
 const MOST_REMOVED: usize = 100;
-/// Of how many ended sessions it is remembered where they ended.
-const MOST_ENDED: usize = 1024;
+/// Of how many sessions of others it is remembered how they were seen.
+const MOST_SEEN: usize = 1024;
+/// Who still lived when it should have ended is looked at again after this, not at once.
+const SOONEST: Duration = Duration::from_millis(250);
 
 /// A session of this process.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ struct Own {
     ttl: Duration,
     /// From the instant before the last renewal left that landed.
     until: Nanos,
+    /// Of the last renewal nobody knows whether it has landed.
+    is_in_doubt: bool,
 }
 
 /// How a session ended.
@@ -52,6 +56,8 @@ pub struct Sessions {
     own: RefCell<HashMap<String, Own>>,
     /// As the last look found them.
     ended: RefCell<HashMap<String, End>>,
+    /// Of others that were seen alive: the second of GitHub's clock, in ms, in which they will have ended.
+    lasting: RefCell<HashMap<String, u64>>,
     has_tidied: RefCell<bool>,
 }
 
@@ -66,7 +72,7 @@ impl Sessions {
             Move { name: place.names.of_session(base, &id), before: None, after: Some(made.oid.clone()) };
         match place.move_all(&[one], by).await? {
             Landed::All => {
-                let own = Own { tip: made.oid, ttl, until: sent.plus(nanos(ttl)) };
+                let own = Own { tip: made.oid, ttl, until: sent.plus(nanos(ttl)), is_in_doubt: false };
                 self.own.borrow_mut().insert(id.clone(), own);
                 Ok(id)
             }
@@ -83,12 +89,17 @@ impl Sessions {
         let name = place.names.of_session(place.base_to_write(by).await?, id);
         // Twice, because a renewal whose answer was lost may have landed.
         for _ in 0..2 {
+            self.settle(place, &name, id, by).await?;
             let Some(own) = self.living(id) else { return Ok(false) };
             let sent = boot_now();
             let text = message::of_session(id, own.ttl.as_millis() as u64);
             let made = place.write_commit(&text, std::slice::from_ref(&own.tip), by).await?;
             let one = Move { name: name.clone(), before: Some(own.tip), after: Some(made.oid.clone()) };
-            match place.move_all(&[one], by).await? {
+            let landed = place.move_all(&[one], by).await;
+            if let (Err(StoreError::Unknown(_)), Some(own)) = (&landed, self.own.borrow_mut().get_mut(id)) {
+                own.is_in_doubt = true;
+            }
+            match landed? {
                 Landed::All => {
                     self.moved(id, made.oid, Some(sent.plus(nanos(own.ttl))));
                     return Ok(true);
@@ -107,6 +118,17 @@ impl Sessions {
             }
         }
         Err(StoreError::Unavailable { why: "the session's ref moves by itself".into(), retry_after: None })
+    }
+
+    /// After an answer that did not come: a heartbeat of ours that landed is where the next one begins.
+    async fn settle(&self, place: &Place, name: &str, id: &str, by: Deadline) -> Result<(), StoreError> {
+        if self.living(id).is_some_and(|own| own.is_in_doubt) {
+            let seen = place.tips_now(&[name.to_owned()], by).await?;
+            if let Some(mine) = seen.tips.into_iter().flatten().find(|tip| is_of(tip, id)) {
+                self.moved(id, mine.oid, None);
+            }
+        }
+        Ok(())
     }
 
     pub async fn close(&self, place: &Place, id: &str) -> Result<(), StoreError> {
@@ -142,6 +164,7 @@ impl Sessions {
         if let Some(own) = self.own.borrow_mut().get_mut(id) {
             own.tip = tip;
             own.until = until.unwrap_or(own.until);
+            own.is_in_doubt = false;
         }
     }
 
@@ -161,20 +184,22 @@ impl Sessions {
         let seen = place.tips(&names, by).await?;
         let mut gone = Vec::new();
         for (id, tip) in others.into_iter().zip(seen.tips) {
-            if let Some(end) = end_of(tip.as_ref(), id, seen.now) {
-                self.remember(id, end);
-                gone.push(id.clone());
+            match end_of(tip.as_ref(), id, seen.now) {
+                Ok(end) => {
+                    self.lasting.borrow_mut().remove(id);
+                    remember(&self.ended, id, end);
+                    gone.push(id.clone());
+                }
+                Err(ends) => remember(&self.lasting, id, ends),
             }
         }
         Ok(gone)
     }
 
-    fn remember(&self, id: &str, end: End) {
-        let mut ended = self.ended.borrow_mut();
-        if ended.len() >= MOST_ENDED {
-            ended.clear();
-        }
-        ended.insert(id.to_owned(), end);
+    /// In how long a session of another process ends, unless it is renewed.
+    pub fn left(&self, place: &Place, id: &str) -> Option<Duration> {
+        let ends = self.lasting.borrow().get(id).copied()?;
+        place.api.until(ends).map(|left| left.max(SOONEST))
     }
 
     /// How a session ended, as the last look found it; none when it lives. The write that uses it forgets it.
@@ -212,15 +237,26 @@ fn is_of(tip: &Tip, id: &str) -> bool {
     matches!(message::read(&tip.message), Ok(read) if read.kind == Kind::Session && read.name == id)
 }
 
-/// None while it lives.
-fn end_of(tip: Option<&Tip>, id: &str, now: u64) -> Option<End> {
-    let Some(tip) = tip else { return Some(End::At(None)) };
+fn remember<T>(known: &RefCell<HashMap<String, T>>, id: &str, what: T) {
+    let mut known = known.borrow_mut();
+    if known.len() >= MOST_SEEN {
+        known.clear();
+    }
+    known.insert(id.to_owned(), what);
+}
+
+/// How it has ended, or when GitHub's clock will say so.
+fn end_of(tip: Option<&Tip>, id: &str, now: u64) -> Result<End, u64> {
+    let Some(tip) = tip else { return Ok(End::At(None)) };
     if !is_of(tip, id) {
-        return Some(End::ForGood);
+        return Ok(End::ForGood);
     }
     let ttl_ms = message::read(&tip.message).map_or(0, |message| message.ttl_ms);
     let over = tip.at.saturating_add(ttl_ms).saturating_add(SLACK.as_millis() as u64);
-    (now > over).then(|| End::At(Some(tip.oid.clone())))
+    match now > over {
+        true => Ok(End::At(Some(tip.oid.clone()))),
+        false => Err((over / 1_000).saturating_add(1).saturating_mul(1_000)),
+    }
 }
 
 fn nanos(span: Duration) -> Nanos {
@@ -239,16 +275,16 @@ mod tests {
     fn a_session_ends_after_its_ttl_and_the_slack_and_not_before() {
         let beat = tip(message::of_session("a", 6_000), 1_000_000);
         let end = |now| end_of(Some(&beat), "a", now);
-        assert_eq!(end(1_000_000), None);
-        assert_eq!(end(1_008_000), None, "two whole seconds are the clock's grain");
-        assert_eq!(end(1_009_000), Some(End::At(Some("c0ffee".into()))));
+        assert_eq!(end(1_000_000), Err(1_009_000));
+        assert_eq!(end(1_008_000), Err(1_009_000), "two whole seconds are the clock's grain");
+        assert_eq!(end(1_009_000), Ok(End::At(Some("c0ffee".into()))));
     }
 
     #[test]
     fn where_no_heartbeat_of_it_lies_it_has_ended() {
-        assert_eq!(end_of(None, "a", 5), Some(End::At(None)));
+        assert_eq!(end_of(None, "a", 5), Ok(End::At(None)));
         for other in [message::of_lock("a", "{}"), message::of_session("b", 6_000), "words".into()] {
-            assert_eq!(end_of(Some(&tip(other, 5)), "a", 5), Some(End::ForGood));
+            assert_eq!(end_of(Some(&tip(other, 5)), "a", 5), Ok(End::ForGood));
         }
     }
 }

@@ -241,6 +241,24 @@ fn who_was_taken_from_cannot_renew_any_more() {
     });
 }
 
+/// Nobody is told of an end, so it is known beforehand: by what a look found, on GitHub's clock.
+#[test]
+fn when_a_session_ends_is_known_to_who_looks() {
+    with_server(json!({}), async |server| {
+        let (holder, waiter) = (graphql(server), graphql(server));
+        let (key, session) = (Key::from("a"), holder.open_session(MIN_TTL).await.unwrap());
+        won(holder.swap(&[alive(&key, &Version::Absent, &session)]).await);
+        assert_eq!(waiter.session_left(&session), None, "nobody has looked");
+        assert!(see(&waiter, &key).await.gone.is_empty());
+        let left = waiter.session_left(&session).unwrap();
+        assert!(left <= MIN_TTL + SLACK + Duration::from_secs(2), "{left:?}");
+        assert_eq!(holder.session_left(&session), None, "its own is renewed");
+        tokio::time::sleep(left).await;
+        assert_eq!(see(&waiter, &key).await.gone, [session.clone()], "not before, and no later");
+        assert_eq!(waiter.session_left(&session), None);
+    });
+}
+
 #[test]
 fn while_github_asks_for_silence_nothing_goes_out() {
     with_server(json!({}), async |server| {
