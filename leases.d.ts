@@ -70,7 +70,7 @@ export interface LeaseManagerOptions {
 export interface LeaseOptions {
   /** Default: the manager's. */
   ttlMs?: number
-  /** How long to wait in line; 0 asks once, however long the store takes to answer. Default `Infinity`. */
+  /** How long it may take, the store's answer included. Default `Infinity`. To ask once, take `tryAcquire`. */
   timeoutMs?: number
   /** Ends the wait, which rejects with `signal.reason`; not the lease. */
   signal?: AbortSignal

@@ -123,12 +123,8 @@ pub struct Won {
     pub stolen: u32,
 }
 
-pub async fn run(client: &Rc<Client>, mut request: Request, cancel: Rc<Cancel>, reply: Reply<Granted>) {
+pub async fn run(client: &Rc<Client>, request: Request, cancel: Rc<Cancel>, reply: Reply<Granted>) {
     let desk = &client.desk;
-    let is_once = request.timeout_ms == Some(0);
-    if is_once && matches!(request.strategy, Strategy::Wait | Strategy::Retry { .. }) {
-        request.strategy = Strategy::FailFast;
-    }
     let checked = match check(&request, &client.shared.opening, desk.store.caps()) {
         Ok(checked) => checked,
         Err(fault) => {
@@ -140,8 +136,8 @@ pub async fn run(client: &Rc<Client>, mut request: Request, cancel: Rc<Cancel>, 
     let mut pursuit = std::pin::pin!(several::pursue(client, &wanted));
     let timeout = async {
         match wanted.request.timeout_ms {
-            Some(ms) if !is_once => tokio::time::sleep(std::time::Duration::from_millis(ms)).await,
-            _ => std::future::pending().await,
+            Some(ms) => tokio::time::sleep(std::time::Duration::from_millis(ms)).await,
+            None => std::future::pending().await,
         }
     };
     let done = tokio::select! {
@@ -160,9 +156,6 @@ pub async fn run(client: &Rc<Client>, mut request: Request, cancel: Rc<Cancel>, 
             count_failure(client, &fault);
             won.iter().for_each(|won| clear_later(desk, &won.line, &won.nonce, wanted.ttl()));
             reply(Err(fault));
-        }
-        Some(Err(fault)) if is_once && fault.code == "ERR_LOCK_LEASE_HELD" => {
-            answer(client, &wanted, Err(timed_out(client, &wanted)), reply);
         }
         Some(done) => answer(client, &wanted, done, reply),
         None => {
@@ -221,13 +214,9 @@ fn timed_out(client: &Client, wanted: &Wanted) -> Fault {
     }
     let ms = wanted.request.timeout_ms.unwrap_or_default();
     let about = key.as_ref().map(|key| format!(" on key {key:?}")).unwrap_or_default();
+    let mut fault =
+        Fault::new("ERR_LOCK_TIMEOUT", format!("the lease{about} was not granted within {ms} ms"));
     let known = line.and_then(|line| line.last_known());
-    let mut why = format!("the lease{about} was not granted within {ms} ms");
-    if known.is_none() {
-        let shown = client.desk.store.shown();
-        why = format!("{shown}: {why}; the store has not answered yet (is the server reachable?)");
-    }
-    let mut fault = Fault::new("ERR_LOCK_TIMEOUT", why);
     fault.holder = known.and_then(|known| in_the_way(&client.desk, &known)).map(Box::new);
     fault.key = key;
     fault

@@ -337,9 +337,7 @@ impl Chase<'_> {
             _ => return Err(self.client.fault(&error, Some(&self.line.key))),
         };
         let now = self.desk().now();
-        // Who does not wait has given the store its time with the first request.
-        let first = if self.is_unsettled { now } else { self.first_trouble(now) };
-        let since = *self.in_trouble_since.get_or_insert(first);
+        let since = *self.in_trouble_since.get_or_insert(now);
         let fault = self.client.fault(&error, Some(&self.line.key));
         *self.wanted.trouble.borrow_mut() = Some(error);
         let least = Nanos(retry_after.unwrap_or_default().as_nanos() as u64);
@@ -356,10 +354,6 @@ impl Chase<'_> {
 
     fn is_patient(&self) -> bool {
         matches!(self.wanted.request.strategy, Strategy::Wait | Strategy::Retry { .. })
-    }
-
-    fn first_trouble(&self, now: Nanos) -> Nanos {
-        if self.is_patient() { now } else { self.wanted.began }
     }
 
     fn patience(&self) -> Nanos {

@@ -126,59 +126,6 @@ fn an_expiry_keeps_the_key_closed_for_the_delay() {
 }
 
 #[test]
-fn max_hold_and_a_theft_keep_the_key_closed_for_the_delay() {
-    in_time(async {
-        let server = Server::new();
-        let limited = Opening { max_hold_ms: Some(1_500), ..opening("one") };
-        let worker = Worker::over(&server, limited, caps(), 1, quick);
-        let other = Worker::new(&server, "two", 2);
-        let two = Request { delay_ms: 3_000, ..Request::new(vec!["a".into(), "b".into()]) };
-        let held = worker.acquire(two).await.unwrap();
-        let theft = Request { strategy: Strategy::Steal { token: 1 }, ..one("a") };
-        other.acquire(theft).await.unwrap();
-        worker.renew(held.lease).await.unwrap_err();
-        assert!(other.acquire(one("b")).await.unwrap().waited_ms >= 3_000.0, "nobody has released it");
-
-        let held = worker.acquire(Request { delay_ms: 3_000, ..one("c") }).await.unwrap();
-        ms(1_510).await;
-        assert_eq!(worker.losses().last(), Some(&(held.lease, "maxHold")));
-        assert!(other.acquire(one("c")).await.unwrap().waited_ms >= 3_000.0, "nobody has released it");
-    });
-}
-
-#[test]
-fn no_time_to_wait_is_one_question() {
-    in_time(async {
-        let server = Server::new();
-        let slow = || Fate { there_ms: 30, back_ms: 30, ..Fate::default() };
-        let worker = Worker::over(&server, opening("one"), caps(), 1, slow);
-        let once = || Request { timeout_ms: Some(0), ..one("a") };
-        let held = worker.acquire(once()).await.unwrap();
-        let before = server.requests.get();
-        for strategy in [Strategy::Wait, Strategy::RETRY] {
-            let fault = worker.acquire(Request { strategy, ..once() }).await.unwrap_err();
-            assert_eq!((fault.code, fault.holder.unwrap().token), ("ERR_LOCK_TIMEOUT", 1));
-        }
-        assert!(server.requests.get() - before <= 4, "it does not stand in line");
-        assert_eq!(worker.statistics().timeouts, 2);
-        assert!(worker.release(held.lease).await.released);
-    });
-}
-
-#[test]
-fn who_does_not_wait_gives_the_store_the_time_of_one_request() {
-    in_time(async {
-        let server = Server::new();
-        let worker =
-            Worker::over(&server, opening("one"), caps(), 1, || Fate { is_refused: true, ..quick() });
-        let began = (worker.now)();
-        let fault = worker.acquire(Request { strategy: Strategy::FailFast, ..one("a") }).await.unwrap_err();
-        assert_eq!(fault.code, "ERR_LOCK_STORE_UNAVAILABLE");
-        assert!((worker.now)().since(began).whole_ms() < 150);
-    });
-}
-
-#[test]
 fn who_gives_up_leaves_nothing_behind() {
     in_time(async {
         let server = Server::new();
