@@ -5,7 +5,6 @@ mod flows;
 mod hand_over;
 mod losses;
 mod model;
-mod model_row;
 mod rules;
 mod schedules;
 mod sessions;
