@@ -216,7 +216,7 @@ fn a_release_is_the_grant_of_the_next_in_one_write() {
             let granted = waits.await.unwrap().unwrap();
             assert_eq!(granted.tokens, [2]);
             // Its place in line has moved the record, and the holder did not know.
-            assert!(server.requests.get() - before <= 2, "{}", server.requests.get() - before);
+            assert!(server.requests.get() - before <= 3, "{}", server.requests.get() - before);
             assert_eq!(newest(&server).holds[0].meta.as_deref(), Some(&serde_json::json!({ "job": 1 })));
             ms(100).await;
             if !sessions {

@@ -8,7 +8,6 @@ mod hand_over;
 mod losses;
 mod memory;
 mod model;
-mod model_row;
 mod page;
 mod rules;
 mod schedules;

@@ -1,13 +1,12 @@
 //! A lease and its fence as a state machine that stateright walks through completely, over the very rules that ship:
 //! three clients whose messages may take any time, get lost or arrive twice, and who may be slow at any moment.
 
-use super::model_row::{Row, TTL, nonce, record, row};
-use crate::lease::hand_over::hand_over;
-use crate::lease::record::{Mode, Who};
+use crate::lease::record::{Hold, Mode, Nonce, Record, Term, Who};
 use crate::lease::rules::{self, Ask, Force, Verdict, View};
 use stateright::{Checker, Model, Property};
 
 const CLIENTS: usize = 3;
+const TTL: u8 = 2;
 
 #[derive(Clone, Debug)]
 struct Leases {
@@ -19,8 +18,15 @@ struct Leases {
     clocks_may_stop: bool,
     /// Whether the guarded resource compares tokens.
     fenced: bool,
-    /// Whether who does not get it stands in line, and a release hands it over.
-    has_line: bool,
+}
+
+/// One record, as far as exclusive holds go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Row {
+    version: u8,
+    token: u8,
+    /// Nonce, token, until.
+    hold: Option<(u8, u8, u8)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,10 +45,6 @@ enum Message {
         sent: u8,
         token: Option<u8>,
     },
-    /// Somebody has handed it over.
-    Handed {
-        row: Row,
-    },
     /// To the guarded resource; `grant` is the order in which the server gave the tokens.
     Put {
         token: u8,
@@ -55,8 +57,6 @@ struct Client {
     clock: u8,
     nonce: u8,
     known: Row,
-    /// When the first write left that may have put it in line.
-    stood: Option<u8>,
     /// Token and deadline.
     belief: Option<(u8, u8)>,
 }
@@ -74,7 +74,6 @@ struct World {
     newest_grant: u8,
     took_stale: bool,
     refused_stale: bool,
-    was_handed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,12 +91,38 @@ enum Step {
     Lose(usize),
 }
 
+fn nonce(number: u8) -> Nonce {
+    Nonce(number.to_string().into())
+}
+
+fn record(row: &Row) -> Record {
+    let hold = row.hold.map(|(owner, token, until)| Hold {
+        nonce: nonce(owner),
+        token: token.into(),
+        mode: Mode::Exclusive,
+        term: Term { ttl_ms: TTL.into(), until: until.into(), session: None },
+        delay_ms: 0,
+        who: Who::default(),
+        meta: None,
+        handed: None,
+    });
+    Record { token: row.token.into(), holds: hold.into_iter().collect(), ..Record::default() }
+}
+
+fn row(record: &Record, version: u8, now: u8) -> Row {
+    let hold = record.holds.first().map(|hold| {
+        let until = if hold.term.until == 0 { now + TTL } else { hold.term.until as u8 };
+        (hold.nonce.0.parse().unwrap(), hold.token as u8, until)
+    });
+    Row { version, token: record.token as u8, hold }
+}
+
 impl Client {
     fn believes(&self) -> bool {
         self.belief.is_some_and(|(_, deadline)| self.clock < deadline)
     }
 
-    fn ask(&self, now: u8, has_line: bool) -> Verdict {
+    fn ask(&self, now: u8) -> Verdict {
         let ask = Ask {
             nonce: nonce(self.nonce),
             mode: Mode::Exclusive,
@@ -106,8 +131,7 @@ impl Client {
             session: None,
             who: Who::default(),
             meta: None,
-            // One stands in line at the most.
-            ticket_ttl_ms: (has_line && self.known.place.is_none()).then_some(TTL.into()),
+            ticket_ttl_ms: None,
             force: Force::No,
             reason: None,
             send: None,
@@ -126,14 +150,12 @@ impl World {
     fn arrive(&mut self, message: Message) {
         match message {
             Message::Swap { client, expect, next, sent, grants } if expect == self.row.version => {
-                self.row = next.written(expect + 1, self.now);
+                let hold = next.hold.map(|(owner, token, until)| {
+                    (owner, token, if until == 0 { self.now + TTL } else { until })
+                });
+                self.row = Row { version: expect + 1, token: next.token, hold };
                 if let Some(token) = grants {
                     self.grants.push(token);
-                }
-                // A token that the client has not asked for is somebody else's.
-                if grants.is_none() && next.token > self.grants.last().copied().unwrap_or(0) {
-                    self.grants.push(next.token);
-                    self.send(Message::Handed { row: self.row });
                 }
                 self.send(Message::Won { client, row: self.row, sent, token: grants });
             }
@@ -150,20 +172,6 @@ impl World {
                     client.belief = Some((token, sent + TTL));
                 }
             }
-            Message::Handed { row } => {
-                let Some((owner, token, _)) = row.hold else { return };
-                let client = &mut self.clients[usize::from(owner) % CLIENTS];
-                if client.known.version < row.version {
-                    client.known = row;
-                }
-                if let Some(deadline) = client.stood.map(|stood| stood + TTL)
-                    && client.nonce == owner
-                    && client.clock < deadline
-                {
-                    client.belief = Some((token, deadline));
-                    self.was_handed = true;
-                }
-            }
             Message::Put { token, grant } => {
                 self.took_stale |= token >= self.newest_token && grant < self.newest_grant;
                 self.refused_stale |= token < self.newest_token;
@@ -174,27 +182,22 @@ impl World {
         }
     }
 
-    fn ask(&mut self, index: usize, has_line: bool) -> bool {
+    fn ask(&mut self, index: usize) -> bool {
         self.clients[index].known = self.row;
         let client = self.clients[index];
-        let (record, is_grant) = match client.ask(self.now, has_line) {
-            Verdict::Grant { record, .. } => (record, true),
-            Verdict::Stand { record } => (record, false),
-            _ => return false,
-        };
-        let next = row(&record);
+        let Verdict::Grant { record, .. } = client.ask(self.now) else { return false };
+        // The server's clock fills in the term.
+        let mut next = row(&record, 0, 0);
+        next.hold = next.hold.map(|(owner, token, _)| (owner, token, 0));
         let message = Message::Swap {
             client: index as u8,
             expect: client.known.version,
             next,
             sent: client.clock,
-            grants: is_grant.then_some(next.token),
+            grants: Some(next.token),
         };
         if self.flying.contains(&message) {
             return false;
-        }
-        if !is_grant {
-            self.clients[index].stood.get_or_insert(client.clock);
         }
         self.requests -= 1;
         self.send(message);
@@ -207,11 +210,7 @@ impl World {
         let Some(freed) = freed.filter(|_| client.belief.take().is_some()) else { return false };
         let (expect, sent) = (client.known.version, client.clock);
         client.nonce += CLIENTS as u8;
-        client.stood = None;
-        // Whoever has seen nothing for long takes what is over for living.
-        let view = View { now: 0, slack: 0, gone: &[], dead: &|_| false };
-        let freed = hand_over(&freed, &view, 0).map_or(freed, |handed| handed.record);
-        self.send(Message::Swap { client: index as u8, expect, next: row(&freed), sent, grants: None });
+        self.send(Message::Swap { client: index as u8, expect, next: row(&freed, 0, 0), sent, grants: None });
         true
     }
 
@@ -238,7 +237,6 @@ impl Model for Leases {
             newest_grant: 0,
             took_stale: false,
             refused_stale: false,
-            was_handed: false,
         }]
     }
 
@@ -280,7 +278,7 @@ impl Model for Leases {
                 }
                 true
             }
-            Step::Ask(index) => next.ask(index, self.has_line),
+            Step::Ask(index) => next.ask(index),
             Step::Release(index) => next.release(index),
             Step::Write(index) => {
                 let token = next.clients[index].belief?.0;
@@ -306,18 +304,14 @@ impl Model for Leases {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut all = vec![
+        vec![
             Property::always("tokens grow with the grants", |_, world: &World| {
                 world.grants.is_sorted_by(|a, b| a < b)
             }),
             Property::always("accepted tokens never decrease", |_, world: &World| !world.took_stale),
             Property::always("no two believe at once", |_, world: &World| world.believers() <= 1),
             Property::sometimes("the fence is needed", |_, world: &World| world.refused_stale),
-        ];
-        if self.has_line {
-            all.push(Property::sometimes("it is handed over", |_, world: &World| world.was_handed));
-        }
-        all
+        ]
     }
 }
 
@@ -328,19 +322,12 @@ fn check(name: &str, model: Leases) -> impl Checker<Leases> {
 }
 
 fn leases(last_tick: u8, clocks_may_stop: bool, fenced: bool) -> Leases {
-    Leases { last_tick, requests: 2, flying: 2, clocks_may_stop, fenced, has_line: false }
+    Leases { last_tick, requests: 2, flying: 2, clocks_may_stop, fenced }
 }
 
 #[test]
 fn with_clocks_that_run_nobody_holds_beside_another() {
     check("leases, clocks run", leases(5, false, true)).assert_properties();
-}
-
-#[test]
-fn what_is_handed_over_is_held_by_one() {
-    let requests = crate::tests::sized(3, 4) as u8;
-    check("leases, handed over", Leases { requests, has_line: true, ..leases(4, false, true) })
-        .assert_properties();
 }
 
 #[test]
