@@ -87,6 +87,12 @@ impl Short {
         counters.read(&book.done)
     }
 
+    /// From now on this way is gone, unless there is another or the manager has ended; what is left over.
+    fn opened(&self, opened: Way) -> Way {
+        let mut way = self.way.lock();
+        if matches!(*way, Way::Unopened) { std::mem::replace(&mut *way, opened) } else { opened }
+    }
+
     pub(super) fn count(&self, waited: Nanos, stale: u32) {
         let mut book = self.book.lock();
         book.done.acquiring.record(waited);
@@ -149,11 +155,7 @@ pub fn open(client: &Rc<Client>) {
             Ok(None) => Way::Closed,
             Err(_) => return client.shared.shortcut.count_anew(),
         };
-        let mut way = client.shared.shortcut.way.lock();
-        // Not after its end.
-        let unused =
-            if matches!(*way, Way::Unopened) { std::mem::replace(&mut *way, opened) } else { opened };
-        drop(way);
+        let unused = client.shared.shortcut.opened(opened);
         let_go(Unused(unused)).await;
     });
 }
