@@ -21,7 +21,6 @@ pub mod http;
 pub mod keeper;
 pub mod limit;
 pub mod manager;
-pub mod patience;
 pub mod record;
 pub mod rules;
 pub mod runtime;
