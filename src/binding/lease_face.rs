@@ -8,7 +8,6 @@ use crate::binding::mailbox::{self, Told};
 use crate::binding::thread::{Seat, TOLD_SIZE};
 use crate::lease::fault::Fault;
 use crate::lease::manager::{Events, Granted, LeaseCell, LeaseId, Lost, Manager, Released, RequestId};
-use crate::lease::runtime;
 use crate::sync::Arc;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -237,7 +236,6 @@ pub fn tell<T>(mailbox: u64, request: u64, answer: Result<T, Fault>, say: impl F
         Err(fault) => LeaseTold::Failed { request, text: lease_texts::fault(&fault) },
     };
     mailbox::post(mailbox, [Told::Lease(told)]);
-    runtime::answered();
 }
 
 /// Where there is nobody to answer a request, says why.

@@ -24,7 +24,6 @@ pub mod keeper;
 pub mod limit;
 pub mod manager;
 pub mod page;
-pub mod patience;
 pub mod record;
 pub mod rules;
 pub mod runtime;

@@ -131,7 +131,7 @@ mod tests {
     use crate::lease::stores::postgres::tests::{Place, VARIABLE, setup};
     use crate::lease::stores::postgres::{config, open};
 
-    /// A PgBouncer before the same server, in transaction mode.
+    /// The port of a PgBouncer before the same server, in transaction mode; for who has one.
     const POOLED: &str = "CHAINLOCK_TEST_PGBOUNCER";
 
     fn table(address: &Address) -> Table {
@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_real_pooler_does_what_every_store_must_do() {
-        let (Some(url), Some(pooled)) = (needs_server(VARIABLE), needs_server(POOLED)) else { return };
+        let Ok(pooled) = std::env::var(POOLED) else { return };
+        let Some(url) = needs_server(VARIABLE) else { return };
         on_a_runtime(async {
             let place = Place::new(&url).await;
             let port = pooled.parse().unwrap();
