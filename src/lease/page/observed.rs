@@ -2,7 +2,9 @@
 //! what is asked and answered.
 
 use crate::lease::page::sheet::Sheet;
-use crate::lease::store::{Caps, Clock, Key, Pending, Seen, Store, StoreError, Swap, Swapped, Watch};
+use crate::lease::store::{
+    Caps, Clock, Key, Pending, Seen, Shortcut, Store, StoreError, Swap, Swapped, Watch,
+};
 use crate::registry::text::Text;
 use crate::time::{self, Nanos};
 use std::rc::Rc;
@@ -208,6 +210,19 @@ impl Store for Observed {
 
     fn close_session<'a>(&'a self, session: &'a str) -> Pending<'a, Result<(), StoreError>> {
         self.store.close_session(session)
+    }
+
+    /// What a user's own thread does there is not seen here.
+    fn shortcut(&self) -> Pending<'_, Result<Option<Box<dyn Shortcut>>, StoreError>> {
+        self.store.shortcut()
+    }
+
+    fn upkeep(&self) {
+        self.store.upkeep();
+    }
+
+    fn shows(&self) -> bool {
+        self.store.shows()
     }
 
     fn show<'a>(&'a self, key: &'a Key, body: &'a str) -> Pending<'a, ()> {
