@@ -247,7 +247,7 @@ fn from_many_threads_one_at_a_time_and_every_count_is_right() {
                 let request = Request { ttl_ms: Some(400), ..plain(&format!("key:{place}")) };
                 let granted = user.manager.acquire_at_once(&request);
                 at_once += u64::from(granted.is_some());
-                let granted = granted.map_or_else(|| user.acquire(request).unwrap(), |granted| granted);
+                let granted = granted.unwrap_or_else(|| user.acquire(request).unwrap());
                 let mut last = last[place].lock();
                 assert!(granted.tokens[0] > *last || granted.cell.is_lost(boot_now()));
                 *last = granted.tokens[0].max(*last);
