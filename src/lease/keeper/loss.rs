@@ -62,6 +62,10 @@ pub fn explain(desk: &Desk, part: &Part, known: &Known) -> (&'static str, Option
 
 /// What of it may still lie in records, is taken out in the background.
 pub fn clear_all(desk: &Rc<Desk>, lease: &Lease) {
+    if lease.has_delay {
+        // It expires, and then the key stays closed for as long as was asked.
+        return;
+    }
     let how = if lease.cell.cause(desk.now()) == Some("maxHold") { How::Overrun } else { How::Lost };
     for part in lease.parts.iter() {
         clear_lost(desk, &part.line, &lease.nonce, lease.ttl, how);

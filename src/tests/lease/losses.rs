@@ -126,6 +126,27 @@ fn an_expiry_keeps_the_key_closed_for_the_delay() {
 }
 
 #[test]
+fn max_hold_and_a_theft_keep_the_key_closed_for_the_delay() {
+    in_time(async {
+        let server = Server::new();
+        let limited = Opening { max_hold_ms: Some(1_500), ..opening("one") };
+        let worker = Worker::over(&server, limited, caps(), 1, quick);
+        let other = Worker::new(&server, "two", 2);
+        let two = Request { delay_ms: 3_000, ..Request::new(vec!["a".into(), "b".into()]) };
+        let held = worker.acquire(two).await.unwrap();
+        let theft = Request { strategy: Strategy::Steal { token: 1 }, ..one("a") };
+        other.acquire(theft).await.unwrap();
+        worker.renew(held.lease).await.unwrap_err();
+        assert!(other.acquire(one("b")).await.unwrap().waited_ms >= 3_000.0, "nobody has released it");
+
+        let held = worker.acquire(Request { delay_ms: 3_000, ..one("c") }).await.unwrap();
+        ms(1_510).await;
+        assert_eq!(worker.losses().last(), Some(&(held.lease, "maxHold")));
+        assert!(other.acquire(one("c")).await.unwrap().waited_ms >= 3_000.0, "nobody has released it");
+    });
+}
+
+#[test]
 fn who_gives_up_leaves_nothing_behind() {
     in_time(async {
         let server = Server::new();
