@@ -187,6 +187,28 @@ test('the journal has what becomes of leases, and a trace shows them', async (t)
   assert.ok(traceEvents.some(({ name, ph }) => name === 'hold build' && ph === 'B'), 'a lease is a hold')
 })
 
+test('leases of a moment are counted, and each is written down where there is a journal', async (t) => {
+  const ROUNDS = 200
+  const manager = managerFor(t)
+  const pairs = async () => {
+    for (let round = 0; round < ROUNDS; round += 1) await (await manager.acquire('moment')).release()
+  }
+  const counted = () => seenOf(manager).stores[0]
+  await pairs()
+  const { releases } = await until(counted, ({ acquisitions }) => acquisitions === ROUNDS)
+  assert.equal(releases, ROUNDS)
+
+  const journal = chainlock.openJournal({ path: path.join(folder(t), 'locks.journal') })
+  await pairs()
+  await journal.flush()
+  for (const kind of ['acquired', 'released']) {
+    const told = (await journal.query({ kind, limit: 10 * ROUNDS })).filter(({ lock }) => lock === 'moment')
+    assert.deepEqual(told.map(({ token }) => token), Array.from({ length: ROUNDS }, (_, at) => ROUNDS + 1 + at), kind)
+  }
+  await journal.close()
+  await until(counted, ({ acquisitions }) => acquisitions === 2 * ROUNDS)
+})
+
 test('no secret of a store is on the page', async (t) => {
   const manager = managerFor(t, { store: 'redis://user:s3cret@127.0.0.1:1/0', requestTimeoutMs: 300 })
   await assert.rejects(manager.acquire('deploy', { timeoutMs: 200 }))

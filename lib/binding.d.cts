@@ -292,6 +292,8 @@ export interface LeaseLayout {
   /** How many one fetched delivery takes. */
   toldLength: number
   kinds: LeaseKinds
+  /** Why leases are lost, in the order in which their page counts them. */
+  causes: Array<string>
 }
 
 /** The keys that begin so; the number of the request, whose answer is a text. */

@@ -2,14 +2,15 @@
 // @ts-check
 'use strict'
 
+const { native } = require('../native')
 const { classOf } = require('./classes')
 const { isoOf } = require('./processes')
 
 /** @typedef {import('../../index').SnapshotLease} SnapshotLease */
 /** @typedef {import('../../index').SnapshotStore} SnapshotStore */
 
-/** In the order in which the page counts them. */
-const CAUSES = /** @type {const} */ (['expired', 'stolen', 'gone', 'session', 'maxHold', 'loop', 'closed'])
+/** In the order in which the page counts them. @type {readonly import('../../leases').LostCause[]} */
+const CAUSES = Object.freeze(/** @type {any} */ (native.leaseLayout().causes))
 
 /**
  * @param {any[]} pages As the native code reads them.

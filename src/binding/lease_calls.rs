@@ -10,6 +10,7 @@ use crate::binding::mailbox::Told;
 use crate::binding::opening::{self, OpenedLeaseFace};
 use crate::binding::thread::{self, AnyFace, MOST_TOLD};
 use crate::lease::fault::Fault;
+use crate::lease::manager::cell::CAUSES;
 use crate::lease::manager::{LeaseId, Manager};
 use crate::lease::page::outside::{self, PageView};
 use crate::sync::Arc;
@@ -94,6 +95,8 @@ pub struct LeaseLayout {
     /// How many one fetched delivery takes.
     pub told_length: u32,
     pub kinds: LeaseKinds,
+    /// Why leases are lost, in the order in which their page counts them.
+    pub causes: Vec<String>,
 }
 
 /// The kinds of a delivery.
@@ -119,7 +122,12 @@ pub fn lease_layout() -> LeaseLayout {
         lost: Kind::Lost as u32,
         risk: Kind::Risk as u32,
     };
-    LeaseLayout { scratch_length: thread::SCRATCH as u32, told_length: thread::TOLD_SIZE as u32, kinds }
+    LeaseLayout {
+        scratch_length: thread::SCRATCH as u32,
+        told_length: thread::TOLD_SIZE as u32,
+        kinds,
+        causes: CAUSES.map(String::from).to_vec(),
+    }
 }
 
 /// What an opening led to: a number and the store without secrets, or why there is none (JSON).

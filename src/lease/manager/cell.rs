@@ -6,9 +6,8 @@ use crate::time::Nanos;
 
 const HELD: u64 = 0;
 const RELEASED: u64 = 1;
-/// The causes of `Lost`; a state is the place in here, plus 2.
-pub(in crate::lease) const CAUSES: [&str; 7] =
-    ["expired", "stolen", "gone", "session", "maxHold", "loop", "closed"];
+/// The causes of `Lost`; a state is the place in here, plus 2. The page counts them in this order.
+pub const CAUSES: [&str; 7] = ["expired", "stolen", "gone", "session", "maxHold", "loop", "closed"];
 
 /// Each word says something true by itself, so no order between them is needed: a deadline that is seen late is an
 /// earlier one, and what ends a lease is never taken back.

@@ -66,25 +66,11 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub fn fields(&self) -> [&Field; 16] {
-        [
-            &self.acquisitions,
-            &self.releases,
-            &self.timeouts,
-            &self.aborts,
-            &self.refused,
-            &self.failed,
-            &self.conflicts,
-            &self.lost_expired,
-            &self.lost_stolen,
-            &self.lost_gone,
-            &self.lost_session,
-            &self.lost_max_hold,
-            &self.lost_loop,
-            &self.lost_closed,
-            &self.renewals,
-            &self.failed_renewals,
-        ]
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        let grants = [&self.acquisitions, &self.releases, &self.conflicts];
+        let refusals = [&self.timeouts, &self.aborts, &self.refused, &self.failed];
+        let renewals = [&self.renewals, &self.failed_renewals];
+        grants.into_iter().chain(refusals).chain(self.losses()).chain(renewals)
     }
 
     /// The losses, in the order of the causes.
