@@ -134,12 +134,14 @@ struct Storm<'a> {
     scene: &'static Scene,
     random: Random,
     crew: Vec<i32>,
+    /// How many have ended by themselves.
+    ended: u64,
     start: &'a dyn Fn(u64) -> i32,
 }
 
 impl<'a> Storm<'a> {
     fn new(scene: &'static Scene, size: usize, start: &'a dyn Fn(u64) -> i32) -> Self {
-        let mut storm = Self { scene, random: Random(0x5704), crew: Vec::new(), start };
+        let mut storm = Self { scene, random: Random(0x5704), crew: Vec::new(), ended: 0, start };
         (0..size).for_each(|_| storm.hire());
         storm
     }
@@ -150,15 +152,13 @@ impl<'a> Storm<'a> {
         self.crew.push(pid);
     }
 
-    /// Puts others in the place of those who have ended by themselves. How many.
-    fn replace_ended(&mut self) -> u64 {
-        let mut ended = 0;
+    /// Puts others in the place of those who have ended by themselves.
+    fn replace_ended(&mut self) {
         while let Some(pid) = reap_ended() {
             self.crew.retain(|other| *other != pid);
             self.hire();
-            ended += 1;
+            self.ended += 1;
         }
-        ended
     }
 
     fn holder(&self) -> Option<i32> {
@@ -194,10 +194,15 @@ impl<'a> Storm<'a> {
         latency
     }
 
-    fn next_grant(&self, grants: u64) -> u64 {
-        let end = time::now().plus(Nanos(10_000 * MS.0));
+    fn next_grant(&mut self, grants: u64) -> u64 {
+        let begun = time::now();
+        let end = begun.plus(Nanos(10_000 * MS.0));
         while self.scene.grants.load(SeqCst) == grants {
             assert!(time::now() < end, "nobody has got the lock in 10 s after its holder was killed");
+            // All who are left may be among those who die by themselves.
+            if time::now().since(begun) > Nanos(100 * MS.0) {
+                self.replace_ended();
+            }
             std::thread::yield_now();
         }
         self.scene.granted_at.load(SeqCst)
@@ -217,12 +222,13 @@ impl<'a> Storm<'a> {
 fn kills(storm: &mut Storm<'_>, wanted: u64, limit: Nanos) -> (u64, Vec<u64>) {
     let end = time::now().plus(limit);
     let (mut killed, mut latencies) = (0, Vec::new());
-    while killed < wanted && time::now() < end {
+    while killed + storm.ended < wanted && time::now() < end {
         spin(Nanos(storm.random.below(100_000)));
         latencies.extend(storm.kill());
-        killed += 1 + storm.replace_ended();
+        killed += 1;
+        storm.replace_ended();
     }
-    (killed, latencies)
+    (killed + storm.ended, latencies)
 }
 
 #[test]
