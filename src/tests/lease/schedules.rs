@@ -103,7 +103,9 @@ impl Truth {
             beliefs.clear();
         }
         let clash = beliefs.iter().find(|(_, other)| mode == Mode::Exclusive || *other == Mode::Exclusive);
-        if let Some((other, _)) = clash.filter(|(other, _)| !self.was_robbed(key, &other.tokens)) {
+        // The one who is told now may itself have been robbed on the way.
+        let robbed = |tokens: &[u64]| self.was_robbed(key, tokens);
+        if let Some((other, _)) = clash.filter(|(other, _)| !robbed(&other.tokens) && !robbed(&[token])) {
             let left = other.cell.remaining(now).whole_ms();
             panic!(
                 "seed {seed}: {key} granted with {token} while {:?} believes for {left} ms more",
