@@ -4,6 +4,7 @@
 use super::user::{Folder, LIMIT, User, answer, fail_fast, plain, setup, until};
 use crate::lease::manager::{Request, Strategy};
 use crate::lease::record::Mode;
+use crate::lease::runtime;
 use crate::sync::{Arc, Mutex};
 use crate::time::{Nanos, boot_now};
 use rusqlite::Connection;
@@ -151,6 +152,47 @@ fn after_an_expiry_the_delay_holds() {
     let next = next.unwrap();
     assert!(next.stale_claimed && next.tokens == [2]);
     assert_eq!(two.manager.statistics().stale_claimed, 1);
+}
+
+#[test]
+fn after_max_hold_the_delay_holds_too() {
+    let folder = Folder::new();
+    let one = User::new(&folder.file(), "one", Some(150)).warm();
+    let two = User::apart(&folder.file(), "two").warm();
+    let began = boot_now();
+    let asked = Request { ttl_ms: Some(300), delay_ms: 300, ..plain("a") };
+    let held = one.manager.acquire_at_once(&asked).unwrap();
+    let mut next = None;
+    until(|| {
+        next = two.manager.acquire_at_once(&plain("a"));
+        next.is_some()
+    });
+    assert!(boot_now().since(began) >= Nanos::from_ms(600.0), "{:?}", boot_now().since(began));
+    assert!(held.cell.is_over());
+}
+
+#[test]
+fn what_has_expired_is_not_given_back_at_once_but_told_as_lost() {
+    let folder = Folder::new();
+    let one = User::new(&folder.file(), "one", None).warm();
+    let before = one.manager.statistics();
+    let ((say_busy, hears_busy), (go_on, waits)) = (channel(), channel::<()>());
+    // An I/O thread that comes too late to keep it.
+    let busy = move || {
+        say_busy.send(()).unwrap();
+        let _ = waits.recv_timeout(LIMIT);
+    };
+    assert!(runtime::run(busy).is_ok());
+    hears_busy.recv_timeout(LIMIT).unwrap();
+    let held = one.manager.acquire_at_once(&Request { ttl_ms: Some(60), ..plain("a") }).unwrap();
+    until(|| held.cell.is_lost(boot_now()));
+    let is_released = one.manager.release_at_once(held.lease);
+    go_on.send(()).unwrap();
+    assert!(!is_released);
+    until(|| !one.ears.0.lock().is_empty());
+    assert_eq!(*one.ears.0.lock(), ["expired"]);
+    let told = one.manager.statistics();
+    assert_eq!((told.releases, told.lost), (before.releases, before.lost + 1));
 }
 
 #[test]
