@@ -61,7 +61,7 @@ pub struct Desk {
     pub request_timeout: Nanos,
     /// How long a release is waited for: that of two requests.
     pub release_limit: Limit,
-    /// How long a request that does not wait bears that nothing is heard.
+    /// After how long it is looked whether a request that does not wait has heard anything.
     pub silence_limit: Limit,
     /// When the store last answered a request for some key.
     pub heard: Cell<Nanos>,
