@@ -49,7 +49,10 @@ export interface LeaseManagerOptions {
   showOnIssue?: boolean
   /** A PEM file with the roots to trust for TLS, in place of the built-in ones. */
   caFile?: string
-  /** How long one request to the store may take. Default 5,000; GitHub 15,000. */
+  /**
+   * How long one request to the store may take. Default 5,000; GitHub 15,000. What does not wait is given up when the
+   * store was silent for a quarter longer.
+   */
   requestTimeoutMs?: number
   /**
    * Leases are renewed by a native thread, also while the event loop is blocked. With this they are renewed only while
@@ -364,7 +367,8 @@ export class LeaseManager extends EventEmitter<LeaseEventMap> {
 
   /**
    * Waits in line. Several keys are granted all or none.
-   * @throws {ChainlockError} `ERR_LOCK_TIMEOUT`, or `signal.reason`.
+   * @throws {ChainlockError} `ERR_LOCK_TIMEOUT`, whose message says whether a holder was waited for or the store;
+   * `signal.reason`.
    */
   acquire(keys: LeaseKey | readonly LeaseKey[], options?: LeaseOptions): Promise<Lease>
   /** Asks once: null when somebody else has it. */

@@ -3,6 +3,7 @@
 
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
+const net = require('node:net')
 const path = require('node:path')
 const { test } = require('node:test')
 const { inspect } = require('node:util')
@@ -99,6 +100,44 @@ test('a server that is not there: a typed error that names engine and key, not t
     assert.equal((await failure(manager.status('the-key'))).code, 'ERR_LOCK_STORE_UNAVAILABLE')
     const result = await manager.acquireLock('the-key', { conflictStrategy: 'fail_fast' })
     assert.deepEqual([result.success, result.error.code], [false, 'ERR_LOCK_STORE_UNAVAILABLE'])
+  }))
+})
+
+/** The port of a server that accepts every connection and never says a word. */
+async function silentServer(t) {
+  const sockets = new Set()
+  const server = net.createServer((socket) => sockets.add(socket.on('error', () => {})))
+  t.after(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return server.address().port
+}
+
+test('a server that says nothing: an error soon, that names the store and not a holder', async (t) => {
+  const port = await silentServer(t)
+  const requestTimeoutMs = 3_000
+  const at = `127.0.0.1:${port}`
+  const managers = [`redis://user:${SECRET}@${at}/0`, `postgres://user:${SECRET}@${at}/db`, `etcd://${at}`, `etcd://user:${SECRET}@${at}`]
+    .map((store) => managerFor(t, { store, requestTimeoutMs }))
+  managers.push(managerFor(t, { store: 'github:o/r', token: SECRET, apiUrl: `http://${at}`, requestTimeoutMs }))
+  await Promise.all(managers.map(async (manager) => {
+    const began = performance.now()
+    const asked = [manager.tryAcquire('the-key'), manager.tryAcquire('the-key'), manager.tryAcquire(['one', 'two'])]
+    const short = await failure(manager.acquire('the-key', { timeoutMs: 100 }))
+    assert.equal(short.code, 'ERR_LOCK_TIMEOUT')
+    for (const part of [manager.store, 'the-key', '100 ms', 'the store has not answered', 'not known', 'requestTimeoutMs']) {
+      assert.ok(short.message.includes(part), `${short.message} names ${part}`)
+    }
+    for (const call of asked) {
+      const error = await failure(call)
+      const took = performance.now() - began
+      assert.equal(error.code, 'ERR_LOCK_STORE_UNAVAILABLE')
+      assert.ok(took < 2 * requestTimeoutMs, `${manager.store}: ${Math.round(took)} ms of ${requestTimeoutMs}`)
+      assert.ok(error.message.includes(manager.store) && ['the-key', 'one'].includes(error.key), inspect(error))
+      assert.ok(!inspect([error, short]).includes(SECRET))
+    }
   }))
 })
 

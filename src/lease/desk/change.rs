@@ -133,7 +133,11 @@ pub async fn change<T>(
             Step::Write(write, answer) => {
                 let prepared = prepare(desk, line, &current, write)?;
                 let sent = desk.now();
-                match desk.store.swap(std::slice::from_ref(&prepared.swap)).await {
+                let swapped = desk.store.swap(std::slice::from_ref(&prepared.swap)).await;
+                if swapped.is_ok() {
+                    desk.hears();
+                }
+                match swapped {
                     Ok(Swapped::Won(written)) => {
                         let written = written.into_iter().next();
                         let base = written.as_ref().map_or(current.base, |written| written.base);

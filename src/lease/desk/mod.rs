@@ -61,6 +61,10 @@ pub struct Desk {
     pub request_timeout: Nanos,
     /// How long a release is waited for: that of two requests.
     pub release_limit: Limit,
+    /// After how long it is looked whether a request that does not wait has heard anything.
+    pub silence_limit: Limit,
+    /// When the store last answered a request for some key.
+    pub heard: Cell<Nanos>,
     lines: RefCell<HashSet<ByKey>>,
     uses: Cell<u64>,
     /// Managers that are open here.
@@ -87,6 +91,8 @@ impl Desk {
             sheet,
             request_timeout: Nanos(request_timeout.as_nanos() as u64),
             release_limit: Limit::new(request_timeout.saturating_mul(2)),
+            silence_limit: Limit::new(request_timeout),
+            heard: Cell::new(Nanos::NEVER),
             lines: RefCell::default(),
             uses: Cell::new(0),
             managers: Cell::new(0),
@@ -100,6 +106,11 @@ impl Desk {
 
     pub fn now(&self) -> Nanos {
         self.outside.now()
+    }
+
+    /// The store has answered.
+    pub fn hears(&self) {
+        self.heard.set(self.now());
     }
 
     pub fn line(&self, key: &str) -> Rc<Line> {
@@ -131,6 +142,7 @@ impl Desk {
     pub async fn look(&self, line: &Line) -> Result<Known, StoreError> {
         let began = self.now();
         let mut seen = self.store.read(std::slice::from_ref(&line.key)).await?;
+        self.hears();
         let Some(mut seen) = seen.pop() else {
             return Err(StoreError::Foreign("the store has answered nothing".into()));
         };

@@ -60,6 +60,7 @@ pub async fn session(desk: &Rc<Desk>, ttl_ms: u64) -> Result<Rc<Session>, StoreE
     }
     let sent = desk.now();
     let name = desk.store.open_session(Duration::from_millis(ttl_ms)).await?;
+    desk.hears();
     let session = Rc::new(Session {
         name,
         ttl_ms,

@@ -9,13 +9,14 @@ use crate::lease::keeper::session::Session;
 use crate::lease::manager::cell::LeaseCell;
 use crate::lease::manager::check::{Checked, check};
 use crate::lease::manager::client::Client;
+use crate::lease::manager::refusal;
 use crate::lease::manager::release::clear_later;
 use crate::lease::manager::send;
 use crate::lease::manager::several;
 use crate::lease::manager::shared::next_id;
 use crate::lease::manager::shortcut;
-use crate::lease::manager::shown::in_the_way;
 use crate::lease::manager::statistics::Counters;
+use crate::lease::manager::trouble;
 use crate::lease::manager::types::{Granted, LeaseId, Reply, Request, Strategy};
 use crate::lease::record::{Nonce, Who};
 use crate::lease::rules::{Ask, Force};
@@ -71,6 +72,8 @@ pub struct Wanted {
     pub began: Nanos,
     pub retries: Cell<u32>,
     pub has_conflict: Cell<bool>,
+    /// Since when it waits for the store, and not for somebody who holds the key.
+    pub asking: Cell<Option<Nanos>>,
     /// Why the store was not reached the last time, while that lasts.
     pub trouble: RefCell<Option<StoreError>>,
     /// The key that is waited for.
@@ -80,6 +83,10 @@ pub struct Wanted {
 impl Wanted {
     pub fn ask(&self, nonce: Nonce) -> Ask {
         ask(&self.request, &self.checked, self.who.clone(), nonce)
+    }
+
+    pub fn asks(&self, now: Nanos) {
+        self.asking.set(self.asking.get().or(Some(now)));
     }
 
     pub fn ttl(&self) -> Nanos {
@@ -148,6 +155,10 @@ pub async fn run(client: &Rc<Client>, request: Request, cancel: Rc<Cancel>, repl
             wanted.cancel.give_up(timed_out(client, &wanted));
             None
         }
+        fault = trouble::is_too_silent(client, &wanted) => {
+            wanted.cancel.give_up(fault);
+            None
+        }
     };
     match done {
         // It may have been given up in the very moment in which it was granted.
@@ -170,6 +181,7 @@ pub async fn run(client: &Rc<Client>, request: Request, cancel: Rc<Cancel>, repl
 }
 
 fn wanted(client: &Client, request: Request, checked: Checked, cancel: Rc<Cancel>) -> Wanted {
+    let began = client.desk.now();
     let who = Who {
         worker: request.worker.as_ref().map_or_else(|| client.worker.clone(), |name| name.as_str().into()),
         node: request.node.as_ref().map(|name| name.as_str().into()).or_else(|| client.node.clone()),
@@ -181,9 +193,10 @@ fn wanted(client: &Client, request: Request, checked: Checked, cancel: Rc<Cancel
         checked,
         who,
         cancel,
-        began: client.desk.now(),
+        began,
         retries: Cell::new(0),
         has_conflict: Cell::new(false),
+        asking: Cell::new(Some(began)),
         trouble: RefCell::default(),
         line: RefCell::default(),
     }
@@ -207,19 +220,14 @@ fn count_failure(client: &Client, fault: &Fault) {
 
 /// Names who is in the way; or the store, when that is why.
 fn timed_out(client: &Client, wanted: &Wanted) -> Fault {
-    let line = wanted.line.borrow().clone();
-    let key = line.as_ref().map(|line| line.key.to_string());
-    if let Some(error) = wanted.trouble.borrow().as_ref() {
-        return client.fault(error, key.as_deref());
+    let line = wanted.line.borrow();
+    match wanted.trouble.borrow().as_ref() {
+        Some(error) => client.fault(error, line.as_ref().map(|line| &*line.key)),
+        None => {
+            let ms = wanted.request.timeout_ms.unwrap_or_default();
+            refusal::timed_out(&client.desk, line.as_deref(), ms, trouble::silence(&client.desk, wanted))
+        }
     }
-    let ms = wanted.request.timeout_ms.unwrap_or_default();
-    let about = key.as_ref().map(|key| format!(" on key {key:?}")).unwrap_or_default();
-    let mut fault =
-        Fault::new("ERR_LOCK_TIMEOUT", format!("the lease{about} was not granted within {ms} ms"));
-    let known = line.and_then(|line| line.last_known());
-    fault.holder = known.and_then(|known| in_the_way(&client.desk, &known)).map(Box::new);
-    fault.key = key;
-    fault
 }
 
 fn answer(client: &Rc<Client>, wanted: &Wanted, done: Result<Vec<Won>, Fault>, reply: Reply<Granted>) {

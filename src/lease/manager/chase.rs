@@ -25,13 +25,8 @@ use std::time::Duration;
 
 /// A waiter's place in line lives no longer than this without a renewal.
 const MOST_PLACE_MS: u64 = 10_000;
-/// The first pause after a store that could not be reached; they double.
-const TROUBLE: Nanos = Nanos(10_000_000);
-const MOST_TROUBLE: Nanos = Nanos(1_000_000_000);
 /// So long after a hand-over the line is as it stays for a while.
 const SETTLES: Nanos = Nanos(2_000_000);
-/// Who waits without a limit gives a store that cannot be reached so many times the time of one request.
-const PATIENCE: u64 = 6;
 
 /// What came of one attempt.
 #[derive(Debug)]
@@ -58,13 +53,13 @@ pub struct Chase<'a> {
     pub wanted: &'a Wanted,
     pub line: Rc<Line>,
     pub waiter: Rc<Waiter>,
-    session: Option<Rc<Session>>,
+    pub(super) session: Option<Rc<Session>>,
     place: Option<Rc<Place>>,
     /// A write of ours is on its way whose answer did not come.
     is_unsettled: bool,
     is_watched: bool,
-    troubles: u32,
-    in_trouble_since: Option<Nanos>,
+    pub(super) troubles: u32,
+    pub(super) in_trouble_since: Option<Nanos>,
 }
 
 impl std::fmt::Debug for Chase<'_> {
@@ -139,7 +134,11 @@ impl Chase<'_> {
     async fn attempt(&mut self) -> Result<Outcome, Failed> {
         let (desk, line) = (self.client.desk.clone(), self.line.clone());
         let began = desk.now();
+        self.wanted.asks(began);
         let _turn = line.turn().await;
+        if self.wanted.cancel.is_given_up() {
+            return Ok(Outcome::Watch);
+        }
         if desk.store.caps().sessions {
             let session = session::session(&desk, self.wanted.checked.ttl_ms).await?;
             self.waiter.ask.borrow_mut().session = Some(session.name.clone());
@@ -149,14 +148,16 @@ impl Chase<'_> {
         self.waiter.ask.borrow_mut().ticket_ttl_ms = fair.then(|| place_ttl(&desk, self.wanted));
         // Who does not wait need not be told of changes.
         let is_watched = self.is_watched || self.wanted.request.strategy != Strategy::Wait;
-        let (waiter, wanted) = (&self.waiter, self.wanted);
+        let (waiter, wanted) = (self.waiter.clone(), self.wanted);
+        let before = (waiter.sent.get(), waiter.stood.get());
         let changed = change(&desk, &line, began, |known| {
             if wanted.cancel.is_given_up() {
                 return Step::Leave(Outcome::Busy);
             }
-            decide(&desk, known, waiter, is_watched)
+            decide(&desk, known, &waiter, is_watched)
         });
-        let Changed { answer, sent, base } = changed.await?;
+        let changed = changed.await.inspect_err(|failed| self.has_failed(failed, before));
+        let Changed { answer, sent, base } = changed?;
         if sent.is_some() {
             // It stands on the newest record: what was on its way before can land no more.
             self.is_unsettled = false;
@@ -183,6 +184,17 @@ impl Chase<'_> {
             }
             other => other,
         })
+    }
+
+    /// Of the writes of this attempt none has happened, or the last one may have; before it `sent` and `stood` were so.
+    fn has_failed(&mut self, failed: &Failed, before: (Option<Nanos>, Option<Nanos>)) {
+        if matches!(failed, Failed::Store(StoreError::Unknown(_))) {
+            self.is_unsettled = true;
+            return;
+        }
+        let (sent, stood) = before;
+        self.waiter.sent.set(sent);
+        self.waiter.stood.set(stood);
     }
 
     fn won(&self, token: u64, stale: u32, stolen: u32) -> Won {
@@ -307,69 +319,11 @@ impl Chase<'_> {
         }
     }
 
-    fn well(&mut self) {
-        self.troubles = 0;
-        self.in_trouble_since = None;
-        *self.wanted.trouble.borrow_mut() = None;
-    }
-
-    /// The store has not answered, or not so: again after a pause, as long as that is worth it.
-    async fn failed(&mut self, failed: Failed) -> Result<(), Fault> {
-        let error = match failed {
-            Failed::Store(error) => error,
-            Failed::Guarded => {
-                if let Some(session) = &self.session
-                    && let Err(error) = session::verify(self.desk(), session).await
-                {
-                    error
-                } else {
-                    StoreError::Unavailable { why: "the record was not moved".into(), retry_after: None }
-                }
-            }
-        };
-        let retry_after = match &error {
-            StoreError::Unknown(_) => {
-                self.is_unsettled = true;
-                Counters::more(&self.client.counters().unknown);
-                None
-            }
-            StoreError::Unavailable { retry_after, .. } => *retry_after,
-            _ => return Err(self.client.fault(&error, Some(&self.line.key))),
-        };
-        let now = self.desk().now();
-        let since = *self.in_trouble_since.get_or_insert(now);
-        let fault = self.client.fault(&error, Some(&self.line.key));
-        *self.wanted.trouble.borrow_mut() = Some(error);
-        let least = Nanos(retry_after.unwrap_or_default().as_nanos() as u64);
-        // Who does not wait for a key does not wait for a store either that asks for a long pause.
-        let spent = now.since(since).plus(if self.is_patient() { Nanos::NEVER } else { least });
-        if spent >= self.patience() {
-            return Err(fault);
-        }
-        let most = Nanos(TROUBLE.0 << self.troubles.min(8)).min(MOST_TROUBLE);
-        self.troubles += 1;
-        self.pause(least.plus(self.desk().outside.part_of(most))).await;
-        Ok(())
-    }
-
-    fn is_patient(&self) -> bool {
-        matches!(self.wanted.request.strategy, Strategy::Wait | Strategy::Retry { .. })
-    }
-
-    fn patience(&self) -> Nanos {
-        let request = self.desk().request_timeout;
-        match self.wanted.request.timeout_ms {
-            _ if !self.is_patient() => request,
-            Some(_) => Nanos::FOREVER,
-            None => Nanos(request.0.saturating_mul(PATIENCE)),
-        }
-    }
-
     pub fn is_standing(&self) -> bool {
         self.place.is_some()
     }
 
-    pub async fn pause(&self, span: Nanos) {
+    pub(super) async fn pause(&self, span: Nanos) {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_nanos(span.0)) => {}
             () = self.wanted.cancel.given_up() => {}

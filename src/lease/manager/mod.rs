@@ -15,6 +15,7 @@ pub mod shared;
 pub mod shortcut;
 pub mod shown;
 pub mod statistics;
+pub mod trouble;
 pub mod types;
 pub mod wait;
 

@@ -105,13 +105,14 @@ fn give_back(desk: &Rc<Desk>, wanted: &Wanted, all: &[Won]) {
 async fn together(client: &Rc<Client>, wanted: &Wanted) -> Option<Vec<Won>> {
     let desk = &client.desk;
     let lines: Vec<Rc<Line>> = wanted.checked.keys.iter().map(|(key, _)| desk.line(key)).collect();
+    *wanted.line.borrow_mut() = lines.first().cloned();
     let mut ask = wanted.ask(desk.outside.nonce());
     let mut turns = Vec::with_capacity(lines.len());
     for line in &lines {
         turns.push(line.turn().await);
     }
     let session = match desk.store.caps().sessions {
-        true => Some(session::session(desk, wanted.checked.ttl_ms).await.ok()?),
+        true => Some(noted(wanted, session::session(desk, wanted.checked.ttl_ms).await)?),
         false => None,
     };
     ask.session = session.as_ref().map(|session| session.name.clone());
@@ -119,7 +120,7 @@ async fn together(client: &Rc<Client>, wanted: &Wanted) -> Option<Vec<Won>> {
         if wanted.cancel.is_given_up() {
             return None;
         }
-        let known = all_known(desk, &lines).await.ok()?;
+        let known = noted(wanted, all_known(desk, &lines).await)?;
         let mut prepared = Vec::with_capacity(lines.len());
         let mut all = Vec::with_capacity(lines.len());
         let sent = desk.now();
@@ -146,20 +147,29 @@ async fn together(client: &Rc<Client>, wanted: &Wanted) -> Option<Vec<Won>> {
                     landed(desk, line, prepared, written, known)
                 });
                 drop(turns);
+                desk.hears();
                 return in_time(desk, wanted, all);
             }
-            Ok(Swapped::Lost(seen)) => learn(desk, &lines, seen),
+            Ok(Swapped::Lost(seen)) => {
+                desk.hears();
+                learn(desk, &lines, seen);
+            }
             Err(error) => {
                 lines.iter().for_each(|line| line.forget());
                 drop(turns);
                 if matches!(error, StoreError::Unknown(_)) {
                     settle(desk, &lines, &ask.nonce, wanted.ttl());
                 }
-                return None;
+                return noted(wanted, Err(error));
             }
         }
     }
     None
+}
+
+/// What the store has not done is told when the request's time is over before it is asked again.
+fn noted<T>(wanted: &Wanted, done: Result<T, StoreError>) -> Option<T> {
+    done.map_err(|error| *wanted.trouble.borrow_mut() = Some(error)).ok()
 }
 
 fn in_time(desk: &Rc<Desk>, wanted: &Wanted, all: Vec<Won>) -> Option<Vec<Won>> {
@@ -193,7 +203,9 @@ async fn all_known(desk: &Desk, lines: &[Rc<Line>]) -> Result<Vec<Known>, StoreE
     let doubtful: Vec<&Rc<Line>> = lines.iter().filter(|line| line.is_in_doubt()).collect();
     if !doubtful.is_empty() {
         let keys: Vec<Key> = doubtful.iter().map(|line| line.key.clone()).collect();
-        for (line, mut seen) in doubtful.iter().zip(desk.store.read(&keys).await?) {
+        let all = desk.store.read(&keys).await?;
+        desk.hears();
+        for (line, mut seen) in doubtful.iter().zip(all) {
             let gone = std::mem::take(&mut seen.gone);
             let known = Known::read(seen, desk.now())?;
             line.learn(Known { gone: Some(gone), ..known });

@@ -12,6 +12,7 @@ mod page;
 mod rules;
 mod schedules;
 mod sessions;
+mod silent;
 mod sim_store;
 #[cfg(feature = "sqlite")]
 mod user;
