@@ -47,7 +47,7 @@ impl Manager {
         let (key, ask, number) = self.asked(request, shortcut.caps())?;
         match take(shortcut.as_mut(), &key, &ask, number) {
             Ok(taken) => {
-                let granted = self.granted(began, &key, &ask, &taken?);
+                let granted = self.granted(began, &key, &ask, taken?);
                 if shortcut.wants_upkeep() {
                     self.upkeep();
                 }
@@ -97,7 +97,7 @@ impl Manager {
         OUTSIDE.try_with(of_outside).ok()
     }
 
-    fn granted(&self, began: Nanos, key: &str, ask: &Ask, taken: &Taken) -> Option<Granted> {
+    fn granted(&self, began: Nanos, key: &str, ask: &Ask, taken: Taken) -> Option<Granted> {
         let (now, ttl) = (time::boot_now(), ttl(ask));
         let limit = self.shared.opening.max_hold_ms.map(|ms| now.plus(Nanos(ms.saturating_mul(1_000_000))));
         let until = limit.unwrap_or(Nanos::FOREVER);
@@ -119,6 +119,7 @@ impl Manager {
             until,
             ttl,
             has_delay: ask.delay_ms > 0,
+            alone: taken.alone,
             cell: cell.clone(),
         });
         Some(Granted {
@@ -146,7 +147,8 @@ impl Manager {
             return false;
         }
         let Ok(number) = OUTSIDE.try_with(Outside::number) else { return false };
-        match free(shortcut.as_mut(), &own.key.as_ref().into(), &Nonce((&*own.nonce).into()), number) {
+        let (key, nonce) = (own.key.as_ref().into(), Nonce((&*own.nonce).into()));
+        match free(shortcut.as_mut(), &key, &nonce, own.alone.as_ref(), number) {
             Ok(is_free) => is_free,
             Err(Hindered::Busy) => false,
             Err(Hindered::Broken) => {
