@@ -232,14 +232,17 @@ function hear(id, say) {
   if (lease !== undefined) say(lease)
 }
 
+/** The same number; a small one, which came as a double, then takes no memory of its own. @param {number} number */
+const lean = (number) => ((number | 0) === number ? number | 0 : number)
+
 /** @param {Float64Array} told @param {number} at @returns {Grant} */
 function grantOf(told, at) {
   const several = told[at + 7]
   return {
-    lease: told[at + 2],
-    token: told[at + 3],
+    lease: lean(told[at + 2]),
+    token: lean(told[at + 3]),
     tokens: several === 0 ? null : Object.freeze(JSON.parse(takeText(several))),
-    retries: told[at + 4],
+    retries: lean(told[at + 4]),
     waitedMs: told[at + 5],
     claimedStale: told[at + 6] !== 0,
   }
