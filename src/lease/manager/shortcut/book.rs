@@ -64,7 +64,7 @@ struct Book {
 pub(super) struct Own {
     pub id: LeaseId,
     pub key: Box<str>,
-    pub nonce: Box<str>,
+    pub nonce: Nonce,
     pub token: u64,
     pub sent: Nanos,
     pub since: Nanos,
@@ -206,7 +206,7 @@ fn adopt(client: &Rc<Client>, own: Own) {
     let part = Part { line, token, renewed: Cell::new(sent), until: Cell::new(sent.plus(ttl)) };
     let lease = Rc::new(Lease {
         id,
-        nonce: Nonce((&*nonce).into()),
+        nonce,
         ttl,
         parts: Few::One(part),
         cell,

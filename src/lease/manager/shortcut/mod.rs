@@ -17,7 +17,7 @@ use crate::lease::manager::release::clear_unsettled;
 use crate::lease::manager::shared::next_id;
 use crate::lease::manager::types::{Granted, LeaseId, Opening, Request, Strategy};
 use crate::lease::manager::{Manager, client_of};
-use crate::lease::record::{Nonce, Who};
+use crate::lease::record::Who;
 use crate::lease::rules::Ask;
 use crate::lease::runtime;
 use crate::lease::store::{Caps, Hindered, Key};
@@ -112,7 +112,7 @@ impl Manager {
         self.enter(Own {
             id,
             key: key.into(),
-            nonce: (&*ask.nonce.0).into(),
+            nonce: ask.nonce.clone(),
             token: taken.token,
             sent: taken.sent,
             since: now,
@@ -147,8 +147,7 @@ impl Manager {
             return false;
         }
         let Ok(number) = OUTSIDE.try_with(Outside::number) else { return false };
-        let (key, nonce) = (own.key.as_ref().into(), Nonce((&*own.nonce).into()));
-        match free(shortcut.as_mut(), &key, &nonce, own.alone.as_ref(), number) {
+        match free(shortcut.as_mut(), &own.key.as_ref().into(), &own.nonce, own.alone.as_ref(), number) {
             Ok(is_free) => is_free,
             Err(Hindered::Busy) => false,
             Err(Hindered::Broken) => {
@@ -167,11 +166,11 @@ impl Manager {
     /// A hold that nobody has may lie in the record.
     fn clear(&self, key: &str, ask: &Ask) {
         let (shared, ttl) = (self.shared.clone(), ttl(ask));
-        let (key, nonce) = (key.to_owned(), ask.nonce.0.to_string());
+        let (key, nonce) = (key.to_owned(), ask.nonce.clone());
         let _ = runtime::run(move || {
             if let Ok(client) = client_of(&shared) {
                 let line = client.desk.line(&key);
-                clear_unsettled(&client.desk, &line, &Nonce(nonce.into()), ttl);
+                clear_unsettled(&client.desk, &line, &nonce, ttl);
             }
         });
     }
