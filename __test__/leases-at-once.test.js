@@ -75,6 +75,18 @@ test('many leases asked for in one breath: the event loop turns before they are 
   assert.equal(leases.getMetrics().held, 0)
 })
 
+test('keys of every length and alphabet are themselves', async (t) => {
+  const [leases, other] = pairFor(t)
+  await warm(leases)
+  const ends = ['', 'a', 'b', 'é', '𝄞', '\n', '"']
+  const keys = ends.flatMap((end) => ['k', 'x'.repeat(512 - Buffer.byteLength(end)), 'ü'.repeat(250)].map((start) => start + end))
+  const held = await Promise.all([...new Set(keys)].map((key) => leases.acquire(key)))
+  for (const { key } of held) assert.equal(await other.tryAcquire(key), null)
+  await Promise.all(held.map((lease) => lease.release()))
+  for (const { key } of held) assert.equal((await other.acquire(key)).token, 2, key)
+  assert.equal((await other.list({ limit: 100 })).length, held.length + 1)
+})
+
 test('a lease that is stolen in its first moment is not given back, and one that is held on hears of it', async (t) => {
   const [leases, other] = pairFor(t, { ttlMs: 900 })
   await warm(leases)

@@ -304,10 +304,9 @@ export declare function leaseOpen(number: number, settings: string): OpenedManag
 
 /**
  * Gives a lease back; the number of the request. The lease's number names nothing from now on. `unsent` says of the
- * send lock's that its message was not sent. 0: it is given back already; only where this thread may take the time for
- * it.
+ * send lock's that its message was not sent.
  */
-export declare function leaseRelease(number: number, lease: number, mayDoIt: boolean, unsent?: boolean | undefined | null): number
+export declare function leaseRelease(number: number, lease: number, unsent?: boolean | undefined | null): number
 
 /** Renews a lease now; the number of the request, whose answer is a number. */
 export declare function leaseRenew(number: number, lease: number): number
@@ -446,7 +445,7 @@ export interface OpenedHostFace {
 export interface OpenedLeaseFace {
   /** The face's number, for the other calls. */
   face: number
-  calls: { remaining(lease: number): number; isLost(lease: number): boolean; fetch(): number }
+  calls: { remaining(lease: number): number; isLost(lease: number): boolean; take(manager: number, ttlMs: number, key: string): boolean; give(lease: number): boolean; fetch(): number }
 }
 
 /** The raw calls of the named locks and their face. */

@@ -137,7 +137,8 @@ class Lease {
     const id = this.#id
     this.#end()
     try {
-      return await requests.release(id, unsent)
+      const given = requests.release(id, unsent)
+      return given instanceof Promise ? await given : given
     } catch {
       // It ends with its ttl; a release must not hide what the caller has to say.
       return { released: false, reason: /** @type {const} */ ('unavailable') }

@@ -6,7 +6,7 @@
 const { channel } = require('node:diagnostics_channel')
 const { EventEmitter } = require('node:events')
 const { callback } = require('../options')
-const { native, face } = require('./face')
+const { native, face, calls } = require('./face')
 const { closed, faultOf } = require('./errors')
 const { Familiar } = require('./familiar')
 const { Lease } = require('./lease')
@@ -45,8 +45,9 @@ class LeaseManager extends EventEmitter {
   #number
   #familiar
   #beat
-  /** What is asked for when nobody says more. */
+  /** What is asked for when nobody says more; by who waits, and by who does not. */
   #plain
+  #plainTry
   /** @type {Promise<void> | null} */
   #closing = null
   #listener
@@ -63,9 +64,10 @@ class LeaseManager extends EventEmitter {
     this.store = shown
     this.workerId = this.#settings.workerId
     this.#plain = options.acquiring('acquire', undefined, this.#settings.ttlMs, true)
+    this.#plainTry = options.acquiring('tryAcquire', undefined, this.#settings.ttlMs, false)
     this.#beat = beats(manager, this.#settings.requireLoopAliveMs)
     collected.register(this, { manager, beat: this.#beat }, this)
-    this.#familiar = new Familiar(this.#settings, (call, keys, ask, signal) => this.#ask(call, keys, ask, signal))
+    this.#familiar = new Familiar(this.#settings, async (call, keys, ask, signal) => this.#ask(call, keys, ask, signal))
     this.#listener = {
       /** @type {import('./lease').Listener['lost']} */
       lost: (lease, loss) => {
@@ -84,14 +86,14 @@ class LeaseManager extends EventEmitter {
   /** @param {unknown} keys @param {unknown} [given] @returns {Promise<Lease>} */
   async acquire(keys, given) {
     const names = options.keys('acquire', keys)
-    const { ask, signal } = given === undefined ? this.#plain : options.acquiring('acquire', given, this.#settings.ttlMs, true)
+    const { ask, signal } = this.#acquiring('acquire', given)
     return this.#ask('acquire', names, ask, signal)
   }
 
   /** @param {unknown} keys @param {unknown} [given] @returns {Promise<Lease | null>} */
   async tryAcquire(keys, given) {
     const names = options.keys('tryAcquire', keys)
-    const { ask, signal } = options.acquiring('tryAcquire', given, this.#settings.ttlMs, false)
+    const { ask, signal } = given === undefined ? this.#plainTry : options.acquiring('tryAcquire', given, this.#settings.ttlMs, false)
     try {
       return await this.#ask('tryAcquire', names, ask, signal)
     } catch (error) {
@@ -105,7 +107,7 @@ class LeaseManager extends EventEmitter {
     const [how, body] = fn === undefined && typeof given === 'function' ? [undefined, given] : [given, fn]
     const run = callback('withLease', body)
     const names = options.keys('withLease', keys)
-    const { ask, signal } = options.acquiring('withLease', how, this.#settings.ttlMs, true)
+    const { ask, signal } = this.#acquiring('withLease', how)
     const lease = await this.#ask('withLease', names, ask, signal)
     try {
       return await run(lease)
@@ -137,7 +139,7 @@ class LeaseManager extends EventEmitter {
     return new ClusterSendLock(name, given, {
       caps,
       ttlMs: this.#settings.ttlMs,
-      acquire: (call, key, ask, signal) => this.#ask(call, [key], ask, signal),
+      acquire: async (call, key, ask, signal) => this.#ask(call, [key], ask, signal),
       look: async (call, what) => {
         this.#assertOpen(call)
         return JSON.parse(await request(() => native.leaseSend(face, this.#number, JSON.stringify(what))))
@@ -201,19 +203,31 @@ class LeaseManager extends EventEmitter {
     if (!release) for (const lease of leases) Lease.abandon(lease)
   }
 
+  /** @param {string} call @param {unknown} given */
+  #acquiring(call, given) {
+    return given === undefined ? this.#plain : options.acquiring(call, given, this.#settings.ttlMs, true)
+  }
+
   /**
    * @param {string} call
    * @param {string[]} keys
    * @param {Ask} ask
    * @param {AbortSignal | undefined} signal
-   * @returns {Promise<Lease>}
+   * @returns {Lease | Promise<Lease>}
    */
-  async #ask(call, keys, ask, signal) {
+  #ask(call, keys, ask, signal) {
     this.#assertOpen(call)
     const { mode = 'exclusive', ttlMs, worker = this.workerId } = ask
     const asked = { keys, mode: typeof mode === 'number' ? /** @type {const} */ ('permit') : mode, workerId: worker, ttlMs }
-    const text = JSON.stringify({ ...ask, keys })
-    return requestLease((mayDoIt) => native.leaseAcquire(face, this.#number, text, mayDoIt), signal, (grant) => new Lease(asked, grant, this.#listener))
+    return requestLease((mayDoIt) => this.#send(keys, ask, mayDoIt), signal, (grant) => new Lease(asked, grant, this.#listener))
+  }
+
+  /** The number of the request; 0 when it is granted already. @param {string[]} keys @param {Ask} ask @param {boolean} mayDoIt */
+  #send(keys, ask, mayDoIt) {
+    const isPlain = keys.length === 1 && (ask === this.#plain.ask || ask === this.#plainTry.ask)
+    if (!isPlain) return native.leaseAcquire(face, this.#number, JSON.stringify({ ...ask, keys }), mayDoIt)
+    if (mayDoIt && calls.take(this.#number, ask.ttlMs, keys[0])) return 0
+    return native.leaseAcquire(face, this.#number, JSON.stringify({ ...ask, keys }), false)
   }
 
   /** @param {string} call @param {string} key */

@@ -97,11 +97,13 @@ function take(number) {
 
 /** How long this thread does by itself what it is asked for, until its event loop has turned. */
 const TURN_MS = 0.4
+/** Who was answered in that time may ask a little later: to be sent on to the I/O thread would take longer. */
+const GRACE_MS = 0.2
 /** When that is over; 0 as long as it has done nothing in this turn. */
 let ends = 0
 const turned = () => void (ends = 0)
 
-const hasTime = () => ends === 0 || performance.now() < ends
+const hasTime = () => ends === 0 || performance.now() < ends + GRACE_MS
 
 /** Of what was done so: who asks again and again lets the loop turn. @template T @param {T} value @returns {T | Promise<T>} */
 function done(value) {
@@ -115,16 +117,17 @@ function done(value) {
 
 /**
  * Asks for a lease; `signal` ends the wait.
+ * @template T
  * @param {(mayDoIt: boolean) => number} ask The number of the request; 0 when the grant lies in the scratch array already.
  * @param {AbortSignal | undefined} signal
- * @param {(grant: Grant) => any} make
- * @returns {Promise<any>}
+ * @param {(grant: Grant) => T} make
+ * @returns {T | Promise<T>}
  */
 function requestLease(ask, signal, make) {
   open()
   if (signal?.aborted) return Promise.reject(signal.reason)
   const number = ask(hasTime())
-  if (number === 0) return Promise.resolve(done(make(grantOf(scratch, 0))))
+  if (number === 0) return done(make(grantOf(scratch, 0)))
   return new Promise((resolve, reject) => {
     const asked = {
       /** @param {Grant} grant */
@@ -159,14 +162,14 @@ const unwanted = {
 /** Gives a lease back that nobody has. @param {number} lease */
 function dismiss(lease) {
   open()
-  add(native.leaseRelease(face, lease, false), { answered() {}, failed() {} })
+  add(native.leaseRelease(face, lease), { answered() {}, failed() {} })
 }
 
-/** Gives a lease back. @param {number} lease @param {boolean} [unsent] @returns {Promise<any>} */
-async function release(lease, unsent) {
+/** Gives a lease back. @param {number} lease @param {boolean} [unsent] @returns {import('../../leases').LeaseRelease | Promise<import('../../leases').LeaseRelease>} */
+function release(lease, unsent) {
+  if (hasTime() && calls.give(lease)) return done({ released: true, reason: null })
   open()
-  const number = native.leaseRelease(face, lease, hasTime(), unsent)
-  if (number === 0) return done({ released: true, reason: null })
+  const number = native.leaseRelease(face, lease, unsent)
   return new Promise((resolve, reject) => add(number, { answered: resolve, failed: reject }))
 }
 
@@ -229,14 +232,17 @@ function hear(id, say) {
   if (lease !== undefined) say(lease)
 }
 
+/** The same number; a small one, which came as a double, then takes no memory of its own. @param {number} number */
+const lean = (number) => ((number | 0) === number ? number | 0 : number)
+
 /** @param {Float64Array} told @param {number} at @returns {Grant} */
 function grantOf(told, at) {
   const several = told[at + 7]
   return {
-    lease: told[at + 2],
-    token: told[at + 3],
+    lease: lean(told[at + 2]),
+    token: lean(told[at + 3]),
     tokens: several === 0 ? null : Object.freeze(JSON.parse(takeText(several))),
-    retries: told[at + 4],
+    retries: lean(told[at + 4]),
     waitedMs: told[at + 5],
     claimedStale: told[at + 6] !== 0,
   }

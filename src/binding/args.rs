@@ -75,6 +75,22 @@ impl Args {
         (status == sys::Status::napi_ok && (1..=MAX_BYTES).contains(&length)).then_some(length as u64)
     }
 
+    /// A text as it is; `None` for no string, and for what leaves less of the room free than a character takes: it may
+    /// be cut.
+    #[inline]
+    pub fn utf8<'r>(&self, at: usize, room: &'r mut [u8]) -> Option<&'r str> {
+        let mut length = 0;
+        let bytes = room.as_mut_ptr().cast();
+        // SAFETY: the value is of this call; the room has as many bytes as it says.
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(self.env, self.value(at)?, bytes, room.len(), &raw mut length)
+        };
+        if status != sys::Status::napi_ok || length + 4 >= room.len() {
+            return None;
+        }
+        std::str::from_utf8(room.get(..length)?).ok()
+    }
+
     /// A small whole number; what is none is one that nothing has.
     #[inline]
     pub fn index(&self, at: usize) -> usize {

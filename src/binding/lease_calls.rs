@@ -11,8 +11,9 @@ use crate::binding::opening::{self, OpenedLeaseFace};
 use crate::binding::thread::{self, AnyFace, MOST_TOLD};
 use crate::lease::fault::Fault;
 use crate::lease::manager::cell::CAUSES;
-use crate::lease::manager::{LeaseId, Manager};
+use crate::lease::manager::{LeaseId, Manager, Request};
 use crate::lease::page::outside::{self, PageView};
+use crate::lease::record::MAX_KEY;
 use crate::sync::Arc;
 use crate::time;
 use napi::bindgen_prelude::*;
@@ -65,9 +66,52 @@ impl Call for Fetch {
     }
 }
 
+/// `take(manager, ttl, key)`: asks for one key as somebody does who says nothing more; whether it is granted already,
+/// and lies in the scratch array. Else nothing has happened: `leaseAcquire` asks in earnest.
+struct Take;
+impl Call for Take {
+    type Face = LeaseFace;
+    const NAME: &'static str = "take";
+    const ARGS: usize = 3;
+    fn run(face: &LeaseFace, args: &Args) -> Answer {
+        Answer::Bool(take(face, args).is_some())
+    }
+}
+
+fn take(face: &LeaseFace, args: &Args) -> Option<()> {
+    let mut room = [0; MAX_KEY + 8];
+    let (manager, ttl_ms) = (face.manager(args.index(0) as u32)?, args.count(1)?);
+    let request = Request { ttl_ms: Some(ttl_ms), ..Request::new(vec![args.utf8(2, &mut room)?.to_owned()]) };
+    let granted = manager.acquire_at_once(&request)?;
+    face.put_granted(manager, granted);
+    Some(())
+}
+
+/// `give(lease)`: whether it is given back already; its number names nothing then. Else nothing has happened:
+/// `leaseRelease` does it.
+struct Give;
+impl Call for Give {
+    type Face = LeaseFace;
+    const NAME: &'static str = "give";
+    const ARGS: usize = 1;
+    fn run(face: &LeaseFace, args: &Args) -> Answer {
+        let lease = args.count(0).unwrap_or(0);
+        let is_given = face.manager_of(lease).is_some_and(|manager| manager.release_at_once(LeaseId(lease)));
+        if is_given {
+            face.forget(lease);
+        }
+        Answer::Bool(is_given)
+    }
+}
+
 /// Puts every raw call onto `target`, with `face` as its data. The face must outlive the functions.
 pub fn install(env: sys::napi_env, target: sys::napi_value, face: *const LeaseFace) -> sys::napi_status {
-    entry::install(env, target, face, &[put::<Remaining>, put::<IsLost>, put::<Fetch>])
+    entry::install(
+        env,
+        target,
+        face,
+        &[put::<Remaining>, put::<IsLost>, put::<Take>, put::<Give>, put::<Fetch>],
+    )
 }
 
 fn face(number: u32) -> Result<Rc<LeaseFace>> {
@@ -206,15 +250,13 @@ pub fn lease_renew(number: u32, lease: f64) -> Result<f64> {
 }
 
 /// Gives a lease back; the number of the request. The lease's number names nothing from now on. `unsent` says of the
-/// send lock's that its message was not sent. 0: it is given back already; only where this thread may take the time for
-/// it.
+/// send lock's that its message was not sent.
 #[napi(catch_unwind)]
-pub fn lease_release(number: u32, lease: f64, may_do_it: bool, unsent: Option<bool>) -> Result<f64> {
+pub fn lease_release(number: u32, lease: f64, unsent: Option<bool>) -> Result<f64> {
     let face = face(number)?;
     let (request, mailbox) = (face.next_request(), face.seat.mailbox.id);
     let say = move |released| LeaseTold::Released { request, released };
     let asked = match face.forget(lease as u64) {
-        Some(manager) if may_do_it && manager.release_at_once(LeaseId(lease as u64)) => return Ok(0.0),
         Some(manager) => {
             let reply = Box::new(move |answer| tell(mailbox, request, answer, say));
             match unsent {

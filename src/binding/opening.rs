@@ -126,7 +126,7 @@ pub struct OpenedLeaseFace {
     /// The face's number, for the other calls.
     pub face: u32,
     #[napi(
-        ts_type = "{ remaining(lease: number): number; isLost(lease: number): boolean; fetch(): number }"
+        ts_type = "{ remaining(lease: number): number; isLost(lease: number): boolean; take(manager: number, ttlMs: number, key: string): boolean; give(lease: number): boolean; fetch(): number }"
     )]
     pub calls: Object<'static>,
 }

@@ -23,6 +23,7 @@ pub mod http;
 pub mod keeper;
 pub mod limit;
 pub mod manager;
+pub mod nonce;
 pub mod page;
 pub mod record;
 pub mod rules;

@@ -4,6 +4,8 @@
 //! that a write begins says `until: 0`, and readers count from the instant at which the store wrote it. Its tokens
 //! count from 1; the store's `base` (zero nearly everywhere) is added where they are shown.
 
+pub use crate::lease::nonce::Nonce;
+
 use crate::lease::send::state::State;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -22,11 +24,6 @@ pub const MAX_META: usize = 4 * 1024;
 pub const MAX_KEY: usize = 512;
 /// The largest token: with the one after it JavaScript would confuse it.
 pub const MAX_TOKEN: u64 = (1 << 53) - 2;
-
-/// Says whose a hold is: made anew for every request, 128 random bits as 32 hexadecimal digits. As the other texts that
-/// a record has in many places it is shared, so that a copy of a record costs little.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Nonce(pub Rc<str>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,7 +47,8 @@ pub struct Term {
     pub session: Option<String>,
 }
 
-/// Whose it is: for people, and for those who can see that its process is gone.
+/// Whose it is: for people, and for those who can see that its process is gone. The texts that a record has in many
+/// places are shared, so that a copy of it costs little.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Who {

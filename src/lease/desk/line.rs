@@ -13,6 +13,7 @@ use crate::time::Nanos;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::task::AbortHandle;
 
 /// A record that was seen, or written by us.
 #[derive(Clone, Debug)]
@@ -108,6 +109,14 @@ impl Memory {
     }
 }
 
+/// Of a key that somebody waits for here, or has.
+#[derive(Debug, Default)]
+struct Crowd {
+    changed: Notify,
+    waiting: RefCell<Few<Rc<Waiter>>>,
+    watching: Watching,
+}
+
 /// Small when nothing is going on: thousands may be held.
 #[derive(Debug)]
 pub struct Line {
@@ -117,13 +126,10 @@ pub struct Line {
     /// Something has changed, and nobody has said what.
     doubt: Cell<bool>,
     seq: Cell<u32>,
-    /// Made when somebody listens.
-    changed: OnceCell<Box<Notify>>,
-    pub waiting: RefCell<Few<Rc<Waiter>>>,
+    crowd: OnceCell<Box<Crowd>>,
     pub kept: RefCell<Few<Kept>>,
     /// When `kept` is to be renewed; none when nothing is.
     pub due: Cell<Option<DutyKey>>,
-    pub watching: Watching,
     /// For throwing away what nobody has used for long.
     pub used: Cell<u64>,
 }
@@ -136,11 +142,9 @@ impl Line {
             known: RefCell::new(Memory::Nothing),
             doubt: Cell::new(false),
             seq: Cell::new(0),
-            changed: OnceCell::new(),
-            waiting: RefCell::default(),
+            crowd: OnceCell::new(),
             kept: RefCell::default(),
             due: Cell::new(None),
-            watching: Watching::default(),
             used: Cell::new(0),
         }
     }
@@ -218,8 +222,8 @@ impl Line {
 
     fn tell(&self) {
         self.seq.set(self.seq.get().wrapping_add(1));
-        if let Some(changed) = self.changed.get() {
-            changed.notify_waiters();
+        if let Some(crowd) = self.crowd.get() {
+            crowd.changed.notify_waiters();
         }
     }
 
@@ -229,9 +233,9 @@ impl Line {
 
     /// Until something is learnt after `seq`.
     pub async fn after(&self, seq: u32) {
-        let changes = self.changed.get_or_init(Box::default);
+        let crowd = self.crowd();
         loop {
-            let changed = changes.notified();
+            let changed = crowd.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             if self.seq.get() != seq {
@@ -245,11 +249,54 @@ impl Line {
         self.kept.borrow_mut().retain(|kept| kept.nonce() != nonce);
     }
 
-    pub fn drop_waiter(&self, waiter: &Rc<Waiter>) {
-        self.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, waiter));
+    fn crowd(&self) -> &Crowd {
+        self.crowd.get_or_init(Box::default)
+    }
+
+    /// Those who wait here, in the order in which they came.
+    pub fn waiters(&self) -> Vec<Rc<Waiter>> {
+        self.crowd.get().map_or_else(Vec::new, |crowd| crowd.waiting.borrow().to_vec())
+    }
+
+    pub fn is_waited_for(&self) -> bool {
+        self.crowd.get().is_some_and(|crowd| !crowd.waiting.borrow().is_empty())
+    }
+
+    /// Whether it did not wait yet.
+    pub fn add_waiter(&self, waiter: &Rc<Waiter>) -> bool {
+        let mut waiting = self.crowd().waiting.borrow_mut();
+        let is_new = !waiting.iter().any(|other| Rc::ptr_eq(other, waiter));
+        if is_new {
+            waiting.push(waiter.clone());
+        }
+        is_new
+    }
+
+    /// Whether it has waited.
+    pub fn drop_waiter(&self, waiter: &Rc<Waiter>) -> bool {
+        let Some(crowd) = self.crowd.get() else { return false };
+        let mut waiting = crowd.waiting.borrow_mut();
+        let before = waiting.len();
+        waiting.retain(|other| !Rc::ptr_eq(other, waiter));
+        waiting.len() < before
+    }
+
+    pub fn is_watched(&self) -> bool {
+        self.crowd.get().is_some_and(|crowd| crowd.watching.is_on())
+    }
+
+    /// How it is watched from now on.
+    pub fn watched_by(&self, task: AbortHandle) {
+        self.crowd().watching.set(task);
+    }
+
+    pub fn stop_watching(&self) {
+        if let Some(crowd) = self.crowd.get() {
+            crowd.watching.stop();
+        }
     }
 
     pub fn is_idle(&self) -> bool {
-        self.kept.borrow().is_empty() && self.waiting.borrow().is_empty() && self.turn.try_lock().is_ok()
+        self.kept.borrow().is_empty() && !self.is_waited_for() && self.turn.try_lock().is_ok()
     }
 }

@@ -164,7 +164,7 @@ impl Desk {
         self.is_closed.set(true);
         self.keeper.stop(self).await;
         for line in self.lines.borrow_mut().drain() {
-            line.0.watching.stop();
+            line.0.stop_watching();
         }
         self.store.close().await;
         self.sheet.close();

@@ -73,7 +73,7 @@ impl Outside {
 
     pub fn nonce(&self) -> Nonce {
         let mut chance = self.chance.borrow_mut();
-        Nonce(format!("{:016x}{:016x}", self.prefix ^ chance.u64(..), chance.u64(..)).into())
+        Nonce::new(self.prefix ^ chance.u64(..), chance.u64(..))
     }
 
     pub fn number(&self) -> u64 {

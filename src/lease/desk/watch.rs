@@ -23,6 +23,10 @@ impl Watching {
         self.0.borrow().as_ref().is_some_and(|task| !task.is_finished())
     }
 
+    pub fn set(&self, task: AbortHandle) {
+        *self.0.borrow_mut() = Some(task);
+    }
+
     pub fn stop(&self) {
         if let Some(task) = self.0.borrow_mut().take() {
             task.abort();
@@ -34,13 +38,13 @@ impl Watching {
 /// Whether the watch is a new one.
 pub async fn watch(desk: &Desk, line: &Rc<Line>) -> bool {
     let caps = desk.store.caps();
-    if line.watching.is_on() || !caps.push {
+    if line.is_watched() || !caps.push {
         return false;
     }
     // Without a watch its waiters look from time to time.
     let Ok(watch) = desk.store.watch(&line.key).await else { return false };
     let task = tokio::task::spawn_local(listen(desk.outside.clone(), line.clone(), watch, caps.sessions));
-    *line.watching.0.borrow_mut() = Some(task.abort_handle());
+    line.watched_by(task.abort_handle());
     true
 }
 
@@ -48,7 +52,7 @@ async fn listen(outside: Outside, line: Rc<Line>, mut watch: Box<dyn Watch>, has
     loop {
         let hint = match tokio::time::timeout(LINGER, watch.next()).await {
             Ok(hint) => hint,
-            Err(_) if line.waiting.borrow().is_empty() => return,
+            Err(_) if !line.is_waited_for() => return,
             Err(_) => continue,
         };
         let known = hint.seen.and_then(|seen| Known::read(seen, outside.now()).ok());
@@ -57,7 +61,7 @@ async fn listen(outside: Outside, line: Rc<Line>, mut watch: Box<dyn Watch>, has
             Some(known) => line.learn_own(known),
             None => {
                 // A write finds out by itself that the record is another, but not that a session has ended.
-                if has_sessions || !line.waiting.borrow().is_empty() {
+                if has_sessions || line.is_waited_for() {
                     line.forget();
                 }
                 tokio::time::sleep(BREATH).await;

@@ -171,7 +171,7 @@ impl Chase<'_> {
                 self.is_watched = true;
                 self.wait_here();
                 // What was before the watch, a write of its own will say: not without one, and not that a session has ended.
-                if (is_new && desk.store.caps().sessions) || (!fair && line.watching.is_on()) {
+                if (is_new && desk.store.caps().sessions) || (!fair && line.is_watched()) {
                     line.forget();
                 }
             }
@@ -249,9 +249,7 @@ impl Chase<'_> {
 
     /// Stands among those whom a release in this process can hand the key over to.
     fn wait_here(&self) {
-        let mut waiting = self.line.waiting.borrow_mut();
-        if !waiting.iter().any(|other| Rc::ptr_eq(other, &self.waiter)) {
-            waiting.push(self.waiter.clone());
+        if self.line.add_waiter(&self.waiter) {
             Counters::more(&self.client.counters().waiting);
             self.desk().waiting.fetch_add(1, Ordering::Relaxed);
         }
@@ -279,8 +277,7 @@ impl Chase<'_> {
     }
 
     fn leave(&mut self, has_failed: bool) {
-        if self.line.waiting.borrow().iter().any(|other| Rc::ptr_eq(other, &self.waiter)) {
-            self.line.drop_waiter(&self.waiter);
+        if self.line.drop_waiter(&self.waiter) {
             Counters::less(&self.client.counters().waiting);
             self.desk().waiting.fetch_sub(1, Ordering::Relaxed);
         }

@@ -178,8 +178,7 @@ async fn clear(
 /// The record without what is given back, and already with those who are next: a request of this process, or else those
 /// of others.
 pub fn handed_over(desk: &Desk, line: &Line, known: &Known, next: Record) -> Write {
-    let waiting = line.waiting.borrow();
-    for waiter in waiting.iter() {
+    for waiter in line.waiters() {
         let ask = waiter.ask.borrow();
         if ask.force != Force::No {
             continue;
@@ -195,7 +194,6 @@ pub fn handed_over(desk: &Desk, line: &Line, known: &Known, next: Record) -> Wri
             return Write { record, wake, alive, gone: ended };
         }
     }
-    drop(waiting);
     let passed = desk.now().since(known.heard).whole_ms();
     match desk.judge(known, |view| hand_over(&next, view, passed)) {
         // Those who were given it have to hear of it.

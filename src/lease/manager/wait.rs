@@ -81,7 +81,7 @@ impl Chase<'_> {
     fn first_look(&self, caps: &Caps) -> Nanos {
         let stands = self.is_standing();
         // A release tells those who watch only when somebody stands in line.
-        if self.line.watching.is_on() && stands {
+        if self.line.is_watched() && stands {
             return SAFETY;
         }
         self.by_chance(caps)

@@ -118,6 +118,27 @@ fn a_release_takes_nothing_with_it_that_came_later() {
 }
 
 #[test]
+fn what_else_lies_in_the_record_stays_there() {
+    let folder = Folder::new();
+    let one = User::new(&folder.file(), "one", None).warm();
+    let two = User::apart(&folder.file(), "two");
+    let status = || answer(|reply| two.manager.inspect("a".into(), reply).unwrap()).unwrap();
+    let robbed = two.acquire(plain("a")).unwrap();
+    let thief = two.acquire(Request { strategy: Strategy::Force, ..plain("a") }).unwrap();
+    assert!(two.release(thief.lease).released && !two.release(robbed.lease).released);
+    let held = one.at_once("a");
+    assert!(one.manager.release_at_once(held.lease));
+    assert_eq!(status().stolen.map(|stolen| stolen.token), Some(1), "who was robbed, and by whom");
+    let shared = |key: &str| Request { mode: Mode::Shared, ..plain(key) };
+    let other = two.acquire(shared("b")).unwrap();
+    let mine = one.manager.acquire_at_once(&shared("b")).unwrap();
+    assert!(one.manager.release_at_once(mine.lease));
+    assert!(other.cell.is_held(boot_now()) && two.is_held("b"));
+    assert_eq!(one.acquire(fail_fast("b")).unwrap_err().code, "ERR_LOCK_LEASE_HELD");
+    assert!(two.release(other.lease).released);
+}
+
+#[test]
 fn a_record_that_others_have_moved_is_read_anew() {
     let folder = Folder::new();
     let one = User::new(&folder.file(), "one", None).warm();

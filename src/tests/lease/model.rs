@@ -112,7 +112,7 @@ fn record(row: &Row) -> Record {
 fn row(record: &Record, version: u8, now: u8) -> Row {
     let hold = record.holds.first().map(|hold| {
         let until = if hold.term.until == 0 { now + TTL } else { hold.term.until as u8 };
-        (hold.nonce.0.parse().unwrap(), hold.token as u8, until)
+        (hold.nonce.0.to_string().parse().unwrap(), hold.token as u8, until)
     });
     Row { version, token: record.token as u8, hold }
 }

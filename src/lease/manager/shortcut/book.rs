@@ -8,6 +8,7 @@ use crate::lease::manager::cell::LeaseCell;
 use crate::lease::manager::client::Client;
 use crate::lease::manager::client_of;
 use crate::lease::manager::shared::Shared;
+use crate::lease::manager::shortcut::steps::Alone;
 use crate::lease::manager::statistics::{AtOnce, Counters, Statistics};
 use crate::lease::manager::types::LeaseId;
 use crate::lease::record::Nonce;
@@ -63,13 +64,14 @@ struct Book {
 pub(super) struct Own {
     pub id: LeaseId,
     pub key: Box<str>,
-    pub nonce: Box<str>,
+    pub nonce: Nonce,
     pub token: u64,
     pub sent: Nanos,
     pub since: Nanos,
     pub until: Nanos,
     pub ttl: Nanos,
     pub has_delay: bool,
+    pub alone: Option<Alone>,
     pub cell: Arc<LeaseCell>,
 }
 
@@ -199,12 +201,12 @@ pub(super) fn take_over(shared: &Arc<Shared>, due: Vec<Own>) {
 }
 
 fn adopt(client: &Rc<Client>, own: Own) {
-    let Own { id, key, nonce, token, sent, since, until, ttl, has_delay, cell } = own;
+    let Own { id, key, nonce, token, sent, since, until, ttl, has_delay, cell, .. } = own;
     let line = client.desk.line(&key);
     let part = Part { line, token, renewed: Cell::new(sent), until: Cell::new(sent.plus(ttl)) };
     let lease = Rc::new(Lease {
         id,
-        nonce: Nonce((&*nonce).into()),
+        nonce,
         ttl,
         parts: Few::One(part),
         cell,

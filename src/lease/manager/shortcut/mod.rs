@@ -17,7 +17,7 @@ use crate::lease::manager::release::clear_unsettled;
 use crate::lease::manager::shared::next_id;
 use crate::lease::manager::types::{Granted, LeaseId, Opening, Request, Strategy};
 use crate::lease::manager::{Manager, client_of};
-use crate::lease::record::{Nonce, Who};
+use crate::lease::record::Who;
 use crate::lease::rules::Ask;
 use crate::lease::runtime;
 use crate::lease::store::{Caps, Hindered, Key};
@@ -47,7 +47,7 @@ impl Manager {
         let (key, ask, number) = self.asked(request, shortcut.caps())?;
         match take(shortcut.as_mut(), &key, &ask, number) {
             Ok(taken) => {
-                let granted = self.granted(began, &key, &ask, &taken?);
+                let granted = self.granted(began, &key, &ask, taken?);
                 if shortcut.wants_upkeep() {
                     self.upkeep();
                 }
@@ -97,7 +97,7 @@ impl Manager {
         OUTSIDE.try_with(of_outside).ok()
     }
 
-    fn granted(&self, began: Nanos, key: &str, ask: &Ask, taken: &Taken) -> Option<Granted> {
+    fn granted(&self, began: Nanos, key: &str, ask: &Ask, taken: Taken) -> Option<Granted> {
         let (now, ttl) = (time::boot_now(), ttl(ask));
         let limit = self.shared.opening.max_hold_ms.map(|ms| now.plus(Nanos(ms.saturating_mul(1_000_000))));
         let until = limit.unwrap_or(Nanos::FOREVER);
@@ -112,13 +112,14 @@ impl Manager {
         self.enter(Own {
             id,
             key: key.into(),
-            nonce: (&*ask.nonce.0).into(),
+            nonce: ask.nonce.clone(),
             token: taken.token,
             sent: taken.sent,
             since: now,
             until,
             ttl,
             has_delay: ask.delay_ms > 0,
+            alone: taken.alone,
             cell: cell.clone(),
         });
         Some(Granted {
@@ -146,7 +147,7 @@ impl Manager {
             return false;
         }
         let Ok(number) = OUTSIDE.try_with(Outside::number) else { return false };
-        match free(shortcut.as_mut(), &own.key.as_ref().into(), &Nonce((&*own.nonce).into()), number) {
+        match free(shortcut.as_mut(), &own.key.as_ref().into(), &own.nonce, own.alone.as_ref(), number) {
             Ok(is_free) => is_free,
             Err(Hindered::Busy) => false,
             Err(Hindered::Broken) => {
@@ -165,11 +166,11 @@ impl Manager {
     /// A hold that nobody has may lie in the record.
     fn clear(&self, key: &str, ask: &Ask) {
         let (shared, ttl) = (self.shared.clone(), ttl(ask));
-        let (key, nonce) = (key.to_owned(), ask.nonce.0.to_string());
+        let (key, nonce) = (key.to_owned(), ask.nonce.clone());
         let _ = runtime::run(move || {
             if let Ok(client) = client_of(&shared) {
                 let line = client.desk.line(&key);
-                clear_unsettled(&client.desk, &line, &Nonce(nonce.into()), ttl);
+                clear_unsettled(&client.desk, &line, &nonce, ttl);
             }
         });
     }

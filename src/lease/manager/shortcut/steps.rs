@@ -15,6 +15,29 @@ pub struct Taken {
     /// When the write left.
     pub sent: Nanos,
     pub stale: u32,
+    pub alone: Option<Alone>,
+}
+
+/// That nothing lies in the record but the hold: then its holder knows all of it, as long as it has this version.
+#[derive(Debug)]
+pub struct Alone {
+    version: u64,
+    /// As the record counts it.
+    token: u64,
+}
+
+impl Alone {
+    fn of(record: &Record, version: &Version) -> Option<Alone> {
+        let Version::Number(version) = *version else { return None };
+        let Record { token, holds, queue, stolen, state, .. } = record;
+        let is_all = holds.len() == 1 && queue.is_empty() && stolen.is_none() && state.is_none();
+        is_all.then_some(Alone { version, token: *token })
+    }
+
+    /// The record without the hold.
+    fn freed(&self) -> Record {
+        Record { token: self.token, ..Record::default() }
+    }
 }
 
 /// What is remembered may be old: a write on top of it finds that out, and who would have to wait looks first.
@@ -35,8 +58,9 @@ pub fn take(way: &mut dyn Shortcut, key: &Key, ask: &Ask, number: u64) -> Result
             Verdict::Grant { mut record, stale, stolen: 0, .. } => {
                 let Ok(body) = record.text(number) else { return Ok(None) };
                 let sent = time::boot_now();
-                if let Some(written) = way.swap(&swap(key, &seen, body))? {
-                    return Ok(Some(Taken { token: record.token + written.base, sent, stale }));
+                if let Some(written) = way.swap(&swap_of(key, seen.version.clone(), body))? {
+                    let (token, alone) = (record.token + written.base, Alone::of(&record, &written.version));
+                    return Ok(Some(Taken { token, sent, stale, alone }));
                 }
             }
             _ if is_old => {}
@@ -47,7 +71,19 @@ pub fn take(way: &mut dyn Shortcut, key: &Key, ask: &Ask, number: u64) -> Result
 }
 
 /// Takes the hold out of its record, if it lies there and nobody stands in line.
-pub fn free(way: &mut dyn Shortcut, key: &Key, nonce: &Nonce, number: u64) -> Result<bool, Hindered> {
+pub fn free(
+    way: &mut dyn Shortcut,
+    key: &Key,
+    nonce: &Nonce,
+    alone: Option<&Alone>,
+    number: u64,
+) -> Result<bool, Hindered> {
+    if let Some(alone) = alone
+        && let Ok(body) = alone.freed().text(number)
+        && way.swap(&swap_of(key, Version::Number(alone.version), body))?.is_some()
+    {
+        return Ok(true);
+    }
     let mut old = way.remembered(key);
     for _ in 0..TRIES {
         let seen = match old.take() {
@@ -57,15 +93,15 @@ pub fn free(way: &mut dyn Shortcut, key: &Key, nonce: &Nonce, number: u64) -> Re
         let next = record_of(&seen).ok().and_then(|record| rules::release(&record, nonce));
         let Some(mut next) = next.filter(|next| next.queue.is_empty()) else { return Ok(false) };
         let Ok(body) = next.text(number) else { return Ok(false) };
-        if way.swap(&swap(key, &seen, body))?.is_some() {
+        if way.swap(&swap_of(key, seen.version.clone(), body))?.is_some() {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn swap(key: &Key, seen: &Seen, body: String) -> Swap {
-    let (key, expect, body) = (key.clone(), seen.version.clone(), body.into());
+fn swap_of(key: &Key, expect: Version, body: String) -> Swap {
+    let (key, body) = (key.clone(), body.into());
     Swap { key, expect, body, wake: false, alive: Vec::new(), gone: Vec::new() }
 }
 

@@ -25,13 +25,15 @@ const SCHEMA: &str = "CREATE TABLE leases (
   body TEXT NOT NULL,
   UNIQUE (namespace, key)
 )";
-/// What SQLite keeps of the file in memory.
-const CACHE_PAGES: &str = "16";
+/// Of a new file. A record is some hundred bytes, and what changes in it is written as a whole page, with a checksum.
+const PAGE_BYTES: &str = "1024";
+/// What SQLite keeps of the file in memory: less than nothing are KiB, not pages.
+const CACHE: &str = "-64";
 /// What is kept of the write-ahead log after it was taken over into the database.
 const WAL_KEPT: &str = "4194304";
 /// A log that is smaller need not be taken over; and for one that is larger the writers must wait, because as long as
-/// they do not pause it never begins anew.
-const WAL_SMALL: u64 = 4 * 1024 * 1024;
+/// they do not pause it never begins anew. What is kept is the larger one: to make a file longer takes time.
+const WAL_SMALL: u64 = 1024 * 1024;
 const WAL_LARGE: u64 = 4 * WAL_SMALL;
 /// How long it is tried to make them wait.
 const WAL_PATIENCE: Duration = Duration::from_millis(100);
@@ -78,10 +80,11 @@ fn settle(connection: &Connection, patience: Duration) -> Result<(), StoreError>
     pragma("mmap_size", "0")?;
     // Thousands of leases that are only held shall not lie here a second time: the system has read their pages anyway.
     // What a write changes may be more than that, and stays until its end.
-    pragma("cache_size", CACHE_PAGES)?;
+    pragma("cache_size", CACHE)?;
     pragma("cache_spill", "OFF")?;
     if is_blank(connection)? {
         is_writable(connection)?;
+        pragma("page_size", PAGE_BYTES)?;
         make(connection)?;
     }
     check(connection)?;

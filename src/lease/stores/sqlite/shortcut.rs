@@ -17,8 +17,10 @@ const MAKE: &str = "INSERT INTO leases (namespace, key, version, at_ms, boot, bo
                     ON CONFLICT (namespace, key) DO NOTHING";
 const MOVE: &str =
     "UPDATE leases SET version = ?3, at_ms = ?4, boot = ?5, body = ?6 WHERE id = ?1 AND version = ?2";
-/// How many records are remembered.
-const MOST: usize = 1_024;
+/// How many records are remembered, and how long a text: one that nobody holds is short, and whoever holds it knows it
+/// anyway.
+const MOST: usize = 200;
+const SHORT: usize = 128;
 
 /// A record that has come this way.
 #[derive(Debug)]
@@ -26,7 +28,13 @@ struct Remembered {
     id: i64,
     version: u64,
     at: u64,
-    body: Box<str>,
+    body: Option<Box<str>>,
+}
+
+impl Remembered {
+    fn new(id: i64, version: u64, at: u64, body: &str) -> Remembered {
+        Remembered { id, version, at, body: (body.len() <= SHORT).then(|| body.into()) }
+    }
 }
 
 #[derive(Debug)]
@@ -94,7 +102,7 @@ impl Direct {
         let boot = self.clock.boot();
         let made = self.execute(MAKE, params![self.namespace, &*swap.key, now as i64, boot, &*swap.body])?;
         let id = self.opened.connection.last_insert_rowid();
-        Ok((made == 1).then(|| Remembered { id, version: 1, at: now, body: (&*swap.body).into() }))
+        Ok((made == 1).then(|| Remembered::new(id, 1, now, &swap.body)))
     }
 
     fn advance(&mut self, swap: &Swap, seen: u64, now: u64) -> rusqlite::Result<Option<Remembered>> {
@@ -103,7 +111,7 @@ impl Direct {
         let (version, boot) = (seen + 1, self.clock.boot());
         let values = params![id, seen as i64, version as i64, at as i64, boot, &*swap.body];
         let moved = self.execute(MOVE, values)?;
-        Ok((moved == 1).then(|| Remembered { id, version, at, body: (&*swap.body).into() }))
+        Ok((moved == 1).then(|| Remembered::new(id, version, at, &swap.body)))
     }
 }
 
@@ -122,8 +130,8 @@ impl Shortcut for Direct {
 
     fn remembered(&self, key: &str) -> Option<Seen> {
         let Remembered { version, at, body, .. } = self.remembered.get(key)?;
-        let (version, now) = (Version::Number(*version), self.clock.now().max(*at));
-        Some(Seen { version, base: 0, at: *at, now, body: (&**body).into(), gone: Vec::new() })
+        let (body, now) = (body.as_deref()?.into(), self.clock.now().max(*at));
+        Some(Seen { version: Version::Number(*version), base: 0, at: *at, now, body, gone: Vec::new() })
     }
 
     fn read(&mut self, key: &Key) -> Result<Seen, Hindered> {
@@ -137,7 +145,7 @@ impl Shortcut for Direct {
         if let Version::Number(version) = seen.version {
             // The time of another boot is no lower limit for ours.
             let at = if is_of_this_boot { seen.at } else { 0 };
-            self.remember(key, Remembered { id, version, at, body: (&*seen.body).into() });
+            self.remember(key, Remembered::new(id, version, at, &seen.body));
         }
         Ok(seen)
     }

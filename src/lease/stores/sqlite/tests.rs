@@ -94,6 +94,32 @@ fn a_file_is_its_users_alone_and_folders_are_made() {
 }
 
 #[test]
+fn a_new_file_has_small_pages_and_one_with_larger_ones_keeps_them() {
+    let folder = Folder::new();
+    let pages = |path: &Path| {
+        let page = Connection::open(path).unwrap().query_row("PRAGMA page_size", [], |row| row.get(0));
+        page.map(|bytes: i64| bytes).unwrap()
+    };
+    let (small, large) = (folder.file(), folder.0.join("large.db"));
+    on_a_runtime(async {
+        for path in [&small, &large] {
+            let store = open(path);
+            won(store.swap(&[swap(&"key".into(), &Version::Absent, &body("x"))]).await);
+            store.close().await;
+            if path == &large {
+                let connection = Connection::open(path).unwrap();
+                let settings = "PRAGMA journal_mode = DELETE; PRAGMA page_size = 4096; VACUUM";
+                connection.execute_batch(settings).unwrap();
+            }
+            let store = open(path);
+            won(store.swap(&[swap(&"key".into(), &Version::Number(1), &body("y"))]).await);
+            store.close().await;
+        }
+    });
+    assert_eq!((pages(&small), pages(&large)), (1_024, 4_096));
+}
+
+#[test]
 fn the_default_lies_in_the_users_state() {
     let path = super::default_path().expect("somebody runs this test");
     assert!(path.is_absolute() && path.ends_with("chainlock/leases.db"), "{}", path.display());
