@@ -1,8 +1,10 @@
 //! One thing at a time: what a request, a renewal and a release do, and in how many requests.
 
-use super::sim_store::Server;
-use super::world::{Worker, in_time};
+use super::sim_store::{Fate, Server, caps};
+use super::world::{Worker, in_time, opening};
 use crate::lease::manager::{Request, Strategy};
+use crate::lease::store::Caps;
+use crate::time::Nanos;
 use std::time::Duration;
 
 fn one(key: &str) -> Request {
@@ -62,6 +64,34 @@ fn a_lease_is_renewed_and_outlives_its_ttl() {
         assert_eq!(refused.holder.unwrap().worker, "one");
         assert!(worker.release(held.lease).await.released);
     });
+}
+
+/// The store counts from when it writes: whoever counted from the answer would believe for longer than it is so.
+#[test]
+fn a_belief_counts_from_the_request_and_not_from_its_answer() {
+    for sessions in [false, true] {
+        in_time(async {
+            let server = Server::new();
+            let slow = || Fate { there_ms: 1, back_ms: 300, ..Fate::default() };
+            let caps = Caps { sessions, ..caps() };
+            let worker = Worker::over(&server, opening("one"), caps, 1, slow);
+            let ttl = Nanos::from_ms(30_000.0);
+            let asked = (worker.now)();
+            let held = worker.acquire(Request { ttl_ms: Some(30_000), ..one("a") }).await.unwrap();
+            assert!(held.cell.deadline() <= asked.plus(ttl), "the grant");
+            let asked = (worker.now)();
+            worker.renew(held.lease).await.unwrap();
+            assert!(held.cell.deadline() <= asked.plus(ttl), "a renewal that was asked for");
+            let before = server.requests.get();
+            while server.requests.get() == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let asked = (worker.now)();
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            assert!(held.cell.deadline() > asked, "it was renewed");
+            assert!(held.cell.deadline() <= asked.plus(ttl), "a renewal in the background");
+        });
+    }
 }
 
 #[test]

@@ -214,6 +214,28 @@ fn several_keys_are_one_write_where_the_store_can() {
 }
 
 #[test]
+fn what_could_be_had_of_several_keys_is_given_back() {
+    for (multi, sessions) in [(true, false), (false, false), (false, true)] {
+        in_time(async {
+            let server = Server::new();
+            let caps = Caps { multi, sessions, ..caps() };
+            let worker = |name, seed| Worker::over(&server, opening(name), caps.clone(), seed, quick);
+            let (holder, other, third) = (worker("one", 1), worker("two", 2), worker("three", 3));
+            let held = holder.acquire(one("c")).await.unwrap();
+            let long = || Request { ttl_ms: Some(300_000), ..Request::new(vec!["c".into(), "a".into()]) };
+            let late = other.acquire(Request { timeout_ms: Some(200), ..long() }).await.unwrap_err();
+            assert_eq!(late.code, "ERR_LOCK_TIMEOUT");
+            let held_by = other.acquire(Request { strategy: Strategy::FailFast, ..long() }).await;
+            assert_eq!(held_by.unwrap_err().code, "ERR_LOCK_LEASE_HELD");
+            ms(100).await;
+            let free = third.acquire(Request { strategy: Strategy::FailFast, ..one("a") }).await;
+            assert!(third.release(free.unwrap().lease).await.released);
+            assert!(holder.release(held.lease).await.released);
+        });
+    }
+}
+
+#[test]
 fn so_many_hold_as_there_are_permits() {
     in_time(async {
         let server = Server::new();
