@@ -3,6 +3,7 @@
 use super::sim_store::{Fate, Server, caps};
 use super::world::{Worker, in_time, opening};
 use crate::lease::manager::{Request, Strategy};
+use crate::lease::record::Record;
 use crate::lease::store::Caps;
 use crate::time::Nanos;
 use std::time::Duration;
@@ -92,6 +93,47 @@ fn a_belief_counts_from_the_request_and_not_from_its_answer() {
             assert!(held.cell.deadline() <= asked.plus(ttl), "a renewal in the background");
         });
     }
+}
+
+#[test]
+fn who_waits_for_long_keeps_its_place() {
+    in_time(async {
+        let server = Server::new();
+        let worker = |name, seed| Worker::new(&server, name, seed);
+        let (holder, first, second) = (worker("one", 1), worker("two", 2), worker("three", 3));
+        let held = holder.acquire(one("a")).await.unwrap();
+        let (_, waits) = first.ask(one("a"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let (_, behind) = second.ask(one("a"));
+        // Many times as long as a place lives without a renewal.
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let (_, body) = server.written.borrow().last().cloned().unwrap();
+        let record = Record::read(&body, server.now()).unwrap();
+        assert_eq!(record.queue.len(), 2);
+        assert!(record.queue.iter().all(|ticket| ticket.term.until > server.now()), "{body}");
+        assert!(holder.release(held.lease).await.released);
+        let granted = waits.await.unwrap().unwrap();
+        assert_eq!(granted.tokens, [2]);
+        assert!(first.release(granted.lease).await.released);
+        assert_eq!(behind.await.unwrap().unwrap().tokens, [3]);
+    });
+}
+
+/// What it wants to write with its hold is too much for a place in line, so nobody can do that for it.
+#[test]
+fn who_must_take_the_key_itself_is_told_that_it_is_free() {
+    in_time(async {
+        let server = Server::new();
+        let (holder, other) = (Worker::new(&server, "one", 1), Worker::new(&server, "two", 2));
+        let held = holder.acquire(one("a")).await.unwrap();
+        let meta = Some(format!("{:?}", "x".repeat(1_000)));
+        let (_, waits) = other.ask(Request { meta, ..one("a") });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let freed = (other.now)();
+        assert!(holder.release(held.lease).await.released);
+        assert_eq!(waits.await.unwrap().unwrap().tokens, [2]);
+        assert!((other.now)().since(freed) <= Nanos::from_ms(100.0), "it did not look by chance");
+    });
 }
 
 #[test]

@@ -55,6 +55,30 @@ fn who_cannot_renew_is_warned_and_told_at_the_deadline() {
 }
 
 #[test]
+fn what_was_lost_while_its_process_was_stopped_stays_lost() {
+    for sessions in [false, true] {
+        in_time(async {
+            let server = Server::new();
+            let back_ms = Rc::new(Cell::new(1));
+            let its = back_ms.clone();
+            let fate = move || Fate { there_ms: 1, back_ms: its.get(), ..Fate::default() };
+            let caps = Caps { sessions, ..caps() };
+            let worker = Worker::over(&server, opening("one"), caps, 1, fate);
+            let held = worker.acquire(one("a")).await.unwrap();
+            // Its renewal leaves after a third of the ttl, and is answered just before the deadline.
+            back_ms.set(600);
+            ms(900).await;
+            let deadline = held.cell.deadline();
+            tokio::time::advance(Duration::from_millis(200)).await;
+            assert!(deadline <= (worker.now)(), "whoever looked knew that it was lost");
+            ms(10).await;
+            assert!(held.cell.is_lost((worker.now)()), "and so it is");
+            assert_eq!(worker.losses().len(), 1, "{:?}", worker.losses());
+        });
+    }
+}
+
+#[test]
 fn who_is_robbed_hears_of_it_and_by_whom() {
     for sessions in [false, true] {
         in_time(async {
