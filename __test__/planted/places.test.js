@@ -7,9 +7,10 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { root } = require('../helpers/package')
 const { SCRIPTED, NATIVE } = require('./bugs')
+const leases = require('./lease-bugs')
 
 test('every planted bug has exactly one place in the sources', () => {
-  for (const { name, file, from } of [...SCRIPTED, ...NATIVE]) {
+  for (const { name, file, from } of [...SCRIPTED, ...NATIVE, ...leases.SCRIPTED, ...leases.PROOFS]) {
     const places = fs.readFileSync(path.join(root, file), 'utf8').split(from).length - 1
     assert.equal(places, 1, `${name}: ${places} places in ${file}`)
   }

@@ -1,5 +1,6 @@
 // Whether the tests can fail: plants one bug at a time in a copy of this tree, builds it where it is native,
-// and wants to see the named test fail. Without the bug the same test has to pass.
+// and wants to see the named test fail. Without the bug the same test has to pass. What a Rust test is to see
+// needs no addon, but its own build.
 'use strict'
 
 const { test, describe, before, after } = require('node:test')
@@ -8,8 +9,15 @@ const { spawn } = require('node:child_process')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
+const { pathToFileURL } = require('node:url')
 const { root } = require('../helpers/package')
-const { SCRIPTED, NATIVE } = require('./bugs')
+const { engineTest } = require('../helpers/servers')
+const bugs = require('./bugs')
+const leases = require('./lease-bugs')
+
+const SCRIPTED = [...bugs.SCRIPTED, ...leases.SCRIPTED]
+const { NATIVE } = bugs
+const { PROOFS } = leases
 
 const LEFT_OUT = ['node_modules', 'target', '.git']
 
@@ -36,6 +44,25 @@ async function verdict(suite, name) {
   const { output } = await run(process.execPath, ['--test', '--test-reporter=tap', '--test-timeout=60000', `--test-name-pattern=${pattern}`, path.join('__test__', suite)])
   const lines = output.split('\n').map((line) => line.trim()).filter((line) => line.endsWith(` - ${name}`))
   return lines.map((line) => /^(not ok|ok) /.exec(line)?.[1]).find(Boolean)
+}
+
+/** Runs one Rust test of the copy: 'ok', 'not ok', or undefined when it did not run, or was skipped. */
+async function proved(name, env) {
+  const quick = { CARGO_TARGET_DIR: path.join(copy, 'target'), CARGO_PROFILE_TEST_OPT_LEVEL: '1', CARGO_PROFILE_TEST_DEBUG: '0' }
+  const stores = 'sqlite,redis,postgres,etcd,github'
+  const args = ['test', '--lib', '--no-default-features', '--features', stores, '--', '--exact', name, '--nocapture']
+  const { output } = await run('cargo', args, { ...quick, ...env })
+  if (output.includes('SKIPPED')) return undefined
+  const word = /^test result: (ok|FAILED)\. (\d+) passed; (\d+) failed/m.exec(output)
+  if (word === null || Number(word[2]) + Number(word[3]) !== 1) return undefined
+  return word[1] === 'ok' ? 'ok' : 'not ok'
+}
+
+/** With what names the servers of the stores, when the proof needs one. */
+async function withStores({ engine }, body) {
+  if (engine === undefined) return body({})
+  const { withServers } = await import(pathToFileURL(path.join(root, 'scripts', 'lease-servers.mjs')).href)
+  await withServers(body)
 }
 
 /** A build that is soon done; the time of the tests is not what counts here. */
@@ -73,5 +100,17 @@ describe('planted bugs', () => {
         await build()
         assert.equal(await verdict(bug.suite, bug.test), 'not ok')
       }))
+  }
+})
+
+describe('planted bugs that a Rust test sees', () => {
+  for (const bug of new Map(PROOFS.map((one) => [one.proof, one])).values()) {
+    engineTest(`without it: ${bug.proof}`, bug.engine ?? 'sqlite', () =>
+      withStores(bug, async (env) => assert.equal(await proved(bug.proof, env), 'ok')))
+  }
+
+  for (const bug of PROOFS) {
+    engineTest(`${bug.name}: seen by ${bug.proof}`, bug.engine ?? 'sqlite', () =>
+      withBug(bug, () => withStores(bug, async (env) => assert.equal(await proved(bug.proof, env), 'not ok'))))
   }
 })

@@ -89,3 +89,46 @@ impl Outside {
 fn host() -> Rc<str> {
     crate::sys::process::host_name().map_or_else(|| "unknown".into(), Rc::from)
 }
+
+#[cfg(all(test, target_os = "linux", not(feature = "portable")))]
+mod tests {
+    use super::*;
+    use crate::sys::process::start_of;
+    use std::collections::HashSet;
+    use std::process::{Child, Command};
+
+    fn runs() -> Child {
+        Command::new("sleep").arg("60").spawn().unwrap()
+    }
+
+    fn end(mut child: Child) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn only_a_process_that_can_be_seen_from_here_is_known_to_be_dead() {
+        let outside = Outside::real();
+        let is_dead = |who: &Who| (outside.dead)(who);
+        let child = runs();
+        let (pid, started) = (child.id(), start_of(child.id()).unwrap());
+        let alive = Who { pid, started, ..Who::clone(&outside.who) };
+        assert!(!is_dead(&outside.who) && !is_dead(&alive));
+        assert!(is_dead(&Who { started: started - 1, ..alive.clone() }), "another had that pid before");
+        end(child);
+        assert!(is_dead(&alive));
+        for space in ["another boot, or another container", ""] {
+            let elsewhere = Who { space: space.into(), ..alive.clone() };
+            assert!(!is_dead(&elsewhere), "its pid says nothing here");
+        }
+    }
+
+    #[test]
+    fn no_two_requests_have_one_nonce() {
+        let (one, other) = (Outside::real(), Outside::real());
+        let mut seen = HashSet::new();
+        for _ in 0..1_000 {
+            assert!(seen.insert(one.nonce()) && seen.insert(other.nonce()));
+        }
+    }
+}

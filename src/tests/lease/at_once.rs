@@ -254,6 +254,34 @@ fn while_another_process_writes_nothing_waits_and_nothing_is_written() {
 }
 
 #[test]
+fn what_is_no_record_of_ours_is_never_written_over() {
+    let folder = Folder::new();
+    let one = User::new(&folder.file(), "one", None).warm();
+    let two = User::apart(&folder.file(), "two").warm();
+    for (foreign, code) in
+        [("{\"mine\":true}", "ERR_LOCK_STORE_FOREIGN"), ("{\"v\":2}", "ERR_LOCK_STORE_VERSION")]
+    {
+        let key = format!("a {code}");
+        let held = one.at_once(&key);
+        let db = Connection::open(folder.file()).unwrap();
+        let moved = "UPDATE leases SET version = version + 1, body = ?1 WHERE key = ?2";
+        assert_eq!(db.execute(moved, [foreign, &key]).unwrap(), 1);
+        let free = Strategy::Steal { token: 1 };
+        for strategy in [Strategy::FailFast, Strategy::StealStale, Strategy::Force, free] {
+            let request = Request { strategy, ..plain(&key) };
+            assert!(two.manager.acquire_at_once(&request).is_none());
+            let fault = two.acquire(request).unwrap_err();
+            assert_eq!((fault.code, fault.key.as_deref()), (code, Some(&*key)));
+        }
+        assert!(!one.manager.release_at_once(held.lease));
+        assert!(!one.release(held.lease).released);
+        let body = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+        let there = db.query_row("SELECT body FROM leases WHERE key = ?1", [&key], body).unwrap();
+        assert_eq!(there, foreign);
+    }
+}
+
+#[test]
 fn another_file_in_its_place_is_another_store() {
     let folder = Folder::new();
     let one = User::new(&folder.file(), "one", None).warm();

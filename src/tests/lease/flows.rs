@@ -1,8 +1,11 @@
 //! One thing at a time: what a request, a renewal and a release do, and in how many requests.
 
-use super::sim_store::Server;
-use super::world::{Worker, in_time};
+use super::sim_store::{Fate, Server, caps};
+use super::world::{Worker, in_time, opening};
 use crate::lease::manager::{Request, Strategy};
+use crate::lease::record::Record;
+use crate::lease::store::Caps;
+use crate::time::Nanos;
 use std::time::Duration;
 
 fn one(key: &str) -> Request {
@@ -61,6 +64,75 @@ fn a_lease_is_renewed_and_outlives_its_ttl() {
         assert_eq!(refused.code, "ERR_LOCK_LEASE_HELD");
         assert_eq!(refused.holder.unwrap().worker, "one");
         assert!(worker.release(held.lease).await.released);
+    });
+}
+
+/// The store counts from when it writes: whoever counted from the answer would believe for longer than it is so.
+#[test]
+fn a_belief_counts_from_the_request_and_not_from_its_answer() {
+    for sessions in [false, true] {
+        in_time(async {
+            let server = Server::new();
+            let slow = || Fate { there_ms: 1, back_ms: 300, ..Fate::default() };
+            let caps = Caps { sessions, ..caps() };
+            let worker = Worker::over(&server, opening("one"), caps, 1, slow);
+            let ttl = Nanos::from_ms(30_000.0);
+            let asked = (worker.now)();
+            let held = worker.acquire(Request { ttl_ms: Some(30_000), ..one("a") }).await.unwrap();
+            assert!(held.cell.deadline() <= asked.plus(ttl), "the grant");
+            let asked = (worker.now)();
+            worker.renew(held.lease).await.unwrap();
+            assert!(held.cell.deadline() <= asked.plus(ttl), "a renewal that was asked for");
+            let before = server.requests.get();
+            while server.requests.get() == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let asked = (worker.now)();
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            assert!(held.cell.deadline() > asked, "it was renewed");
+            assert!(held.cell.deadline() <= asked.plus(ttl), "a renewal in the background");
+        });
+    }
+}
+
+#[test]
+fn who_waits_for_long_keeps_its_place() {
+    in_time(async {
+        let server = Server::new();
+        let worker = |name, seed| Worker::new(&server, name, seed);
+        let (holder, first, second) = (worker("one", 1), worker("two", 2), worker("three", 3));
+        let held = holder.acquire(one("a")).await.unwrap();
+        let (_, waits) = first.ask(one("a"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let (_, behind) = second.ask(one("a"));
+        // Many times as long as a place lives without a renewal.
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let (_, body) = server.written.borrow().last().cloned().unwrap();
+        let record = Record::read(&body, server.now()).unwrap();
+        assert_eq!(record.queue.len(), 2);
+        assert!(record.queue.iter().all(|ticket| ticket.term.until > server.now()), "{body}");
+        assert!(holder.release(held.lease).await.released);
+        let granted = waits.await.unwrap().unwrap();
+        assert_eq!(granted.tokens, [2]);
+        assert!(first.release(granted.lease).await.released);
+        assert_eq!(behind.await.unwrap().unwrap().tokens, [3]);
+    });
+}
+
+/// What it wants to write with its hold is too much for a place in line, so nobody can do that for it.
+#[test]
+fn who_must_take_the_key_itself_is_told_that_it_is_free() {
+    in_time(async {
+        let server = Server::new();
+        let (holder, other) = (Worker::new(&server, "one", 1), Worker::new(&server, "two", 2));
+        let held = holder.acquire(one("a")).await.unwrap();
+        let meta = Some(format!("{:?}", "x".repeat(1_000)));
+        let (_, waits) = other.ask(Request { meta, ..one("a") });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let freed = (other.now)();
+        assert!(holder.release(held.lease).await.released);
+        assert_eq!(waits.await.unwrap().unwrap().tokens, [2]);
+        assert!((other.now)().since(freed) <= Nanos::from_ms(100.0), "it did not look by chance");
     });
 }
 

@@ -55,6 +55,30 @@ fn who_cannot_renew_is_warned_and_told_at_the_deadline() {
 }
 
 #[test]
+fn what_was_lost_while_its_process_was_stopped_stays_lost() {
+    for sessions in [false, true] {
+        in_time(async {
+            let server = Server::new();
+            let back_ms = Rc::new(Cell::new(1));
+            let its = back_ms.clone();
+            let fate = move || Fate { there_ms: 1, back_ms: its.get(), ..Fate::default() };
+            let caps = Caps { sessions, ..caps() };
+            let worker = Worker::over(&server, opening("one"), caps, 1, fate);
+            let held = worker.acquire(one("a")).await.unwrap();
+            // Its renewal leaves after a third of the ttl, and is answered just before the deadline.
+            back_ms.set(600);
+            ms(900).await;
+            let deadline = held.cell.deadline();
+            tokio::time::advance(Duration::from_millis(200)).await;
+            assert!(deadline <= (worker.now)(), "whoever looked knew that it was lost");
+            ms(10).await;
+            assert!(held.cell.is_lost((worker.now)()), "and so it is");
+            assert_eq!(worker.losses().len(), 1, "{:?}", worker.losses());
+        });
+    }
+}
+
+#[test]
 fn who_is_robbed_hears_of_it_and_by_whom() {
     for sessions in [false, true] {
         in_time(async {
@@ -209,6 +233,28 @@ fn several_keys_are_one_write_where_the_store_can() {
             ms(5_000).await;
             assert!(granted.cell.is_held((other.now)()));
             assert!(other.release(granted.lease).await.released);
+        });
+    }
+}
+
+#[test]
+fn what_could_be_had_of_several_keys_is_given_back() {
+    for (multi, sessions) in [(true, false), (false, false), (false, true)] {
+        in_time(async {
+            let server = Server::new();
+            let caps = Caps { multi, sessions, ..caps() };
+            let worker = |name, seed| Worker::over(&server, opening(name), caps.clone(), seed, quick);
+            let (holder, other, third) = (worker("one", 1), worker("two", 2), worker("three", 3));
+            let held = holder.acquire(one("c")).await.unwrap();
+            let long = || Request { ttl_ms: Some(300_000), ..Request::new(vec!["c".into(), "a".into()]) };
+            let late = other.acquire(Request { timeout_ms: Some(200), ..long() }).await.unwrap_err();
+            assert_eq!(late.code, "ERR_LOCK_TIMEOUT");
+            let held_by = other.acquire(Request { strategy: Strategy::FailFast, ..long() }).await;
+            assert_eq!(held_by.unwrap_err().code, "ERR_LOCK_LEASE_HELD");
+            ms(100).await;
+            let free = third.acquire(Request { strategy: Strategy::FailFast, ..one("a") }).await;
+            assert!(third.release(free.unwrap().lease).await.released);
+            assert!(holder.release(held.lease).await.released);
         });
     }
 }

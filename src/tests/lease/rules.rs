@@ -208,6 +208,15 @@ fn sessions_count_instead_of_time() {
 }
 
 #[test]
+fn nothing_is_over_within_the_grain_of_the_stores_clock() {
+    let held = record(vec![hold("a", 9, Mode::Exclusive, NOW)], vec![]);
+    let at = |now| View { now, slack: 7, gone: &[], dead: &|_| false };
+    let mine = Ask { ticket_ttl_ms: None, ..ask("me", Mode::Exclusive) };
+    assert_eq!(word(&rules::acquire(&held, &at(NOW + 7), &mine)), "busy Some(1)");
+    assert_eq!(word(&rules::acquire(&held, &at(NOW + 8), &mine)), "grant 10 -1 !0");
+}
+
+#[test]
 fn a_full_record_takes_nobody_more() {
     let holds = (0..MAX_HOLDS).map(|n| hold(&n.to_string(), 9, Mode::Shared, LIVE)).collect();
     let full = record(holds, vec![]);

@@ -52,6 +52,35 @@ fn a_session_that_ended_before_the_watch_is_found() {
 }
 
 #[test]
+fn a_session_that_the_store_ends_early_is_a_loss_with_the_next_renewal() {
+    in_time(async {
+        let server = Server::new();
+        let holder = Worker::over(&server, opening("holder"), with_sessions(), 1, quick);
+        let held = holder.acquire(request(3_000)).await.unwrap();
+        server.end_sessions();
+        sleep(1_050).await;
+        assert_eq!(holder.losses(), [(held.lease, "session")]);
+        assert!(held.cell.is_lost((holder.now)()));
+        // And what it asks for next is under a session that lives.
+        let next = holder.acquire(request(3_000)).await.unwrap();
+        sleep(9_000).await;
+        assert!(next.cell.is_held((holder.now)()));
+    });
+}
+
+#[test]
+fn a_renewal_that_is_asked_for_finds_that_its_session_has_ended() {
+    in_time(async {
+        let server = Server::new();
+        let holder = Worker::over(&server, opening("holder"), with_sessions(), 1, quick);
+        let held = holder.acquire(request(3_000)).await.unwrap();
+        server.end_sessions();
+        assert_eq!(holder.renew(held.lease).await.unwrap_err().code, "ERR_LOCK_LEASE_LOST");
+        assert_eq!(holder.losses(), [(held.lease, "session")]);
+    });
+}
+
+#[test]
 fn what_a_hint_says_of_sessions_counts() {
     in_time(async {
         let server = Server::new();

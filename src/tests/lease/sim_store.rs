@@ -109,6 +109,11 @@ impl Server {
         }
     }
 
+    /// As an administrator can, or a server that has lost them.
+    pub fn end_sessions(&self) {
+        self.ended.borrow_mut().extend(self.sessions.borrow().keys().cloned());
+    }
+
     fn swap(&self, swaps: &[Swap]) -> Swapped {
         let holds = swaps.iter().all(|swap| {
             self.seen(&swap.key).version == swap.expect

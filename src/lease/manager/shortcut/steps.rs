@@ -108,3 +108,100 @@ fn swap_of(key: &Key, expect: Version, body: String) -> Swap {
 fn record_of(seen: &Seen) -> Result<Record, Strange> {
     if seen.version == Version::Absent { Ok(Record::default()) } else { Record::read(&seen.body, seen.at) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::record::{Mode, Who};
+    use crate::lease::rules::Force;
+    use crate::lease::store::{Caps, Clock, Written};
+    use std::thread;
+    use std::time::Duration;
+
+    /// A way on which a write takes its time, and on which there is nothing but this text.
+    #[derive(Debug)]
+    struct Slow {
+        caps: Caps,
+        body: &'static str,
+        asked: Option<Nanos>,
+    }
+
+    impl Slow {
+        fn new(body: &'static str) -> Slow {
+            let caps = Caps {
+                engine: "slow",
+                clock: Clock::Boot,
+                min_ttl: Duration::ZERO,
+                slack: Duration::ZERO,
+                sessions: false,
+                multi: false,
+                push: false,
+                queue: false,
+                poll: (Duration::ZERO, Duration::ZERO),
+                local: false,
+                may_double_grant: false,
+            };
+            Slow { caps, body, asked: None }
+        }
+    }
+
+    impl Shortcut for Slow {
+        fn caps(&self) -> &Caps {
+            &self.caps
+        }
+
+        fn now(&self) -> u64 {
+            7
+        }
+
+        fn remembered(&self, _key: &str) -> Option<Seen> {
+            None
+        }
+
+        fn read(&mut self, _key: &Key) -> Result<Seen, Hindered> {
+            let version = if self.body.is_empty() { Version::Absent } else { Version::Number(3) };
+            Ok(Seen { version, body: self.body.into(), ..Seen::absent(self.now()) })
+        }
+
+        fn swap(&mut self, _swap: &Swap) -> Result<Option<Written>, Hindered> {
+            self.asked = Some(time::boot_now());
+            thread::sleep(Duration::from_millis(5));
+            Ok(Some(Written { version: Version::Number(1), base: 0, at: self.now() }))
+        }
+
+        fn wants_upkeep(&mut self) -> bool {
+            false
+        }
+    }
+
+    fn ask() -> Ask {
+        Ask {
+            nonce: Nonce("me".into()),
+            mode: Mode::Exclusive,
+            ttl_ms: 600,
+            delay_ms: 0,
+            session: None,
+            who: Who::default(),
+            meta: None,
+            ticket_ttl_ms: None,
+            force: Force::No,
+            reason: None,
+            send: None,
+        }
+    }
+
+    #[test]
+    fn a_belief_begins_before_the_write_and_not_with_its_answer() {
+        let mut way = Slow::new("");
+        let taken = take(&mut way, &"a".into(), &ask(), 1).unwrap().unwrap();
+        assert!(taken.sent <= way.asked.unwrap(), "the store may count from then on");
+    }
+
+    #[test]
+    fn what_is_no_record_is_left_alone() {
+        let mut way = Slow::new("hello");
+        assert!(take(&mut way, &"a".into(), &ask(), 1).unwrap().is_none());
+        assert!(!free(&mut way, &"a".into(), &Nonce("me".into()), 1).unwrap());
+        assert_eq!(way.asked, None, "nothing was written");
+    }
+}
