@@ -14,6 +14,7 @@ pub mod address;
 mod address_text;
 #[cfg(test)]
 pub mod conformance;
+pub mod counts;
 pub mod desk;
 pub mod fault;
 mod few;

@@ -2,10 +2,11 @@
 //!
 //! Its times are milliseconds on the store's clock. Nobody knows that clock at the moment of writing, so the term
 //! that a write begins says `until: 0`, and readers count from the instant at which the store wrote it. Its tokens
-//! count from 1; the store's `base` (zero nearly everywhere) is added where they are shown.
+//! count from 1; where they are shown the store's `base` (zero nearly everywhere) is added, or an earlier one: `counts`.
 
 pub use crate::lease::nonce::Nonce;
 
+use crate::lease::counts::Counts;
 use crate::lease::send::state::State;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -129,6 +130,9 @@ pub struct Record {
     pub write: u64,
     /// The last token that was granted; it only grows.
     pub token: u64,
+    /// Which of its tokens count from an earlier base of the store.
+    #[serde(default, skip_serializing_if = "Counts::is_empty")]
+    pub counts: Counts,
     #[serde(default)]
     pub holds: Vec<Hold>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -186,6 +190,9 @@ impl Record {
         if record.holds.iter().any(|hold| hold.token == 0 || hold.token > record.token) {
             return Err(Strange::Foreign("a hold whose token was never granted".into()));
         }
+        if !record.counts.fit(record.token) {
+            return Err(Strange::Foreign("tokens that count from nothing that can be".into()));
+        }
         record.settle(at);
         Ok(record)
     }
@@ -200,6 +207,23 @@ impl Record {
         if let Some(state) = &mut self.state {
             state.settle(at);
         }
+    }
+
+    /// One of its tokens as users see it.
+    pub fn told(&self, token: u64, base: u64) -> u64 {
+        self.counts.told(token, base)
+    }
+
+    /// To be called before it is written on top of a record whose last token was `last`, with that record's base.
+    pub fn note_base(&mut self, last: u64, base: u64) {
+        if base == 0 {
+            return;
+        }
+        let holds = self.holds.iter().map(|hold| hold.token);
+        let stolen = self.stolen.iter().map(|stolen| stolen.token);
+        let sent = self.state.iter().flat_map(|state| state.tokens());
+        let needed: Vec<u64> = holds.chain(stolen).chain(sent).collect();
+        self.counts.note(last, base, &needed);
     }
 
     /// As it is stored, with a fresh `write`.

@@ -103,6 +103,14 @@ pub enum StoreError {
     Unsupported(String),
 }
 
+/// One of a list: none when it is not ours, or of a newer chainlock.
+pub fn listed<T>(found: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
+    match found {
+        Err(StoreError::Foreign(_) | StoreError::Newer(_)) => None,
+        found => Some(found),
+    }
+}
+
 /// How a store's clock is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
@@ -204,7 +212,8 @@ pub trait Store: Debug {
         })
     }
 
-    /// Every key that begins so, at most `most`, with its record.
+    /// Every key that begins so, at most `most`, with its record. What is none of ours spoils no list: it is left out
+    /// ([`listed`]), or its text comes as it is.
     fn list<'a>(&'a self, prefix: &'a str, most: usize) -> Pending<'a, Result<Vec<(Key, Seen)>, StoreError>>;
 
     /// From the moment it resolves no change is missed. Stores without push answer a watch that stays silent.

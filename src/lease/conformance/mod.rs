@@ -105,6 +105,12 @@ pub async fn see(store: &Rc<dyn Store>, key: &Key) -> Seen {
     seen.pop().unwrap()
 }
 
+/// The names of what is listed.
+pub async fn listed(store: &Rc<dyn Store>) -> Vec<String> {
+    let all = store.list("", 100).await.expect("a list");
+    all.into_iter().map(|(key, _)| key.to_string()).collect()
+}
+
 /// A record with some text in it; never the same bytes twice.
 pub fn body(text: &str) -> Rc<str> {
     let stolen = Stolen { token: 1, by: Who::default(), reason: Some(text.to_owned()) };

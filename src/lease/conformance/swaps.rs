@@ -16,6 +16,7 @@ pub const CASES: &[Case] = cases![
     odd_keys_are_keys_of_their_own,
     a_prefix_is_text_and_no_pattern,
     a_list_ends_at_the_most,
+    what_is_no_record_spoils_no_list,
     large_records_come_back_whole,
     a_version_never_comes_again,
     several_records_move_together_or_not_at_all,
@@ -208,6 +209,20 @@ async fn a_list_ends_at_the_most(bench: &Bench) {
     for (most, found) in [(1, 1), (4, 4), (5, 5), (6, 5)] {
         assert_eq!(bench.store.list(&bench.key(""), most).await.unwrap().len(), found);
     }
+}
+
+/// Its text comes as it is: who reads it says what is wrong with it.
+async fn what_is_no_record_spoils_no_list(bench: &Bench) {
+    let (ours, ..) = bench.make("list a").await;
+    for (name, text) in [("list b", "hello"), ("list c", "{\"v\":9}"), ("list d", "{\"v\":1}")] {
+        bench.win(&bench.key(name), &Version::Absent, &text.into()).await;
+    }
+    let (last, ..) = bench.make("list e").await;
+    let listed = bench.store.list(&bench.key("list"), 10).await.unwrap();
+    for key in [ours, last] {
+        assert!(listed.iter().any(|(listed, _)| *listed == key), "{key} is listed");
+    }
+    assert_eq!(&*bench.see(&bench.key("list b")).await.body, "hello");
 }
 
 async fn large_records_come_back_whole(bench: &Bench) {

@@ -76,6 +76,7 @@ pub struct Prepared {
 
 pub fn prepare(desk: &Desk, line: &Line, known: &Known, write: Write) -> Result<Prepared, StoreError> {
     let Write { mut record, wake, alive, gone } = write;
+    record.note_base(known.record.token, known.base);
     let body = record.text(desk.outside.number()).map_err(StoreError::Unsupported)?;
     let swap =
         Swap { key: line.key.clone(), expect: known.version.clone(), body: body.into(), wake, alive, gone };
@@ -90,6 +91,7 @@ pub fn landed(desk: &Desk, line: &Line, prepared: Prepared, written: Written, be
         tokio::task::spawn_local(async move { store.show(&key, &body).await });
     }
     record.settle(written.at);
+    record.counts.settle(written.base);
     let Written { version, base, at } = written;
     let (gone, ended, heard) = (before.gone.clone(), before.ended.clone(), desk.now());
     line.learn_own(Known { version, base, at, now: at, record: Rc::new(record), gone, ended, heard });

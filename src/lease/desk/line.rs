@@ -43,16 +43,22 @@ impl Known {
         Known { version, base, at, now, record: Rc::new(record), gone: None, ended, heard }
     }
 
+    /// A token of its record as users see it.
+    pub fn told(&self, token: u64) -> u64 {
+        self.record.told(token, self.base)
+    }
+
     pub fn read(seen: Seen, heard: Nanos) -> Result<Known, StoreError> {
         if seen.version == Version::Absent {
             return Ok(Known::of(seen, Record::default(), heard));
         }
-        let record = Record::read(&seen.body, seen.at).map_err(|strange| match strange {
+        let mut record = Record::read(&seen.body, seen.at).map_err(|strange| match strange {
             Strange::Foreign(why) => StoreError::Foreign(why),
             Strange::Newer(version) => {
                 StoreError::Newer(format!("the record has format {version}, this chainlock knows 1"))
             }
         })?;
+        record.counts.settle(seen.base);
         Ok(Known::of(seen, record, heard))
     }
 }

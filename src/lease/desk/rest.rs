@@ -1,6 +1,7 @@
 //! A record at rest: nothing lies in it but one plain, exclusive hold of ours. Its lease knows nearly all of it anyway, so the
 //! line keeps little more than its version, and makes the record anew when somebody asks.
 
+use crate::lease::counts::Counts;
 use crate::lease::desk::line::Known;
 use crate::lease::keeper::lease::Lease;
 use crate::lease::record::{Hold, Record, Term, VERSION, Who};
@@ -16,6 +17,7 @@ pub struct Rest {
     at: u64,
     heard: Nanos,
     token: u64,
+    counts: Counts,
     /// Shared by many; `at` is its own.
     who: Rc<Who>,
     who_at: u64,
@@ -35,6 +37,7 @@ impl Rest {
             at: *at,
             heard: *heard,
             token: hold.token,
+            counts: record.counts.clone(),
             who: lease.client.who_like(&hold.who),
             who_at: hold.who.at,
         };
@@ -69,6 +72,7 @@ impl Rest {
             who: Who { at: self.who_at, ..Who::clone(&self.who) },
             ..Hold::default()
         };
-        Record { v: VERSION, write, token: self.token, holds: vec![hold], ..Record::default() }
+        let counts = self.counts.clone();
+        Record { v: VERSION, write, token: self.token, counts, holds: vec![hold], ..Record::default() }
     }
 }

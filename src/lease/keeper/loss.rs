@@ -48,14 +48,15 @@ pub fn missing(desk: &Rc<Desk>, lease: &Rc<Lease>, part: &Part, known: &Known) {
 
 /// Why a hold is not in a record.
 pub fn explain(desk: &Desk, part: &Part, known: &Known) -> (&'static str, Option<HolderView>) {
-    let token = part.token.saturating_sub(known.base);
-    let next = known.record.holds.iter().find(|hold| hold.token > token);
-    let by = next.map(|hold| desk.judge(known, |view| holder_view(view, known.base, hold)));
-    match &known.record.stolen {
-        Some(stolen) if stolen.token == token => ("stolen", by),
-        _ if known.record.token < token => ("gone", None),
+    let (record, token) = (&known.record, part.token);
+    let next = record.holds.iter().find(|hold| known.told(hold.token) > token);
+    let by = next.map(|hold| desk.judge(known, |view| holder_view(view, known, hold)));
+    let last = known.told(record.token);
+    match &record.stolen {
+        Some(stolen) if known.told(stolen.token) == token => ("stolen", by),
+        _ if last < token || record.counts.forgot(token, known.base) => ("gone", None),
         _ if by.is_some() => ("expired", by),
-        _ if known.record.token > token => ("expired", None),
+        _ if last > token => ("expired", None),
         _ => ("gone", None),
     }
 }

@@ -179,7 +179,7 @@ pub async fn look_at(desk: &Rc<Desk>, leases: &[Rc<Lease>]) -> Result<(), StoreE
     for ((lease, part), seen) in parts.into_iter().zip(seen) {
         let Ok(known) = Known::read(seen, desk.now()) else { continue };
         // An answer from before the grant says nothing.
-        let is_later = known.record.token.saturating_add(known.base) >= part.token;
+        let is_later = known.told(known.record.token) >= part.token;
         if is_later && known.record.hold(&lease.nonce).is_none() && lease.is_held(desk.now()) {
             missing(desk, lease, part, &known);
         }

@@ -180,6 +180,8 @@ impl Chase<'_> {
         }
         Ok(match answer {
             Outcome::Granted { token, handed, stale, stolen, .. } => {
+                // What was found in the record was told as users see it.
+                let base = if sent.is_some() { base } else { 0 };
                 Outcome::Granted { token: token.saturating_add(base), sent, handed, stale, stolen }
             }
             other => other,

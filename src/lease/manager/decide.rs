@@ -16,7 +16,7 @@ pub fn decide(desk: &Desk, known: &Known, waiter: &Waiter, is_watched: bool) -> 
             if hold.is_some_and(|hold| hold.term.session != ask.session) {
                 return Step::Leave(Outcome::Orphaned);
             }
-            let token = hold.map_or(0, |hold| hold.token);
+            let token = hold.map_or(0, |hold| known.told(hold.token));
             let handed = hold.filter(|hold| hold.handed.is_some());
             let handed = handed.map(|hold| Nanos(hold.term.ttl_ms.saturating_mul(1_000_000)));
             Step::Leave(Outcome::Granted { token, sent: None, handed, stale: 0, stolen: 0 })
@@ -48,7 +48,9 @@ pub fn decide(desk: &Desk, known: &Known, waiter: &Waiter, is_watched: bool) -> 
 pub fn verdict(desk: &Desk, known: &Known, ask: &Ask) -> Verdict {
     desk.judge(known, |view| match ask.force {
         Force::Token(token) => {
-            let force = Force::Token(token.saturating_sub(known.base));
+            // No hold has the token 0.
+            let meant = known.record.holds.iter().find(|hold| known.told(hold.token) == token);
+            let force = Force::Token(meant.map_or(0, |hold| hold.token));
             rules::acquire(&known.record, view, &Ask { force, ..ask.clone() })
         }
         _ => rules::acquire(&known.record, view, ask),

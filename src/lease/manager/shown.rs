@@ -7,7 +7,7 @@ use crate::lease::manager::types::{Status, StolenView};
 use crate::lease::record::{Hold, Term, Who};
 use crate::lease::rules::View;
 
-pub fn holder_view(view: &View<'_>, base: u64, hold: &Hold) -> HolderView {
+pub fn holder_view(view: &View<'_>, known: &Known, hold: &Hold) -> HolderView {
     let Hold { token, mode, term, who, meta, handed, .. } = hold;
     let Who { worker, node, host, pid, at, .. } = who.clone();
     HolderView {
@@ -15,7 +15,7 @@ pub fn holder_view(view: &View<'_>, base: u64, hold: &Hold) -> HolderView {
         node: node.map(|node| node.to_string()),
         host: host.to_string(),
         pid,
-        token: token.saturating_add(base),
+        token: known.told(*token),
         mode: *mode,
         ttl_ms: handed.unwrap_or(term.ttl_ms),
         acquired_at: at,
@@ -32,15 +32,14 @@ fn left(view: &View<'_>, term: &Term) -> Option<u64> {
 pub fn status(desk: &Desk, known: &Known) -> Status {
     desk.judge(known, |view| {
         let record = &known.record;
-        let holds: Vec<HolderView> =
-            record.holds.iter().map(|hold| holder_view(view, known.base, hold)).collect();
+        let holds: Vec<HolderView> = record.holds.iter().map(|hold| holder_view(view, known, hold)).collect();
         let waiters = record.queue.iter().filter(|ticket| !view.is_over(&ticket.term, &ticket.who)).count();
         Status {
             stale: !holds.is_empty() && holds.iter().all(|hold| hold.stale),
             waiters: waiters as u64,
-            token: if record.token == 0 { 0 } else { record.token.saturating_add(known.base) },
+            token: if record.token == 0 { 0 } else { known.told(record.token) },
             stolen: record.stolen.as_ref().map(|stolen| StolenView {
-                token: stolen.token.saturating_add(known.base),
+                token: known.told(stolen.token),
                 by: stolen.by.worker.to_string(),
                 reason: stolen.reason.clone(),
             }),
@@ -55,6 +54,6 @@ pub fn in_the_way(desk: &Desk, known: &Known) -> Option<HolderView> {
     desk.judge(known, |view| {
         let holds = &known.record.holds;
         let living = holds.iter().find(|hold| !view.is_over(&hold.term, &hold.who));
-        living.or(holds.first()).map(|hold| holder_view(view, known.base, hold))
+        living.or(holds.first()).map(|hold| holder_view(view, known, hold))
     })
 }

@@ -19,7 +19,7 @@ pub fn shown(record: &Record, base: u64, view: &View<'_>, first: &Settings, did:
     let hold = hold_of(record).zip(state.hold.as_ref()).filter(|_| stands).map(|(hold, held)| {
         json!({
             "layerId": held.layer,
-            "token": held.token.saturating_add(base),
+            "token": record.told(held.token, base),
             "workerId": hold.who.worker,
             "nodeId": hold.who.node,
             "host": hold.who.host,
@@ -36,17 +36,17 @@ pub fn shown(record: &Record, base: u64, view: &View<'_>, first: &Settings, did:
         "hold": hold,
         "cooldownMs": cooldown,
         "waiters": waiting,
-        "lastToken": if record.token == 0 { 0 } else { record.token.saturating_add(base) },
+        "lastToken": if record.token == 0 { 0 } else { record.told(record.token, base) },
         "lastAcquiredMs": state.last_acquired.map(ago),
         "counts": state.counts,
-        "history": state.history.iter().map(|past| past_of(past, base, &ago)).collect::<Vec<_>>(),
+        "history": state.history.iter().map(|past| past_of(past, record.told(past.token, base), &ago)).collect::<Vec<_>>(),
     })
 }
 
-fn past_of(past: &Past, base: u64, ago: &dyn Fn(u64) -> u64) -> Value {
+fn past_of(past: &Past, token: u64, ago: &dyn Fn(u64) -> u64) -> Value {
     json!({
         "layerId": past.layer,
-        "token": past.token.saturating_add(base),
+        "token": token,
         "action": past.action,
         "agoMs": ago(past.at),
         "durationMs": past.since.map(|since| past.at.saturating_sub(since)),

@@ -206,6 +206,11 @@ impl State {
         Some(nanos(if *at == THIS_WRITE { now } else { *at }))
     }
 
+    /// Those that it names.
+    pub fn tokens(&self) -> impl Iterator<Item = u64> {
+        self.hold.iter().map(|held| held.token).chain(self.history.iter().map(|past| past.token))
+    }
+
     /// Whether the lease that is its hold is there and counts.
     pub fn stands(&self, record: &Record, view: &View<'_>) -> bool {
         let Some(held) = &self.hold else { return false };

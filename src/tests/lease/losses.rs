@@ -186,7 +186,7 @@ fn who_gives_up_leaves_nothing_behind() {
         ms(20).await;
         other.client.close(true).await;
         assert_eq!(waits.await.unwrap().unwrap_err().code, "ERR_LOCK_LEASE_CLOSED");
-        let (_, body) = server.written.borrow().last().cloned().unwrap();
+        let (_, body, _) = server.written.borrow().last().cloned().unwrap();
         assert!(!body.contains("queue"), "{body}");
         assert!(holder.release(held.lease).await.released);
     });

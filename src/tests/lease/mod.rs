@@ -9,6 +9,7 @@ mod losses;
 mod memory;
 mod model;
 mod page;
+mod restarts;
 mod rules;
 mod schedules;
 mod sessions;

@@ -69,10 +69,13 @@ impl Truth {
     /// By a force whose request has heard nothing of it: then nobody else has, either.
     fn was_robbed(&self, key: &str, tokens: &[u64]) -> bool {
         let written = self.server.written.borrow();
-        let records = written.iter().filter(|(other, _)| &**other == key);
-        let records: Vec<Record> = records.map(|(_, body)| Record::read(body, 0).unwrap()).collect();
-        let has = |record: &Record| record.holds.iter().any(|hold| tokens.contains(&hold.token));
-        records.windows(2).any(|two| has(&two[0]) && !has(&two[1]) && two[0].stolen != two[1].stolen)
+        let of_key = written.iter().filter(|(other, ..)| &**other == key);
+        let records: Vec<(Record, u64)> =
+            of_key.map(|(_, body, base)| (Record::read(body, 0).unwrap(), *base)).collect();
+        let has = |(record, base): &(Record, u64)| {
+            record.holds.iter().any(|hold| tokens.contains(&record.told(hold.token, *base)))
+        };
+        records.windows(2).any(|two| has(&two[0]) && !has(&two[1]) && two[0].0.stolen != two[1].0.stolen)
     }
 
     fn granted(&self, key: &str, token: u64, granted: &Granted, mode: Mode, is_forced: bool) {
@@ -259,17 +262,22 @@ async fn finish(truth: &Truth, server: &Rc<Server>) {
     last.client.close(true).await;
 }
 
-/// In the record, too, every token was given once.
+/// In the record, too, every token was given once, and a hold has one for everybody and for good.
 fn audit(truth: &Truth, server: &Server) {
     let mut nonces: HashMap<(String, u64), Nonce> = HashMap::new();
+    let mut told: HashMap<(String, u64), u64> = HashMap::new();
     let mut highest: HashMap<String, u64> = HashMap::new();
-    for (key, body) in server.written.borrow().iter() {
+    for (key, body, base) in server.written.borrow().iter() {
         let record = Record::read(body, 0).unwrap();
-        let before = highest.insert(key.to_string(), record.token).unwrap_or(0);
-        assert!(record.token >= before, "seed {}: the token of {key} went back", truth.seed);
+        let last = record.told(record.token, *base);
+        let before = highest.insert(key.to_string(), last).unwrap_or(0);
+        assert!(last >= before, "seed {}: the token of {key} went back", truth.seed);
         for hold in &record.holds {
-            let known = nonces.entry((key.to_string(), hold.token)).or_insert_with(|| hold.nonce.clone());
-            assert_eq!(*known, hold.nonce, "seed {}: token {} of {key} for two", truth.seed, hold.token);
+            let token = record.told(hold.token, *base);
+            let known = nonces.entry((key.to_string(), token)).or_insert_with(|| hold.nonce.clone());
+            assert_eq!(*known, hold.nonce, "seed {}: token {token} of {key} for two", truth.seed);
+            let known = told.entry((key.to_string(), hold.token)).or_insert(token);
+            assert_eq!(*known, token, "seed {}: two tokens for a hold of {key}", truth.seed);
         }
     }
 }
@@ -319,6 +327,16 @@ fn run(seed: u64) -> u64 {
                 stops[chance.usize(0..3)].set(Some(until));
             }
         });
+        if seed % 4 == 1 {
+            server.base.set(1_000);
+            let (server, mut chance) = (server.clone(), fastrand::Rng::with_seed(seed ^ 0xba5e));
+            tokio::task::spawn_local(async move {
+                loop {
+                    sleep(chance.u64(20..800)).await;
+                    server.base.set(server.base.get() + 100_000);
+                }
+            });
+        }
         let all = std::future::poll_fn(|context| {
             for slot in &mut processes {
                 if slot.as_mut().is_some_and(|process| Pin::new(process).poll(context).is_ready()) {

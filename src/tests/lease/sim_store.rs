@@ -19,6 +19,10 @@ struct Row {
     base: u64,
 }
 
+/// What a server had at some time.
+#[derive(Debug)]
+pub struct Saved(BTreeMap<Key, Row>);
+
 type Later = (tokio::time::Instant, Rc<dyn Fn(&Server)>);
 
 /// What the server has.
@@ -32,8 +36,10 @@ pub struct Server {
     pub requests: Cell<u64>,
     /// What lands later, whatever its client does meanwhile.
     later: RefCell<Vec<Later>>,
-    /// Every body that was ever written, in order.
-    pub written: RefCell<Vec<(Key, Rc<str>)>>,
+    /// Every body that was ever written, in order, with its base.
+    pub written: RefCell<Vec<(Key, Rc<str>, u64)>>,
+    /// Of whatever is written from now on. It may be raised, as after a server's restart.
+    pub base: Cell<u64>,
 }
 
 impl fmt::Debug for Server {
@@ -54,6 +60,7 @@ impl Server {
             requests: Cell::new(0),
             later: RefCell::default(),
             written: RefCell::default(),
+            base: Cell::new(0),
         })
     }
 
@@ -62,6 +69,16 @@ impl Server {
         let now = tokio::time::Instant::now();
         let due: Vec<_> = self.later.borrow_mut().extract_if(.., |(at, _)| *at <= now).collect();
         due.iter().for_each(|(_, run)| run(self));
+    }
+
+    pub fn saved(&self) -> Saved {
+        Saved(self.rows.borrow().clone())
+    }
+
+    /// It ends and begins anew with what it had saved then.
+    pub fn restart_with(&self, saved: Saved, base: u64) {
+        *self.rows.borrow_mut() = saved.0;
+        self.base.set(base);
     }
 
     /// Its clock has nothing to do with anybody else's.
@@ -129,10 +146,11 @@ impl Server {
     fn write(&self, swap: &Swap) -> Written {
         self.ended.borrow_mut().extend(swap.gone.iter().cloned());
         self.last.set(self.last.get() + 1);
-        let row = Row { version: self.last.get(), at: self.now(), body: swap.body.clone(), base: 0 };
+        let (version, base) = (self.last.get(), self.base.get());
+        let row = Row { version, at: self.now(), body: swap.body.clone(), base };
         let written = Written { version: Version::Number(row.version), base: row.base, at: row.at };
         self.rows.borrow_mut().insert(swap.key.clone(), row);
-        self.written.borrow_mut().push((swap.key.clone(), swap.body.clone()));
+        self.written.borrow_mut().push((swap.key.clone(), swap.body.clone(), base));
         if swap.wake {
             let hint = Hint { seen: Some(self.seen(&swap.key)) };
             let mut watchers = self.watchers.borrow_mut();

@@ -29,8 +29,9 @@ pub struct Alone {
 impl Alone {
     fn of(record: &Record, version: &Version) -> Option<Alone> {
         let Version::Number(version) = *version else { return None };
-        let Record { token, holds, queue, stolen, state, .. } = record;
-        let is_all = holds.len() == 1 && queue.is_empty() && stolen.is_none() && state.is_none();
+        let Record { v: _, write: _, token, counts, holds, queue, stolen, state } = record;
+        let is_all =
+            holds.len() == 1 && counts.is_empty() && queue.is_empty() && stolen.is_none() && state.is_none();
         is_all.then_some(Alone { version, token: *token })
     }
 

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use crate::lease::address::{Address, Setup};
 use crate::lease::record::Record;
 use crate::lease::store::{
-    Caps, Clock, Key, Pending, Seen, Store, StoreError, Swap, Swapped, Version, Watch, Written,
+    Caps, Clock, Key, Pending, Seen, Store, StoreError, Swap, Swapped, Version, Watch, Written, listed,
 };
 use api::{Api, Kind, Trouble};
 use feeds::Feeds;
@@ -203,9 +203,10 @@ impl Etcd {
         let answer: Range = self.api.call("/v3/kv/range", &body, Kind::Read).await?;
         let (mut keys, mut all) = (Vec::<Key>::new(), Vec::new());
         for pair in &answer.kvs {
-            if let Some(Place::Record(key)) = self.names.place(&pair.key) {
+            let Some(Place::Record(key)) = self.names.place(&pair.key) else { continue };
+            if let Some(seen) = listed(pair.seen()).transpose()? {
                 keys.push(key.into());
-                all.push(pair.seen()?);
+                all.push(seen);
             }
         }
         Ok(keys.into_iter().zip(self.with_gone(all).await?).collect())

@@ -354,6 +354,11 @@ fn what_is_no_record_and_who_is_no_etcd_are_told_apart() {
         api.call::<Value>("/v3/kv/put", &strange, Kind::Write).await.unwrap();
         let read = store(&setup).read(&["strange".into()]).await;
         assert!(matches!(read, Err(StoreError::Foreign(_))), "{read:?}");
+        let ours: Key = format!("strange {:x}", fastrand::u64(..)).into();
+        won(store(&setup).swap(&[swap(&ours, &Version::Absent, &body("x"))]).await);
+        let listed: Vec<Key> =
+            store(&setup).list("strange", 1_000).await.unwrap().into_iter().map(|(key, _)| key).collect();
+        assert!(listed.contains(&ours) && !listed.contains(&"strange".into()), "{listed:?}");
         let nowhere = api.call::<Value>("/v4/kv/put", &json!({}), Kind::Write).await;
         assert!(matches!(nowhere, Err(Trouble::Store(StoreError::Unsupported(_)))), "{nowhere:?}");
         let big = "x".repeat(3_000_000).into();

@@ -37,7 +37,7 @@ use view::View;
 use crate::lease::address::Setup;
 use crate::lease::record::Record;
 use crate::lease::store::{
-    Caps, Clock, Hint, Key, Pending, Seen, Store, StoreError, Swap, Swapped, Version, Watch, Written,
+    Caps, Clock, Hint, Key, Pending, Seen, Store, StoreError, Swap, Swapped, Version, Watch, Written, listed,
 };
 
 /// Two clocks of whole seconds.
@@ -215,13 +215,14 @@ impl Github {
             })
         };
         let (found, now) = self.place.tips_below(&below, most, wanted, by).await?;
-        let mut listed = Vec::with_capacity(found.len());
+        let mut all = Vec::with_capacity(found.len());
         for (_, tip) in found {
             let key: Key = message::read(&tip.message).map_or("".into(), |message| message.name.into());
-            let seen = seen(&key, Some(tip), now)?;
-            listed.push((key, seen));
+            if let Some(seen) = listed(seen(&key, Some(tip), now)).transpose()? {
+                all.push((key, seen));
+            }
         }
-        Ok(listed)
+        Ok(all)
     }
 }
 

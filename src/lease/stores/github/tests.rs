@@ -312,6 +312,7 @@ fn what_is_wrong_is_said_with_its_kind_and_without_the_token() {
         server.git(&["update-ref", "refs/locks/chainlock/b", &main]).await;
         let foreign = store.read(std::slice::from_ref(&"b".into())).await;
         assert!(matches!(foreign, Err(StoreError::Foreign(_))), "{foreign:?}");
+        assert_eq!(conformance::listed(&store).await, ["a"]);
         let none = open(&Setup { token: None, ..server.setup() });
         assert!(matches!(none, Err(StoreError::Denied(_))));
     });

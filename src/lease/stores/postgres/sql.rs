@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::lease::store::{Key, Seen, StoreError, Swap, Swapped, Version, Written};
+use crate::lease::store::{Key, Seen, StoreError, Swap, Swapped, Version, Written, listed};
 use crate::lease::stores::postgres::errors::{Kind, unavailable};
 use crate::lease::stores::postgres::link::{Server, Value};
 
@@ -152,7 +152,8 @@ impl Table {
             (&most as _, Type::INT8),
         ];
         let rows = self.server.request(Kind::Read, LIST, values).await?.unwrap_or_default();
-        rows.iter().map(|row| Ok((get::<&str>(row, 4)?.into(), seen(row, 0)?))).collect()
+        let one = |row: &Row| Ok((get::<&str>(row, 4)?.into(), seen(row, 0)?));
+        rows.iter().filter_map(|row| listed(one(row))).collect()
     }
 
     pub async fn swap_one(&self, swap: &Swap) -> Result<Swapped, StoreError> {

@@ -194,6 +194,12 @@ in_a_place!(what_is_not_ours_is_refused, place, {
     assert!(matches!(refused, Err(StoreError::Foreign(_))), "{refused:?}");
 });
 
+in_a_place!(a_row_that_is_not_ours_spoils_no_list, place, {
+    won(place.open().swap(&[swap(&"b".into(), &Version::Absent, &body("b"))]).await);
+    place.run("INSERT INTO chainlock_leases VALUES ('chainlock', 'a', -1, 0, '{}')").await;
+    assert_eq!(crate::lease::conformance::listed(&place.open()).await, ["b"]);
+});
+
 in_a_place!(a_server_that_does_not_let_write_is_told_as_that, place, {
     first_read(&place.open()).await.unwrap();
     let store = place.open_with("options", "-cdefault_transaction_read_only=on");

@@ -6,7 +6,8 @@
 //! * Clock and tokens: the server's TIME. A record begins with a base, the server's microseconds at its first write;
 //!   tokens are counted above it. So they grow on over a record that was lost. The base is raised by the first write
 //!   on another run of the server (a restart, a failover), because the record may come from an old snapshot or from a
-//!   replica that lagged behind, in which the last tokens are missing.
+//!   replica that lagged behind, in which the last tokens are missing. Holds that outlive that keep their tokens, for
+//!   whoever writes has noted from what they count.
 //! * End: a record that nobody writes for 30 days goes, free or not; its tokens grow on by the base.
 //! * Not promised: that a failover keeps what was granted. Redis replicates afterwards: two may believe to hold, and
 //!   only the fence separates them.
@@ -21,7 +22,7 @@ mod script;
 mod tests;
 
 use crate::lease::address::{Address, Setup};
-use crate::lease::store::{Caps, Clock, Key, Pending, Seen, Store, StoreError, Swap, Swapped, Watch};
+use crate::lease::store::{Caps, Clock, Key, Pending, Seen, Store, StoreError, Swap, Swapped, Watch, listed};
 use address::Place;
 use entry::seen_in;
 use errors::Doing;
@@ -128,7 +129,8 @@ impl Redis {
         verdicts
     }
 
-    async fn read_all(&self, names: &[String]) -> Result<Vec<Seen>, StoreError> {
+    /// What lies under each of the names, as far as it is ours.
+    async fn read_all(&self, names: &[String]) -> Result<Vec<Result<Seen, StoreError>>, StoreError> {
         let ask = |_: &str| {
             let mut pipe = redis::Pipeline::with_capacity(names.len() + 1);
             for name in names {
@@ -139,17 +141,22 @@ impl Redis {
         };
         let mut answers = self.link.ask_many(Doing::Read, ask).await?;
         let now = entry::time_in(&answers.pop().unwrap_or_default())?;
-        names.iter().zip(&answers).map(|(name, answer)| seen_in(answer, now, name)).collect()
+        Ok(names.iter().zip(&answers).map(|(name, answer)| seen_in(answer, now, name)).collect())
     }
 
     async fn list_all(&self, prefix: &str, most: usize) -> Result<Vec<(Key, Seen)>, StoreError> {
         let names = self.names_that_begin(&self.name(prefix), most).await?;
         let mut found = Vec::with_capacity(names.len());
         for names in names.chunks(STEP) {
-            let seen = self.read_all(names).await?;
-            let keys = names.iter().map(|name| Key::from(&name[self.prefix.len()..]));
-            // One that went away meanwhile was never there.
-            found.extend(keys.zip(seen).filter(|(_, seen)| !seen.body.is_empty()));
+            for (name, seen) in names.iter().zip(self.read_all(names).await?) {
+                match listed(seen).transpose()? {
+                    // One that went away meanwhile was never there.
+                    Some(seen) if !seen.body.is_empty() => {
+                        found.push((name[self.prefix.len()..].into(), seen))
+                    }
+                    _ => {}
+                }
+            }
         }
         Ok(found)
     }
@@ -200,7 +207,7 @@ impl Store for Redis {
     fn read<'a>(&'a self, keys: &'a [Key]) -> Pending<'a, Result<Vec<Seen>, StoreError>> {
         Box::pin(async move {
             let names: Vec<String> = keys.iter().map(|key| self.name(key)).collect();
-            self.read_all(&names).await
+            self.read_all(&names).await?.into_iter().collect()
         })
     }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
-use crate::lease::store::{Key, Seen, StoreError, Swap, Swapped, Version, Written};
+use crate::lease::store::{Key, Seen, StoreError, Swap, Swapped, Version, Written, listed};
 use crate::lease::stores::sqlite::clock::BootClock;
 use crate::lease::stores::sqlite::file::of_sqlite;
 
@@ -59,16 +59,19 @@ impl Rows<'_> {
         let mut statement = self.prepare(LIST)?;
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let mut rows = statement.query(params![self.namespace, prefix, most]).map_err(of_sqlite)?;
-        let mut listed = Vec::new();
+        let mut all = Vec::new();
         // Keys are in the order of their bytes: what begins alike lies together.
         while let Some(row) = rows.next().map_err(of_sqlite)? {
-            let key = row.get_ref(5).and_then(|key| Ok(key.as_str()?)).map_err(of_sqlite)?;
+            let key = row.get_ref(5).and_then(|key| Ok(key.as_str()?)).map_err(of_sqlite);
+            let Some(key) = listed(key).transpose()? else { continue };
             if !key.starts_with(prefix) {
                 break;
             }
-            listed.push((key.into(), self.found(row)?.seen));
+            if let Some(found) = listed(self.found(row)).transpose()? {
+                all.push((key.into(), found.seen));
+            }
         }
-        Ok(listed)
+        Ok(all)
     }
 
     /// Moves all of them or none. Looks at all before it writes the first, so that a loss leaves nothing to be undone.

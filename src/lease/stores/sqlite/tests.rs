@@ -11,7 +11,7 @@ use crate::lease::address::{Address, Setup};
 use rusqlite::Connection;
 
 use super::clock::{ANOTHER_BOOT, BootClock};
-use crate::lease::conformance::{body, lost, on_a_runtime, pair_suite, see, suite, swap, won};
+use crate::lease::conformance::{body, listed, lost, on_a_runtime, pair_suite, see, suite, swap, won};
 use crate::lease::store::{Key, Store, StoreError, Swapped, Version};
 
 /// A folder of the test's own, removed with it.
@@ -123,6 +123,29 @@ fn a_new_file_has_small_pages_and_one_with_larger_ones_keeps_them() {
 fn the_default_lies_in_the_users_state() {
     let path = super::default_path().expect("somebody runs this test");
     assert!(path.is_absolute() && path.ends_with("chainlock/leases.db"), "{}", path.display());
+}
+
+#[test]
+fn rows_that_are_not_ours_spoil_no_list() {
+    let folder = Folder::new();
+    let path = folder.file();
+    make(&path);
+    for row in ["'a', -1, 1, 'wall', '{}'", "'b', 1, 1, 'wall', x'00ff'", "x'00ff', 1, 1, 'wall', '{}'"] {
+        sql(
+            &path,
+            &format!(
+                "INSERT INTO leases (namespace, key, version, at_ms, boot, body) VALUES ('chainlock', {row})"
+            ),
+        );
+    }
+    on_a_runtime(async {
+        let store = open(&path);
+        let before = listed(&store).await;
+        won(store.swap(&[swap(&"c".into(), &Version::Absent, &body("c"))]).await);
+        let after = listed(&store).await;
+        assert!(after.contains(&"c".into()) && !after.contains(&"a".into()) && !after.contains(&"b".into()));
+        assert_eq!(after.len(), before.len() + 1);
+    });
 }
 
 #[test]

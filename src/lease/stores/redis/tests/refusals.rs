@@ -3,7 +3,7 @@
 use super::server::{Redis, is_installed, setup};
 use super::{key, open};
 use crate::lease::address::{Secret, Server};
-use crate::lease::conformance::{body, on_a_runtime, swap};
+use crate::lease::conformance::{body, listed, on_a_runtime, swap, won};
 use crate::lease::store::{Store, StoreError, Version};
 use std::rc::Rc;
 
@@ -91,15 +91,18 @@ fn what_is_not_ours_is_told_and_left() {
     ];
     on_a_runtime(async {
         let store = server.store();
+        for ours in ["0 ours", "z ours"] {
+            won(store.swap(&[swap(&key(ours), &Version::Absent, &body("a"))]).await);
+        }
         for words in foreign {
             server.ask::<()>(&["DEL", name]);
             server.ask::<()>(words);
             let was: Vec<u8> = server.ask(&["DUMP", name]);
             let known = store.swap(&[swap(&key("a"), &Version::Number(7), &body("a"))]).await.unwrap_err();
-            let listed = store.list("", 10).await.unwrap_err();
-            for error in [read(&store).await, write(&store).await, known, listed] {
+            for error in [read(&store).await, write(&store).await, known] {
                 assert!(matches!(error, StoreError::Foreign(_)), "{words:?}: {error:?}");
             }
+            assert_eq!(listed(&store).await, ["0 ours", "z ours"], "{words:?}");
             assert_eq!(server.ask::<Vec<u8>>(&["DUMP", name]), was, "it is as it was");
         }
         server.ask::<()>(&["DEL", name]);
@@ -107,6 +110,7 @@ fn what_is_not_ours_is_told_and_left() {
         for error in [read(&store).await, write(&store).await] {
             assert!(matches!(error, StoreError::Newer(_)), "{error:?}");
         }
+        assert_eq!(listed(&store).await, ["0 ours", "z ours"]);
     });
 }
 
