@@ -67,8 +67,8 @@ const RULES = [
   {
     name: 'no nonce: whoever asks is taken for the holder',
     file: 'src/lease/desk/outside.rs',
-    from: 'Nonce(format!("{:016x}{:016x}", self.prefix ^ chance.u64(..), chance.u64(..)).into())',
-    to: 'chance.u64(..);\n        Nonce(self.who.worker.clone())',
+    from: 'Nonce::new(self.prefix ^ chance.u64(..), chance.u64(..))',
+    to: 'Nonce::new(self.prefix & 0, chance.u64(..) & 0)',
     proof: `${AT_ONCE}::pairs_at_once_grow_the_token_exclude_others_and_are_counted`,
   },
   {
@@ -148,8 +148,8 @@ const RULES = [
   {
     name: 'a grant at once is believed from the answer on',
     file: 'src/lease/manager/shortcut/steps.rs',
-    from: 'return Ok(Some(Taken { token: record.token + written.base, sent, stale }));',
-    to: 'return Ok(Some(Taken { token: record.token + written.base, sent: time::boot_now().max(sent), stale }));',
+    from: 'return Ok(Some(Taken { token, sent, stale, alone }));',
+    to: 'return Ok(Some(Taken { token, sent: time::boot_now().max(sent), stale, alone }));',
     proof: 'lease::manager::shortcut::steps::tests::a_belief_begins_before_the_write_and_not_with_its_answer',
   },
   {

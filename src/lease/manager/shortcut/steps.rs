@@ -202,7 +202,7 @@ mod tests {
     fn what_is_no_record_is_left_alone() {
         let mut way = Slow::new("hello");
         assert!(take(&mut way, &"a".into(), &ask(), 1).unwrap().is_none());
-        assert!(!free(&mut way, &"a".into(), &Nonce("me".into()), 1).unwrap());
+        assert!(!free(&mut way, &"a".into(), &Nonce("me".into()), None, 1).unwrap());
         assert_eq!(way.asked, None, "nothing was written");
     }
 }
