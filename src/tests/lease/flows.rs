@@ -107,7 +107,7 @@ fn who_waits_for_long_keeps_its_place() {
         let (_, behind) = second.ask(one("a"));
         // Many times as long as a place lives without a renewal.
         tokio::time::sleep(Duration::from_secs(30)).await;
-        let (_, body) = server.written.borrow().last().cloned().unwrap();
+        let (_, body, _) = server.written.borrow().last().cloned().unwrap();
         let record = Record::read(&body, server.now()).unwrap();
         assert_eq!(record.queue.len(), 2);
         assert!(record.queue.iter().all(|ticket| ticket.term.until > server.now()), "{body}");

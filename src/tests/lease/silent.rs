@@ -199,7 +199,7 @@ fn what_has_left_is_looked_for_also_when_the_next_is_refused() {
         let away = worker.acquire(Request { timeout_ms: Some(115), ..keys(&["a"]) }).await.unwrap_err();
         assert_eq!(away.code, "ERR_LOCK_STORE_UNAVAILABLE");
         ms(300).await;
-        let (_, body) = server.written.borrow().last().cloned().unwrap();
+        let (_, body, _) = server.written.borrow().last().cloned().unwrap();
         assert!(body.contains("\"holds\":[]"), "{body}");
     });
 }
