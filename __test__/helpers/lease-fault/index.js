@@ -87,18 +87,35 @@ class World {
     return true
   }
 
-  /** Waits for keys and gives each back at once: somebody always does, so that their recovery is not that of idleness. */
+  /**
+   * Waits for keys and gives each back at once: somebody always does, so that their recovery is not that of idleness.
+   * Where nobody stands in line others may be faster again and again; a grant to them is a recovery, too.
+   */
   async rescue(keys) {
     this.rescuer ??= new LeaseManager({ ...this.place.optionsFor(), workerId: 'rescuer', ttlMs: this.engine.ttlMs })
-    const { register, engine } = this
+    const since = nowMs()
     await Promise.all(keys.map(async (key) => {
-      const lease = await this.rescuer.acquire(key, { timeoutMs: LIMIT_MS })
-      const from = nowMs()
-      const name = { key, token: lease.token, worker: 'rescuer', from }
-      await register.tell('grant', { ...name, asked: from + lease.remainingMs - engine.ttlMs, deadline: from + lease.remainingMs })
-      await register.tell('belief', { ...name, until: nowMs(), reason: 'release' })
-      await lease.release()
+      const others = new AbortController()
+      const asked = this.rescuer.acquire(key, { timeoutMs: LIMIT_MS, signal: others.signal })
+      let isAsking = true
+      const settled = () => void (isAsking = false)
+      asked.then(settled, settled)
+      while (isAsking && (this.grantedAt.get(key) ?? 0) <= since) await pause(LOOK_MS)
+      others.abort()
+      const lease = await asked.catch((error) => {
+        if (error !== others.signal.reason) throw error
+      })
+      if (lease) await this.#giveBack(key, lease)
     }))
+  }
+
+  async #giveBack(key, lease) {
+    const { register, engine } = this
+    const from = nowMs()
+    const name = { key, token: lease.token, worker: 'rescuer', from }
+    await register.tell('grant', { ...name, asked: from + lease.remainingMs - engine.ttlMs, deadline: from + lease.remainingMs })
+    await register.tell('belief', { ...name, until: nowMs(), reason: 'release' })
+    await lease.release()
   }
 
   /** Ends the crew; how many did not end by themselves. */

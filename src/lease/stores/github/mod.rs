@@ -140,8 +140,7 @@ impl Github {
         }
         match self.place.move_all(&moves, by).await? {
             Landed::All => Ok(Swapped::Won(self.written(&moves, commits))),
-            Landed::Elsewhere(None) => Ok(Swapped::Lost(Vec::new())),
-            Landed::Elsewhere(Some(mut seen)) => {
+            Landed::Elsewhere(mut seen) => {
                 seen.tips.truncate(keys.len());
                 Ok(Swapped::Lost(all_seen(&keys, seen)?))
             }

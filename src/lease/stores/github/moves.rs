@@ -33,8 +33,8 @@ pub struct Move {
 #[derive(Debug)]
 pub enum Landed {
     All,
-    /// None has moved: something was elsewhere. What is there now, if it could be read.
-    Elsewhere(Option<Sight>),
+    /// None has moved: something was elsewhere. What is there now.
+    Elsewhere(Sight),
     /// None has moved, though everything is where it was thought to be.
     Refused(String),
 }
@@ -74,9 +74,7 @@ impl Place {
         match asked {
             Ok(_) => Ok(Landed::All),
             // A ref that is not there may be what is missing.
-            Err(Failure::Refused(why) | Failure::Missing { why, .. }) => {
-                Ok(self.look_back(moves, why, by).await)
-            }
+            Err(Failure::Refused(why) | Failure::Missing { why, .. }) => self.look_back(moves, why, by).await,
             Err(Failure::Denied(why)) => Err(self.explain(why, by).await),
             Err(failure) => Err(failure.of_write()),
         }
@@ -124,26 +122,28 @@ impl Place {
     }
 
     /// What a no is about: object ids say it, GitHub's words are no contract.
-    async fn look_back(&self, moves: &[Move], why: String, by: Deadline) -> Landed {
+    async fn look_back(&self, moves: &[Move], why: String, by: Deadline) -> Result<Landed, StoreError> {
         let names: Vec<String> = moves.iter().map(|one| one.name.clone()).collect();
         for pause in LOOKS {
             if pause >= by.left() {
                 break;
             }
             tokio::time::sleep(pause).await;
-            let Ok(seen) = self.tips_now(&names, by).await else { return Landed::Elsewhere(None) };
+            let Ok(seen) = self.tips_now(&names, by).await else {
+                return Err(StoreError::Unknown(format!("{why}; what is there could not be read")));
+            };
             let are = |what: fn(&Move) -> &Option<Rc<str>>| {
                 let mut pairs = moves.iter().zip(&seen.tips);
                 pairs.all(|(one, tip)| what(one).as_ref() == tip.as_ref().map(|tip| &tip.oid))
             };
             // Somebody between here and there has sent it twice.
             if are(|one| &one.after) {
-                return Landed::All;
+                return Ok(Landed::All);
             }
             if !are(|one| &one.before) {
-                return Landed::Elsewhere(Some(seen));
+                return Ok(Landed::Elsewhere(seen));
             }
         }
-        Landed::Refused(why)
+        Ok(Landed::Refused(why))
     }
 }

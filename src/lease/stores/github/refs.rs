@@ -48,13 +48,15 @@ struct Polled {
 pub struct Memory(RefCell<HashMap<String, Polled>>);
 
 impl Memory {
-    /// Without a new tag the old one stays: it only asks whether there is anything newer than what it was given for.
+    /// A tag goes with the tip that it was given for: "nothing new" is said of that one, and of no other that a read
+    /// which lagged behind has found since.
     pub fn keep(&self, name: &str, tip: &Tip, tag: Option<HeaderValue>) {
         let mut kept = self.0.borrow_mut();
         if kept.len() >= MOST_POLLED && !kept.contains_key(name) {
             kept.clear();
         }
-        let tag = tag.or_else(|| kept.get(name).and_then(|polled| polled.tag.clone()));
+        let same = |polled: &&Polled| polled.tip.oid == tip.oid;
+        let tag = tag.or_else(|| kept.get(name).filter(same).and_then(|polled| polled.tag.clone()));
         kept.insert(name.to_owned(), Polled { tag, tip: tip.clone() });
     }
 
@@ -62,8 +64,11 @@ impl Memory {
         self.0.borrow().get(name).map(|polled| polled.tip.clone())
     }
 
-    fn tag(&self, name: &str) -> Option<HeaderValue> {
-        self.0.borrow().get(name).and_then(|polled| polled.tag.clone())
+    /// With its tag, if there is one.
+    fn polled(&self, name: &str) -> (Option<Tip>, Option<HeaderValue>) {
+        let kept = self.0.borrow();
+        let polled = kept.get(name);
+        (polled.map(|polled| polled.tip.clone()), polled.and_then(|polled| polled.tag.clone()))
     }
 }
 
@@ -135,7 +140,8 @@ impl Place {
     /// One ref: free as long as it has not changed.
     async fn poll(&self, name: &str, by: Deadline) -> Result<Sight, StoreError> {
         let path = format!("{}/git/ref/{}", self.path, name.strip_prefix("refs/").unwrap_or(name));
-        let answer = match self.api.get_if_new(&path, self.memory.tag(name), by).await {
+        let (known, tag) = self.memory.polled(name);
+        let answer = match self.api.get_if_new(&path, tag, by).await {
             Ok(answer) => answer,
             // Or it is the repository that is not there, and says so itself.
             Err(Failure::Missing { now, .. }) => {
@@ -143,7 +149,6 @@ impl Place {
             }
             Err(failure) => return Err(failure.of_read()),
         };
-        let known = self.memory.tip(name);
         let Answer { now, etag, body, status, .. } = answer;
         let tip = match (known, body["object"]["sha"].as_str()) {
             (Some(tip), _) if status == 304 => tip,
@@ -266,4 +271,29 @@ fn strange_answer() -> StoreError {
 /// A ref is seen, and what it points to is not yet.
 pub fn lags_behind() -> StoreError {
     StoreError::Unavailable { why: "GitHub's reads lag behind its writes".into(), retry_after: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tip(oid: &str) -> Tip {
+        Tip { oid: oid.into(), at: 0, message: "".into() }
+    }
+
+    #[test]
+    fn a_tag_goes_with_its_tip() {
+        let (memory, tag) = (Memory::default(), |text| HeaderValue::from_static(text));
+        let polled = || {
+            let (tip, tag) = memory.polled("a");
+            (tip.unwrap().oid.to_string(), tag.map(|tag| tag.to_str().unwrap().to_owned()))
+        };
+        memory.keep("a", &tip("new"), Some(tag("new's")));
+        memory.keep("a", &tip("new"), None);
+        assert_eq!(polled(), ("new".into(), Some("new's".into())), "seen again");
+        // A read that lags behind: what has not changed since "new" is not this one.
+        memory.keep("a", &tip("old"), None);
+        assert_eq!(polled(), ("old".into(), None));
+        assert!(memory.polled("b").0.is_none());
+    }
 }

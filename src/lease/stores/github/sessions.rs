@@ -105,8 +105,8 @@ impl Sessions {
                     return Ok(true);
                 }
                 Landed::Refused(why) => return Err(place.explain_refusal(why, by).await),
-                Landed::Elsewhere(seen) => {
-                    let tip = seen.and_then(|mut seen| seen.tips.pop()).flatten();
+                Landed::Elsewhere(mut seen) => {
+                    let tip = seen.tips.pop().flatten();
                     match tip.filter(|tip| is_of(tip, id)) {
                         Some(mine) => self.moved(id, mine.oid, None),
                         None => {
@@ -139,11 +139,11 @@ impl Sessions {
         for _ in 0..2 {
             let one = Move { name: name.clone(), before: Some(before), after: None };
             match place.move_all(&[one], by).await? {
-                Landed::Elsewhere(Some(mut seen)) => match seen.tips.pop().flatten() {
+                Landed::Elsewhere(mut seen) => match seen.tips.pop().flatten() {
                     Some(tip) if is_of(&tip, id) => before = tip.oid,
                     _ => return Ok(()),
                 },
-                Landed::All | Landed::Elsewhere(None) | Landed::Refused(_) => return Ok(()),
+                Landed::All | Landed::Refused(_) => return Ok(()),
             }
         }
         Ok(())
