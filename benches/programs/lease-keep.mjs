@@ -10,6 +10,8 @@ const { LeaseManager } = createRequire(import.meta.url)('chainlock/leases')
 
 const { url, count, ttlMs, watchMs } = JSON.parse(process.argv[2])
 const AT_ONCE = 100
+/** A lease that was granted on the calling thread is the leases' thread's before this. */
+const KEPT_MS = 300
 const noop = loadNoop()
 const threadsBefore = threads()
 
@@ -71,6 +73,7 @@ function ranNs(id) {
 }
 
 async function settledSizes() {
+  await pause(KEPT_MS)
   for (let times = 0; times < 4; times++) {
     await nextTurn()
     globalThis.gc?.()
