@@ -95,9 +95,9 @@ function take(number) {
   return of
 }
 
-/** How long this thread does by itself what it is asked for, until its event loop has turned. */
+/** For how long this thread answers at once what it has done by itself; then its event loop turns first. */
 const TURN_MS = 0.4
-/** Who was answered in that time may ask a little later: to be sent on to the I/O thread would take longer. */
+/** So much longer it goes on doing it: who was answered just now asks again, and the I/O thread would take longer. */
 const GRACE_MS = 0.2
 /** When that is over; 0 as long as it has done nothing in this turn. */
 let ends = 0

@@ -31,9 +31,10 @@ impl Counts {
         token.saturating_add(self.0.get(at).map_or(base, |counted| counted.from))
     }
 
-    /// Whether a token that was told lies in the gap that the last new base has left: the store has forgotten it.
+    /// Whether a token that was told lies in the gap that the last new base has left, or below the only one: the store
+    /// has forgotten it.
     pub fn forgot(&self, told: u64, base: u64) -> bool {
-        self.0.last().is_some_and(|last| told > last.to + last.from && told <= last.to + base)
+        self.0.last().map_or(told <= base, |last| told > last.to + last.from && told <= last.to + base)
     }
 
     /// Before a write on top of a record whose last token was `to`, with this base. Of older entries those stay that
@@ -117,6 +118,7 @@ mod tests {
             (99..=110).chain(200..=206).filter(|told| counts.forgot(*told, 200)).collect();
         assert_eq!(forgotten, [104, 105, 106, 107, 108, 109, 110, 200, 201, 202, 203]);
         assert!(!Counts::default().forgot(5, 0));
+        assert!(Counts::default().forgot(100, 200) && !Counts::default().forgot(201, 200));
     }
 
     #[test]

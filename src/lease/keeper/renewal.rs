@@ -121,6 +121,9 @@ pub async fn renew(desk: Rc<Desk>, lines: Vec<Rc<Line>>) {
     batch.iter().for_each(|one| leaves(&desk, &one.kept, sent));
     let swaps: Vec<Swap> = batch.iter().map(|one| one.prepared.swap.clone()).collect();
     let answers = desk.store.swap_each(&swaps).await;
+    if answers.iter().any(Result::is_ok) {
+        desk.hears();
+    }
     let mut answers = answers.into_iter();
     for Batched { line, _turn, kept, known, prepared } in batch {
         match answers.next() {

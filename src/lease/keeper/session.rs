@@ -78,6 +78,7 @@ pub async fn session(desk: &Rc<Desk>, ttl_ms: u64) -> Result<Rc<Session>, StoreE
 pub async fn verify(desk: &Rc<Desk>, session: &Rc<Session>) -> Result<(), StoreError> {
     let sent = desk.now();
     let lives = desk.store.renew_session(&session.name).await?;
+    desk.hears();
     answered(desk, session, sent, lives);
     Ok(())
 }

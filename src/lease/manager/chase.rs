@@ -162,7 +162,10 @@ impl Chase<'_> {
             // It stands on the newest record: what was on its way before can land no more.
             self.is_unsettled = false;
         }
-        if !self.is_unsettled && !matches!(answer, Outcome::Granted { .. } | Outcome::Orphaned) {
+        // Who has given up has not looked: it may have been handed over meanwhile.
+        let has_looked = !self.wanted.cancel.is_given_up();
+        if has_looked && !self.is_unsettled && !matches!(answer, Outcome::Granted { .. } | Outcome::Orphaned)
+        {
             self.waiter.sent.set(None);
         }
         match &answer {
@@ -188,15 +191,17 @@ impl Chase<'_> {
         })
     }
 
-    /// Of the writes of this attempt none has happened, or the last one may have; before it `sent` and `stood` were so.
-    fn has_failed(&mut self, failed: &Failed, before: (Option<Nanos>, Option<Nanos>)) {
-        if matches!(failed, Failed::Store(StoreError::Unknown(_))) {
-            self.is_unsettled = true;
-            return;
+    /// Whether the last write of this attempt has happened is not known; or it has not, for sure: before the attempt `sent`
+    /// and `stood` were so. Whatever else the store says, it is looked for at the end.
+    fn has_failed(&mut self, failed: &Failed, (sent, stood): (Option<Nanos>, Option<Nanos>)) {
+        match failed {
+            Failed::Store(StoreError::Unknown(_)) => self.is_unsettled = true,
+            Failed::Guarded | Failed::Store(StoreError::Unavailable { .. }) => {
+                self.waiter.sent.set(sent);
+                self.waiter.stood.set(stood);
+            }
+            Failed::Store(_) => {}
         }
-        let (sent, stood) = before;
-        self.waiter.sent.set(sent);
-        self.waiter.stood.set(stood);
     }
 
     fn won(&self, token: u64, stale: u32, stolen: u32) -> Won {

@@ -150,3 +150,19 @@ fn what_was_forgotten_is_gone_and_never_granted_again() {
         assert_eq!(first.acquire(one()).await.unwrap().tokens, [5_003]);
     });
 }
+
+/// The server comes back without the record.
+#[test]
+fn what_was_forgotten_altogether_is_gone() {
+    in_time(async {
+        let (server, [first, second, _]) = world();
+        let saved = server.saved();
+        let held = first.acquire(one()).await.unwrap();
+        assert_eq!(held.tokens, [1_001]);
+        server.restart_with(saved, 5_000);
+        let next = second.acquire(one()).await.unwrap();
+        assert_eq!(next.tokens, [5_001]);
+        assert!(first.renew(held.lease).await.is_err());
+        assert_eq!(first.losses(), [(held.lease, "gone")]);
+    });
+}

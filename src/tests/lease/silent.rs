@@ -174,6 +174,40 @@ fn a_write_that_lands_after_the_error_is_given_back() {
 }
 
 #[test]
+fn what_was_handed_over_while_it_gave_up_is_given_back() {
+    in_time(async {
+        let server = Server::new();
+        let caps = Caps { sessions: true, queue: false, push: false, ..caps() };
+        let (worker, fate) = faring(&server, caps, quick());
+        let worker = Rc::new(worker);
+        // For its sake the session lives.
+        let kept = worker.acquire(keys(&["z"])).await.unwrap();
+        let held = worker.acquire(keys(&["a"])).await.unwrap();
+        let (id, waits) = worker.ask(keys(&["a"]));
+        ms(20).await;
+        fate.set(Fate { is_lost: true, ..quick() });
+        let releasing = tokio::task::spawn_local({
+            let worker = worker.clone();
+            async move { worker.release(held.lease).await }
+        });
+        ms(10).await;
+        let (_, body, _) = server.written.borrow().last().cloned().unwrap();
+        assert!(body.contains("\"token\":2"), "handed over: {body}");
+        // The answer never comes; the one who was given it looks, and gives up before it sees anything.
+        fate.set(Fate { there_ms: 40, back_ms: 40, ..quick() });
+        ms(100).await;
+        worker.client.abort(id);
+        assert!(waits.await.unwrap().is_err());
+        fate.set(quick());
+        drop(releasing.await);
+        ms(3_000).await;
+        let (_, body, _) = server.written.borrow().last().cloned().unwrap();
+        assert!(body.contains("\"holds\":[]"), "{body}");
+        assert!(worker.release(kept.lease).await.released);
+    });
+}
+
+#[test]
 fn what_never_left_is_not_looked_for() {
     for (sessions, fate) in [(false, REFUSED), (true, REFUSED), (true, NOT_AT_ALL)] {
         in_time(async {

@@ -126,11 +126,11 @@ impl Place {
         let names: Vec<String> = moves.iter().map(|one| one.name.clone()).collect();
         for pause in LOOKS {
             if pause >= by.left() {
-                break;
+                return Err(unseen(&why));
             }
             tokio::time::sleep(pause).await;
             let Ok(seen) = self.tips_now(&names, by).await else {
-                return Err(StoreError::Unknown(format!("{why}; what is there could not be read")));
+                return Err(unseen(&why));
             };
             let are = |what: fn(&Move) -> &Option<Rc<str>>| {
                 let mut pairs = moves.iter().zip(&seen.tips);
@@ -146,4 +146,9 @@ impl Place {
         }
         Ok(Landed::Refused(why))
     }
+}
+
+/// A no to a write that may have come twice, and nobody could see what is there.
+fn unseen(why: &str) -> StoreError {
+    StoreError::Unknown(format!("{why}; what is there could not be read"))
 }
