@@ -4,10 +4,11 @@
 
 const { test, describe } = require('node:test')
 const assert = require('node:assert/strict')
-const { execFileSync, spawnSync } = require('node:child_process')
+const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
+const { clockLibrary } = require('./helpers/faketime')
 const { freshProcessLock, chainlock } = require('./helpers/package')
 const { startNode, runNode, said } = require('./helpers/processes')
 const { startWorker, message } = require('./helpers/threads')
@@ -19,7 +20,7 @@ const ATTEMPTS = 6
 
 /** The library that gives a process another wall clock, which can be changed while it runs. */
 function fakeClockLibrary() {
-  const found = execFileSync('find', ['/usr/lib', '/usr/local/lib', '-name', 'libfaketimeMT.so.1'], { encoding: 'utf8' }).split('\n')[0]
+  const found = clockLibrary()
   assert.ok(found, 'libfaketime is missing: install the package faketime')
   return found
 }

@@ -4,13 +4,14 @@
 
 const { test, describe } = require('node:test')
 const assert = require('node:assert/strict')
-const { execFileSync, spawn } = require('node:child_process')
+const { spawn } = require('node:child_process')
 const fs = require('node:fs')
 const { once } = require('node:events')
 const { hostLock, freshName, freshPath, startOther } = require('./helpers/host')
 const { failure } = require('./helpers/locks')
 const { percentile, random } = require('./helpers/figures')
 const { waitersFor, stateOf } = require('./helpers/host-kernel')
+const { clockLibrary } = require('./helpers/faketime')
 const { deep } = require('./helpers/package')
 const { startNode, said } = require('./helpers/processes')
 const { pause, until } = require('./helpers/waiting')
@@ -218,7 +219,7 @@ describe('F14: the wall clock', { skip: process.platform === 'linux' ? false : '
       const name = freshName('clock')
       const clock = freshPath('clock')
       fs.writeFileSync(clock, '+0\n')
-      const library = execFileSync('find', ['/usr/lib', '/usr/local/lib', '-name', 'libfaketimeMT.so.1'], { encoding: 'utf8' }).split('\n')[0]
+      const library = clockLibrary()
       assert.ok(library, 'libfaketime is missing: install the package faketime')
       const guard = hostLock(name).tryAcquire()
       const env = { LD_PRELOAD: library, FAKETIME_TIMESTAMP_FILE: clock, FAKETIME_NO_CACHE: '1', DONT_FAKE_MONOTONIC: '1' }

@@ -18,8 +18,8 @@ function hostWorld(t) {
     directory,
     file: (name = 'default') => path.join(directory, 'chainlock', `send-${name}.state`),
     /** Starts a process; with `settings` it shares the lock at once. */
-    async start(settings, { env = {}, command = [] } = {}) {
-      const child = new HostProcess({ ...env, XDG_RUNTIME_DIR: directory }, command)
+    async start(settings, { env = {} } = {}) {
+      const child = new HostProcess({ ...env, XDG_RUNTIME_DIR: directory })
       processes.push(child)
       if (settings) await child.call(join, settings)
       return child
@@ -34,11 +34,9 @@ class HostProcess {
   #count = 0
   #calls = new Map()
 
-  constructor(env, [command, ...args]) {
+  constructor(env) {
     const { NODE_OPTIONS, NODE_TEST_CONTEXT, CHAINLOCK_LOG, ...rest } = process.env
-    const program = [process.execPath, path.join(__dirname, 'host-child.js')]
-    const [file, ...words] = command ? [command, ...args, ...program] : program
-    this.#child = spawn(file, words, { env: { ...rest, ...env }, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#child = spawn(process.execPath, [path.join(__dirname, 'host-child.js')], { env: { ...rest, ...env }, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     this.ended = new Promise((resolve) => this.#child.once('exit', resolve))
     this.#child.on('error', (error) => this.#end(error))
     this.ended.then(() => this.#end(new Error('the process has ended')))
@@ -80,8 +78,6 @@ class HostProcess {
   async kill() {
     this.#child.kill('SIGKILL')
     await this.ended
-    // What a command in front of it (faketime) has left behind ends by this.
-    if (this.#child.connected) this.#child.disconnect()
   }
 }
 

@@ -176,8 +176,8 @@ const RULES = [
   {
     name: 'what is no record of ours counts as free',
     file: 'src/lease/desk/line.rs',
-    from: 'let record = Record::read(&seen.body, seen.at).map_err(|strange|',
-    to: 'let record = Record::read(&seen.body, seen.at).or_else(|_| Ok(Record::default())).map_err(|strange|',
+    from: 'let mut record = Record::read(&seen.body, seen.at).map_err(|strange|',
+    to: 'let mut record = Record::read(&seen.body, seen.at).or_else(|_| Ok(Record::default())).map_err(|strange|',
     proof: `${AT_ONCE}::what_is_no_record_of_ours_is_never_written_over`,
   },
   {
@@ -301,9 +301,23 @@ const RULES = [
   {
     name: 'a write without an answer is taken for one that was never sent',
     file: 'src/lease/manager/chase.rs',
-    from: 'self.is_unsettled = true;',
-    to: 'self.is_unsettled = false;',
+    from: '=> self.is_unsettled = true,',
+    to: '=> self.is_unsettled = false,',
     proof: `${WORLD}::losses::a_write_that_may_still_land_is_burned`,
+  },
+  {
+    name: 'who gives up while it looks forgets that it may have been handed the key',
+    file: 'src/lease/manager/chase.rs',
+    from: 'let has_looked = !self.wanted.cancel.is_given_up();',
+    to: 'let has_looked = true;',
+    proof: `${WORLD}::silent::what_was_handed_over_while_it_gave_up_is_given_back`,
+  },
+  {
+    name: 'nobody notes from what the tokens count',
+    file: 'src/lease/desk/change.rs',
+    from: 'record.note_base(known.record.token, known.base);',
+    to: 'record.note_base(known.record.token, 0);',
+    proof: `${WORLD}::restarts::what_outlives_a_restart_has_one_token_for_everybody`,
   },
   {
     name: 'a grant that is found in the record is believed from then on',

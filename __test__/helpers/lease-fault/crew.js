@@ -3,20 +3,13 @@
 'use strict'
 
 const { spawn } = require('node:child_process')
-const { existsSync, readdirSync, writeFileSync } = require('node:fs')
+const { writeFileSync } = require('node:fs')
 const { once } = require('node:events')
 const { join } = require('node:path')
+const { clockLibrary } = require('../faketime')
 const { nowMs } = require('../register')
 
 const WORKER = join(__dirname, 'worker.js')
-const FAKETIME = 'libfaketimeMT.so.1'
-const LIB = '/usr/lib'
-
-/** The library that gives a process another wall clock; undefined where it is not installed. */
-function clockLibrary() {
-  const folders = existsSync(LIB) ? readdirSync(LIB).map((name) => join(LIB, name, 'faketime')) : []
-  return folders.map((folder) => join(folder, FAKETIME)).find((file) => existsSync(file))
-}
 
 /** One place in the crew: whoever works there now, and what is done to it. */
 class Member {
@@ -103,4 +96,4 @@ class Member {
   }
 }
 
-module.exports = { Member, clockLibrary }
+module.exports = { Member }
