@@ -314,8 +314,8 @@ test('CHAINLOCK_JOURNAL opens one when the package is loaded; one that cannot be
   assert.match(bad.stderr, /ERR_JOURNAL_FOREIGN.*CHAINLOCK_JOURNAL/)
   const threads = ({ chainlock, data }) => {
     const { Worker } = require('node:worker_threads')
-    const source = `require(${JSON.stringify(data)}).locks.tryAcquire('w').release()`
-    for (let i = 0; i < 3; i++) new Worker(source, { eval: true }).on('error', (error) => { throw error })
+    const takes = (name) => `require(${JSON.stringify(data)}).locks.tryAcquire('${name}').release()`
+    for (const name of ['a', 'b', 'c']) new Worker(takes(name), { eval: true }).on('error', (error) => { throw error })
     chainlock.locks.tryAcquire('m').release()
   }
   const many = await runNode(threads, root, { env: { CHAINLOCK_JOURNAL: `${file}.bad` } })

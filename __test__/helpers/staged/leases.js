@@ -24,7 +24,8 @@ const inAFile = (ttlMs) => ({ t }) => ({ given: { store: `sqlite:${path.join(fol
 async function onRedis({ t }) {
   const redis = await startRedis()
   t.after(() => redis.stop())
-  return { redis, given: { store: redis.url, ttlMs: 60_000, requestTimeoutMs: 1_000 } }
+  // Less than a minute, so that what is left is told in seconds from the first look on.
+  return { redis, given: { store: redis.url, ttlMs: 50_000, requestTimeoutMs: 1_000 } }
 }
 
 async function onGitHub({ t }) {
