@@ -46,7 +46,8 @@ describe('modes', () => {
     assert.deepEqual([...guard.names], [name])
     assert.equal(guard.label, 'the first')
     assert.ok(Number.isSafeInteger(guard.token) && guard.token > 0)
-    assert.ok(guard.acquiredAt >= before - 1 && guard.acquiredAt <= Date.now() + 1, `${guard.acquiredAt}`)
+    // Two clocks tell the moment: what the machine does between their readings only moves them apart.
+    assert.ok(guard.acquiredAt >= before - 50 && guard.acquiredAt <= Date.now() + 50, `${guard.acquiredAt - before}`)
     assert.equal(guard.released, false)
     assert.equal(guard.check(), true)
     guard.assertHeld()

@@ -122,10 +122,11 @@ describe('a timeout', () => {
   test('of a writer lets the readers behind it in', async () => {
     const name = freshName()
     const reader = locks.tryAcquire(name, { mode: 'shared' })
-    // Long enough that the machine may pause in between.
-    const writer = failure(locks.acquire(name, { timeoutMs: 500 }))
+    const writer = failure(locks.acquire(name, { timeoutMs: 100 }))
     const behind = [locks.acquire(name, { mode: 'shared' }), locks.acquire(name, { mode: 'shared' })]
-    assert.equal(await stateOf(behind[0]), 'pending')
+    // As long as the writer is in line, and a machine that paused may have taken its time already.
+    const status = locks.getLockStatus(name)
+    assert.ok(status.holders.length === 1 || !status.waiters.some(({ mode }) => mode === 'exclusive'), JSON.stringify(status))
     assert.equal((await writer).code, 'ERR_LOCK_TIMEOUT')
     for (const guard of await Promise.all(behind)) guard.release()
     reader.release()
