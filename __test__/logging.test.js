@@ -4,12 +4,12 @@
 
 const { test, describe } = require('node:test')
 const assert = require('node:assert/strict')
-const { runNode, startNode } = require('./helpers/processes')
+const { startNode } = require('./helpers/processes')
 
 const LINE = /^\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] \[SHARED_LOCK\] \[(INFO|WARNING|ERROR)\] (.+)$/u
 
 /** One of each event, in a process of its own. */
-function oneOfEach({ chainlock }) {
+function oneOfEach({ chainlock, data: { waits } }) {
   chainlock.configureSendLock({ cooldownMs: 0, timeoutMs: 60_000, forceReleaseMs: 60_000, dedupWindowMs: 60_000 })
   chainlock.tryAcquireSendLock('e2e-executor', { message: 'x' })
   chainlock.tryAcquireSendLock('window-monitor')
@@ -25,12 +25,17 @@ function oneOfEach({ chainlock }) {
   const look = setInterval(() => {
     if (!chainlock.getLockStatus().overdue) return
     clearInterval(look)
+    // The clock's thread tells of it only after it has marked it.
+    if (waits) process.stdin.once('data', goOn)
+    else goOn()
+  }, 1)
+  const goOn = () => {
     const { Worker } = require('node:worker_threads')
     const packagePath = Object.keys(require.cache).find((name) => name.endsWith('index.js'))
     chainlock.releaseSendLock('chain-loop-monitor')
     chainlock.configureSendLock({ cooldownMs: 0, timeoutMs: 60_000 })
     new Worker("require(require('node:worker_threads').workerData).tryAcquireSendLock('window-monitor')", { eval: true, workerData: packagePath })
-  }, 1)
+  }
 }
 
 const EVENTS = [
@@ -48,8 +53,22 @@ const EVENTS = [
   ['ERROR', '❌ SEND LOCK RECOVERED: window-monitor (thread_exit, held for 0ms)'],
 ]
 
+/** Resolves when the child has written `text` to its stderr, or has ended. */
+const written = ({ child, output, ended }, text) => new Promise((resolve) => {
+  const look = () => output.stderr.includes(text) && resolve()
+  child.stderr.on('data', look)
+  ended.then(resolve)
+  look()
+})
+
 async function logged(env) {
-  const { code, stdout, stderr } = await runNode(oneOfEach, null, { env })
+  const waits = ['info', 'warn'].includes(env.CHAINLOCK_LOG)
+  const started = startNode(oneOfEach, { waits }, { env })
+  if (waits) {
+    await written(started, 'OVERDUE')
+    started.child.stdin.end('go on')
+  }
+  const { code, stdout, stderr } = await started.ended
   assert.equal(code, 0, stderr)
   assert.equal(stdout, '')
   return stderr.split('\n').slice(0, -1).map((line) => {
@@ -77,12 +96,13 @@ describe('a log that cannot be written', () => {
   /** Takes the lock, and lets the lock's own clock take it away, twice. */
   async function forcedTwice({ chainlock }) {
     const limit = setTimeout(() => process.exit(3), 30_000)
-    // Longer than a busy machine makes the calls between which nothing is to be taken away.
-    chainlock.configureSendLock({ cooldownMs: 0, forceReleaseMs: 400 })
     const answers = []
     for (let round = 0; round < 2; round++) {
+      // Nothing is to be taken away between these two calls, however long a busy machine makes them.
+      chainlock.configureSendLock({ cooldownMs: 0, forceReleaseMs: 600_000 })
       answers.push(chainlock.tryAcquireSendLock('e2e-executor'))
       chainlock.releaseSendLock('e2e-executor')
+      chainlock.configureSendLock({ forceReleaseMs: 50 })
       const { signal } = chainlock.trySend('window-monitor').guard
       await new Promise((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', resolve)))
       answers.push(chainlock.isSendLocked())
