@@ -101,19 +101,24 @@ describe('S7: the line', () => {
   })
 
   test('a full line of one lock does not slow another', (t) => {
-    const [full, other] = [freshLock(), freshLock()]
+    const other = freshLock()
     const perCall = () => leastUs(() => {
       other.tryAcquireSendLock('e2e-executor')
       other.releaseSendLock('e2e-executor')
     })
+    const measure = () => {
+      const full = freshLock()
+      const free = perCall()
+      full.trySend('e2e-executor')
+      for (let round = 0; round < WAITERS; round++) full.acquireSendLock('window-monitor').catch(() => {})
+      const beside = perCall()
+      leaveBehind(full)
+      t.diagnostic(`S7: a pair beside a full line takes ${beside.toFixed(2)} µs, alone ${free.toFixed(2)} µs`)
+      return beside <= 2 * free + 0.1
+    }
     perCall()
-    const free = perCall()
-    full.trySend('e2e-executor')
-    for (let round = 0; round < WAITERS; round++) full.acquireSendLock('window-monitor').catch(() => {})
-    const beside = perCall()
-    t.diagnostic(`S7: a pair beside a full line takes ${beside.toFixed(2)} µs, alone ${free.toFixed(2)} µs`)
-    assert.ok(beside <= 2 * free + 0.1)
-    leaveBehind(full)
+    // A line that slows it does so each time; who shares the processor may do so once.
+    assert.ok(Array.from({ length: 5 }).some(measure))
   })
 
   /** A line that would keep the process alive is let go. */

@@ -130,6 +130,8 @@ describe('S5: names and labels of locks', () => {
 
   test('warnings on the terminal: of a hang, an inversion, a forgotten guard', async () => {
     const { code, stderr } = await runNode(async ({ chainlock: { locks }, data }) => {
+      const missing = new Set(['ERR_LOCK_DEADLOCK', 'ERR_LOCK_ORDER', 'CHAINLOCK_GUARD_COLLECTED'])
+      process.on('warning', (warning) => missing.delete(warning.code))
       locks.configure({ lockOrder: 'warn' })
       for (const sequence of data) {
         const [a, b] = [`a${sequence}`, `b${sequence}`]
@@ -143,7 +145,7 @@ describe('S5: names and labels of locks', () => {
       })
       hang('h\u001b[2J', 'i\u202e')
       hang('i\u202e', 'h\u001b[2J')
-      for (let times = 0; times < 60; times++) {
+      for (let times = 0; times < 60 || (missing.size > 0 && times < 6_000); times++) {
         globalThis.gc()
         await new Promise((resolve) => setTimeout(resolve, 5))
       }

@@ -187,9 +187,12 @@ test('deaths: what a dying thread held and waited for goes, as if released and a
     const mine = []
     const theirs = []
     const told = []
+    const kept = []
     const worker = startWorker(({ chainlock, port, data: name }) => {
+      const kept = []
       port.on('message', ({ id, mode }) => {
-        chainlock.locks.acquire(name, { mode, label: String(id), timeoutMs: Infinity }).catch(() => {})
+        // Kept: a guard that nobody can reach is given back.
+        chainlock.locks.acquire(name, { mode, label: String(id), timeoutMs: Infinity }).then((guard) => kept.push(guard), () => {})
         port.postMessage('asked')
       })
     }, name)
@@ -197,7 +200,10 @@ test('deaths: what a dying thread held and waited for goes, as if released and a
       const mode = next() < 0.5 ? 'shared' : 'exclusive'
       const isMine = next() < 0.5
       if (isMine) {
-        locks.acquire(name, { mode, label: String(id), timeoutMs: Infinity }).then(() => told.push(`granted ${id}`))
+        locks.acquire(name, { mode, label: String(id), timeoutMs: Infinity }).then((guard) => {
+          kept.push(guard)
+          told.push(`granted ${id}`)
+        })
       } else {
         const asked = message(worker)
         worker.postMessage({ id, mode })

@@ -119,15 +119,24 @@ describe('S7: the line', () => {
       ].map((ask) => ask.then(() => 'granted', (error) => error.code)))
       const { growthMb, leastUs } = require(figures)
       const growth = await growthMb(5, () => refuse(excess / 5))
-      const pairUs = () => leastUs(() => locks.tryAcquire('beside').release())
-      pairUs()
-      const besideUs = pairUs()
+      const once = () => leastUs(() => locks.tryAcquire('beside').release())
+      // The least of some over a while: who shares the processor makes all of one slower.
+      const pairUs = async () => {
+        let least = Infinity
+        for (let times = 0; times < 5; times++) {
+          least = Math.min(least, once())
+          await new Promise((resolve) => setTimeout(resolve, 100))
+        }
+        return least
+      }
+      once()
+      const besideUs = await pairUs()
       const started = performance.now()
       guard.release()
       end(await first)
       await Promise.all(waits)
       const drainMs = performance.now() - started
-      const aloneUs = pairUs()
+      const aloneUs = await pairUs()
       const after = locks.getStatistics('full').waiters
       console.log(JSON.stringify({ waiters, answers: [...answers], refusedBy, growth, granted, besideUs, aloneUs, drainMs, after }))
     }, { most: MOST_WAITERS, excess: deep(1_000_000, 20_000), figures: require.resolve('./helpers/figures') }, { limitMs: 240_000 })

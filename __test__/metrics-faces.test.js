@@ -154,6 +154,8 @@ test('OpenTelemetry: four instruments with the units and values of the locks', a
 
 test('the command line tells of another process, and says what it cannot find', async (t) => {
   const { child, ...program } = startNode(({ chainlock: { locks } }) => {
+    // Busy, so that it has labels of its own however many classes the other processes of this machine use.
+    for (let times = 0; times < 200_000; times++) locks.tryAcquire('elsewhere-1').release()
     globalThis.guard = locks.tryAcquire('elsewhere-1')
     console.log('held')
     setInterval(() => {}, 1_000)

@@ -25,7 +25,14 @@ async function shown(t) {
   await said(started, 'ready')
   const { pid } = started.child
   const files = fs.readdirSync(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`)
-  const nameOf = (file) => /^\/memfd:(chainlock-\w+)/.exec(fs.readlinkSync(file, { throwIfNoEntry: false }) ?? '')?.[1]
+  const nameOf = (file) => {
+    try {
+      return /^\/memfd:(chainlock-\w+)/.exec(fs.readlinkSync(file))?.[1]
+    } catch {
+      // It was closed meanwhile.
+      return undefined
+    }
+  }
   const found = Object.fromEntries(files.map((file) => [nameOf(file), file]).filter(([name]) => name))
   assert.deepEqual(Object.keys(found).sort(), ['chainlock-registry', 'chainlock-table'])
   return Object.values(found)

@@ -53,14 +53,15 @@ test('after every step of random work, the table and the locks agree', async () 
   const mode = () => (random(2) === 0 ? 'shared' : 'exclusive')
   let held = []
   let waiting = 0
+  // No wait ends by its time, which might be between two looks.
   const wait = (asked) => {
     waiting++
     asked.then((guard) => held.push(guard), () => {}).finally(() => waiting--)
   }
   const releaseOne = () => held.splice(random(held.length), 1)[0]?.release()
   const steps = [
-    () => waiting < 20 && wait(locks.acquire(name(), { mode: mode(), priority: random(3), label: 'a label' })),
-    () => waiting < 20 && wait(locks.acquireAll([name(), name(), name()], { mode: mode() })),
+    () => waiting < 20 && wait(locks.acquire(name(), { mode: mode(), priority: random(3), label: 'a label', timeoutMs: Infinity })),
+    () => waiting < 20 && wait(locks.acquireAll([name(), name(), name()], { mode: mode(), timeoutMs: Infinity })),
     () => held.push(...[locks.tryAcquire(name(), { mode: mode() })].filter(Boolean)),
     () => held[random(held.length)]?.downgrade(),
     () => held[random(held.length)]?.tryUpgrade(),

@@ -179,11 +179,12 @@ test('whatever happens, the trace can be shown, and no span is lost', () => {
 
 test('a hundred thousand events: within 2 s on a quiet machine, within 10 MB', (t) => {
   const events = randomEvents(100_000, 7)
-  const begun = performance.now()
+  const before = process.cpuUsage()
   const text = textOf(pictureOf(events))
-  const tookMs = performance.now() - begun
+  const { user, system } = process.cpuUsage(before)
+  const tookMs = (user + system) / 1_000
   assert.deepEqual(readTrace(text).faults, [])
-  t.diagnostic(`100,000 events: ${tookMs.toFixed(0)} ms, ${(text.length / 1e6).toFixed(1)} MB`)
+  t.diagnostic(`100,000 events: ${tookMs.toFixed(0)} ms of processor time, ${(text.length / 1e6).toFixed(1)} MB`)
   assert.ok(text.length <= 10e6, `${text.length} bytes`)
   assert.ok(tookMs < 20_000)
 })
