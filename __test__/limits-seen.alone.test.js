@@ -37,7 +37,7 @@ test(`${SLOTS} locks are shown; the next one and many more work unseen`, { skip:
   assert.equal(lookAtOwn().locks.length, 0)
 })
 
-test('a journal keeps the newest rows, as many as it is told', { timeout: 60_000 }, async (t) => {
+test('a journal keeps the newest rows, as many as it is told', { timeout: 240_000 }, async (t) => {
   const MOST = 1_000
   const file = path.join(folder(t), 'journal')
   const journal = openJournal({ path: file, maxRows: MOST })

@@ -14,7 +14,7 @@ const { DeadlockError, ChainlockError } = chainlock
 const FOR_EVER = { timeoutMs: Infinity }
 /** What is printed beside the figures, and what no machine is slow enough for. */
 const FOUND_MS = 100
-const LATE_MS = 20_000
+const LATE_MS = 60_000
 
 /** The reason of a refused wait, with proof that it came before a timer that was set first. */
 async function refused(t, ask) {

@@ -43,14 +43,14 @@ async function crossed(flowOf, acquireOf, after = () => {}) {
     held.open()
     await waits.opened
     // The other has this one by now.
-    await locks.withLock(other, { timeoutMs: 10_000 }, () => {})
+    await locks.withLock(other, { timeoutMs: 60_000 }, () => {})
     guard.release()
   })
   await held.opened
   const answer = await locks.withLock(other, async () => {
     waits.open()
     await turn()
-    return failure(locks.withLock(one, { timeoutMs: 10_000 }, () => {}))
+    return failure(locks.withLock(one, { timeoutMs: 60_000 }, () => {}))
   })
   await first
   return answer
@@ -79,13 +79,13 @@ describe('a cycle through a flow is found', () => {
     const first = locks.withLock(one, () =>
       nested(70, async () => {
         await waits.opened
-        return locks.withLock(other, { timeoutMs: 10_000 }, () => {})
+        return locks.withLock(other, { timeoutMs: 60_000 }, () => {})
       }),
     )
     const error = await locks.withLock(other, async () => {
       waits.open()
       await turn()
-      return failure(locks.withLock(one, { timeoutMs: 10_000 }, () => {}))
+      return failure(locks.withLock(one, { timeoutMs: 60_000 }, () => {}))
     })
     await first
     assert.equal(error.code, 'ERR_LOCK_DEADLOCK')

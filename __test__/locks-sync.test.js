@@ -162,7 +162,7 @@ describe('a thread that stands still', () => {
         await worker.terminate()
         killed++
       }
-      ;(await locks.acquire(name, { timeoutMs: 10_000 })).release()
+      ;(await locks.acquire(name, { timeoutMs: 60_000 })).release()
     }
     t.diagnostic(`${killed} terminated`)
     assert.deepEqual(standing(name), { holders: 0, waiters: 0 })

@@ -20,7 +20,7 @@ const CLI = path.join(__dirname, '../bin/chainlock.js')
 test('what locks do is counted, in this process and in no other', async () => {
   const of = { lock: 'counted-*', kind: 'lock', scope: 'process' }
   const guard = locks.tryAcquire('counted-1')
-  const waiting = locks.acquire('counted-1', { timeoutMs: 10_000 })
+  const waiting = locks.acquire('counted-1', { timeoutMs: 60_000 })
   const held = metrics()
   assert.equal(valueOf(held, 'chainlock_lock_held', { ...of, mode: 'exclusive' }), 1)
   assert.equal(valueOf(held, 'chainlock_lock_waiters', { ...of, mode: 'exclusive' }), 1)
@@ -124,7 +124,7 @@ test('OpenTelemetry: four instruments with the units and values of the locks', a
   const provider = new MeterProvider({ readers: [reader] })
   const stop = observeLocks({ meter: provider.getMeter('test') })
   const guard = locks.tryAcquire('observed-1')
-  const waiting = locks.acquire('observed-1', { timeoutMs: 10_000 })
+  const waiting = locks.acquire('observed-1', { timeoutMs: 60_000 })
   const collected = async () => {
     exporter.reset()
     await reader.forceFlush()

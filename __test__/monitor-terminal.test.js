@@ -14,7 +14,7 @@ const scenes = require('./helpers/monitor-scenes')
 const { width } = require('../lib/cli/text')
 
 const CHILD = path.join(__dirname, 'helpers', 'monitor-child.js')
-const LIMIT_MS = 30_000
+const LIMIT_MS = 60_000
 /** From its first line to the keys on its last: the terminal may have got half of it. */
 const WHOLE = /^chainlock {2}\d+ [^]*q quit\s*$/
 const skip = whyNoTerminal()

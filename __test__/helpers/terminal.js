@@ -5,7 +5,7 @@ const { execFileSync, spawnSync } = require('node:child_process')
 const { pause } = require('./waiting')
 
 let made = 0
-const LIMIT_MS = 30_000
+const LIMIT_MS = 60_000
 
 /** Why there is no terminal to test with; false if there is one. */
 const whyNoTerminal = () => (spawnSync('tmux', ['-V']).status === 0 ? false : 'NOT TESTED: tmux is not installed')

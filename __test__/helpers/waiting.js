@@ -7,7 +7,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Looks every turn until `condition` is true; for what no event tells. */
-async function until(condition, what = String(condition), limitMs = 20_000) {
+async function until(condition, what = String(condition), limitMs = 60_000) {
   const started = performance.now()
   while (!condition()) {
     if (performance.now() - started > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`)

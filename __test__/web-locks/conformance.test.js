@@ -11,7 +11,7 @@ const { Worker } = require('node:worker_threads')
 const { runNode } = require('../helpers/processes')
 
 const GROUPS = fs.readdirSync(path.join(__dirname, 'cases')).sort()
-const LIMIT = { timeout: 30_000 }
+const LIMIT = { timeout: 120_000 }
 
 for (const group of GROUPS) {
   const file = path.join(__dirname, 'cases', group)

@@ -9,7 +9,7 @@ const { residentMb } = require('../helpers/figures')
 const { runNode } = require('../helpers/processes')
 const { locks, freshName, hold, standing } = require('./stage')
 
-const LIMIT = { timeout: deep(600_000, 120_000) }
+const LIMIT = { timeout: deep(600_000, 240_000) }
 const ROUNDS = 5
 
 /** The processor time, in milliseconds, that this process has used: what others do does not count. */

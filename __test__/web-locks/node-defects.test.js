@@ -11,7 +11,7 @@ const { runWorker } = require('../helpers/threads')
 const { turn } = require('../helpers/waiting')
 const { locks, freshName, deferred, hold, standing, untilStanding, rejectsWith, neverRuns, withPeers } = require('./stage')
 
-const LIMIT = { timeout: deep(3_000_000, 60_000) }
+const LIMIT = { timeout: deep(3_000_000, 240_000) }
 const shared = { mode: 'shared' }
 
 /** Asks as often as `data.rounds` says, four requests at a time, and counts what it sees in shared memory. */
@@ -201,7 +201,7 @@ describe('(e) the end of the thread that holds', () => {
       const name = freshName()
       const held = await hold(name)
       await peer.request(name)
-      await peer.block(20_000)
+      await peer.block(200_000)
       const behind = locks.request(name, () => 'behind')
       await held.release()
       await peer.terminate()

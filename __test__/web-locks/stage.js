@@ -50,7 +50,7 @@ async function standing(name) {
 }
 
 /** Looks until so many hold and wait. */
-async function untilStanding(name, held, pending, limitMs = 20_000) {
+async function untilStanding(name, held, pending, limitMs = 60_000) {
   const started = performance.now()
   for (;;) {
     const now = await standing(name)

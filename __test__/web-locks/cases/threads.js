@@ -130,7 +130,7 @@ module.exports = {
     withPeers(1, async (peer) => {
       const [name, free] = [freshName(), freshName()]
       const theirs = await peer.hold(name)
-      await peer.block(20_000)
+      await peer.block(60_000)
       assert.deepEqual((await standing(name)).held, ['exclusive'])
       assert.equal(await locks.request(name, { ifAvailable: true }, (lock) => lock), null)
       assert.equal(await locks.request(free, (lock) => lock.mode), 'exclusive')
