@@ -35,6 +35,9 @@ const XSS = [
   '<scr\u0000ipt>hit()</scr\u0000ipt>', '\ufeff<script>hit()</script>', '__proto__', 'constructor', 'data: {"verdict":[]}\n\ndata: {}', '<template><script>hit()</script></template>',
 ]
 
+/** Whatever has not come by then does not come, however busy the machine is. */
+const HANGS_MS = 120_000
+
 let browser
 let folder
 
@@ -54,10 +57,17 @@ async function served(t, make) {
 
 const stuckFrom = (at) => () => scenes.stuck(Date.now(), at)
 
+/** Another profile of the browser, gone with the test. */
+async function contextOf(t, options = {}) {
+  const context = await browser.newContext(options)
+  context.setDefaultTimeout(HANGS_MS)
+  t.after(() => context.close())
+  return context
+}
+
 /** A tab with the page in it; what it complains of is collected. */
 async function tab(t, url, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options })
-  t.after(() => context.close())
+  const context = await contextOf(t, { viewport: { width: 1200, height: 900 }, ...options })
   const complaints = []
   const requests = []
   const page = await context.newPage()
@@ -86,7 +96,7 @@ describe('page', { skip, concurrency: false, timeout: 600_000 }, () => {
     assert.ok(CHROMIUM, 'there is no Chromium: .ci/run installs it')
     folder = fs.mkdtempSync(path.join(os.tmpdir(), 'chainlock-page-'))
     const { chromium } = require('playwright-core')
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS })
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS, timeout: HANGS_MS })
   })
   after(async () => {
     await browser?.close()
@@ -236,8 +246,7 @@ describe('page', { skip, concurrency: false, timeout: 600_000 }, () => {
     /** What a script of that page gets out of a fetch: a text, an opaque answer or an error. */
     async function fetched(t, url, options, from = '127.0.0.1', ourName = '127.0.0.1') {
       const port = await attacker(t, '')
-      const context = await browser.newContext()
-      t.after(() => context.close())
+      const context = await contextOf(t)
       const page = await context.newPage()
       await page.goto(`http://${from}:${port}/`)
       const { port: ours, hash } = new URL(url)
@@ -268,9 +277,10 @@ describe('page', { skip, concurrency: false, timeout: 600_000 }, () => {
     test('a name that points here (rebinding): refused, whatever the page then is', async (t) => {
       const { url, port } = await served(t, stuckFrom(Date.now()))
       const { chromium } = require('playwright-core')
-      const rebound = await chromium.launch({ executablePath: CHROMIUM, args: [...ARGS, '--host-resolver-rules=MAP evil.test 127.0.0.1'] })
+      const rebound = await chromium.launch({ executablePath: CHROMIUM, args: [...ARGS, '--host-resolver-rules=MAP evil.test 127.0.0.1'], timeout: HANGS_MS })
       t.after(() => rebound.close())
       const page = await rebound.newPage()
+      page.setDefaultTimeout(HANGS_MS)
       const answer = await page.goto(`http://evil.test:${port}/${new URL(url).hash}`)
       assert.equal(answer.status(), 421)
       assert.ok(!(await answer.text()).includes('<script'))
@@ -290,8 +300,7 @@ describe('page', { skip, concurrency: false, timeout: 600_000 }, () => {
         `<iframe id=f src="${url}"></iframe><object data="${url}"></object><embed src="${url}"><img id=i src="${ours}"><script id=s src="${ours}stream" onload="loaded=1"></script>` +
           `<link rel=stylesheet href="${ours}"><form id=form method=post target=t action="${ours}stream"></form><iframe name=t></iframe>`,
       )
-      const context = await browser.newContext()
-      t.after(() => context.close())
+      const context = await contextOf(t)
       const page = await context.newPage()
       const statuses = []
       page.on('response', (response) => response.url().startsWith(ours) && statuses.push(response.status()))
@@ -308,8 +317,7 @@ describe('page', { skip, concurrency: false, timeout: 600_000 }, () => {
     test('a link from another site is refused; typed or opened by a program, the page opens', async (t) => {
       const { url } = await served(t, stuckFrom(Date.now()))
       const port = await attacker(t, `<a id=a href="${url}">x</a>`)
-      const context = await browser.newContext()
-      t.after(() => context.close())
+      const context = await contextOf(t)
       const page = await context.newPage()
       await page.goto(`http://localhost:${port}/`)
       const [answer] = await Promise.all([page.waitForResponse((response) => response.url().startsWith(url.replace(/#.*/, ''))), page.click('#a')])
@@ -322,8 +330,7 @@ describe('page', { skip, concurrency: false, timeout: 600_000 }, () => {
   test('the page without its token says what is missing; after the monitor has ended it says so', async (t) => {
     const served2 = await openPage()
     served2.show(await new Watch({ take: stuckFrom(Date.now()) }).next())
-    const context = await browser.newContext()
-    t.after(() => context.close())
+    const context = await contextOf(t)
     const page = await context.newPage()
     await page.goto(served2.url.replace(/#.*/, ''))
     assert.match(await page.textContent('#state'), /lacks its token/)
