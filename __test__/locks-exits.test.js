@@ -48,7 +48,7 @@ describe('a request in line', { concurrency: AT_ONCE }, () => {
 
   test('with ref: false does not, unless another does', async () => {
     const { code, stdout, hung } = await runNode(({ chainlock: { locks } }) => {
-      locks.tryAcquire('a')
+      globalThis.kept = locks.tryAcquire('a')
       locks.acquire('a', { timeoutMs: Infinity, ref: false }).then(() => console.log('not this'))
       locks.request('a', { ref: false }, () => console.log('nor this'))
       locks.acquire('a', { timeoutMs: 30 }).catch((error) => console.log(error.code))
