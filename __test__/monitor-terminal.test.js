@@ -82,7 +82,7 @@ describe('terminal', { skip, concurrency: false }, () => {
   for (const [columns, rows] of [[40, 10], [80, 24], [120, 40], [300, 100]]) {
     test(`${columns}×${rows}, names of every kind: each line where it belongs`, async (t) => {
       const { terminal } = await started(t, { columns, rows, scene: 'odd' })
-      const lines = terminal.lines()
+      const lines = (await terminal.until(WHOLE)).split('\n')
       assert.equal(lines.length, rows)
       assert.match(lines[0], /^chainlock {2}1 proc/)
       assert.match(lines[rows - 1], /q quit$/)

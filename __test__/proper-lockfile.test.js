@@ -135,7 +135,7 @@ describe('in one fleet', onLinux, () => {
       const fs = require('node:fs')
       const { lock } = require(library)
       for (let round = 0; round < rounds; round++) {
-        const release = await lock(file, { retries: { forever: true, minTimeout: 1, maxTimeout: 10, randomize: true } })
+        const release = await lock(file, { stale: 60_000, retries: { forever: true, minTimeout: 1, maxTimeout: 10, randomize: true } })
         const seen = Number(fs.readFileSync(file, 'utf8'))
         await new Promise(setImmediate)
         fs.writeFileSync(file, String(seen + 1))
@@ -143,7 +143,7 @@ describe('in one fleet', onLinux, () => {
       }
     }
     const libraries = [require.resolve('proper-lockfile'), require.resolve('chainlock/proper-lockfile')]
-    const runs = Array.from({ length: 8 }, (_, index) => runNode(program, { file, rounds, library: libraries[index % 2] }, { limitMs: 120_000 }))
+    const runs = Array.from({ length: 8 }, (_, index) => runNode(program, { file, rounds, library: libraries[index % 2] }, { limitMs: 240_000 }))
     for (const { code, stderr } of await Promise.all(runs)) assert.equal(code, 0, stderr)
     assert.equal(fs.readFileSync(file, 'utf8'), String(8 * rounds))
     t.diagnostic(`8 processes, ${8 * rounds} updates, none lost`)
@@ -192,7 +192,7 @@ describe('a holder that is gone', onLinux, () => {
         const { lock } = require(`${root}/lib/proper-lockfile`)
         console.log('ready')
         process.stdin.once('data', async () => {
-          const code = await lock(file).then(() => 'won', (error) => error.code)
+          const code = await lock(file, { stale: 60_000 }).then(() => 'won', (error) => error.code)
           console.log(code)
         })
       }
