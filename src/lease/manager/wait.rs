@@ -9,6 +9,7 @@ use crate::lease::manager::shown::in_the_way;
 use crate::lease::page::sheet::{WaitRow, Waits};
 use crate::lease::record::Who;
 use crate::lease::rules::Verdict;
+use crate::lease::runtime;
 use crate::lease::store::Caps;
 use crate::time::Nanos;
 use std::time::Duration;
@@ -37,6 +38,7 @@ impl Chase<'_> {
         let caps = self.desk().store.caps().clone();
         let began = self.desk().now();
         let _shown = self.show();
+        runtime::rest();
         let mut looks_after = self.first_look(&caps);
         loop {
             if self.wanted.cancel.is_given_up() {
