@@ -164,7 +164,8 @@ describe('the exit code', () => {
 describe('release', () => {
   test('takes the hold with that token, and says so to everybody', async (t) => {
     const { leases, release, status, take } = world(t)
-    const lease = await take('deploy', { ttlMs: 1_000 })
+    // Renewed, and so told, every three seconds.
+    const lease = await take('deploy', { ttlMs: 9_000 })
     const lost = new Promise((resolve) => lease.signal.addEventListener('abort', () => resolve(lease.signal.reason)))
     const asked = await release('deploy', '--force')
     const typed = asked.stderr.match(/next {2}chainlock release (.*)$/m)[1].split(' --store')[0]
@@ -262,7 +263,8 @@ describe('doctor', () => {
     const by = checks(found)
     assert.deepEqual([ok, Object.keys(by)], [true, ['node', 'native', 'store', 'promises', 'records', 'write', 'clock', 'push']])
     assert.match(by.records.sentence, /1 key is held/)
-    assert.match((await doctor()).stdout, /ok {3}push {6}a waiter had the key /)
+    // A waiter that has it late is a warning; on a busy machine that may be so for a while.
+    await until(async () => /ok {3}push {6}a waiter had the key /.test((await doctor()).stdout), 'in time', 120_000)
     assert.deepEqual((await leases.status('chainlock-doctor')).holders, [])
   })
 
@@ -277,7 +279,11 @@ describe('doctor', () => {
     const redis = await startRedis({ password: 'hunter2' })
     t.after(() => redis.stop())
     const { doctor } = world(t, redis.url)
-    assert.deepEqual(Object.values(checks(await doctor('--json'))).filter(({ level }) => level !== 'good'), [])
+    // What is slow is no good; on a busy machine that may be so for a while.
+    let faults
+    const looks = async () => (faults = Object.values(checks(await doctor('--json'))).filter(({ level }) => level !== 'good'))
+    for (let look = 0; look < 10 && (await looks()).length > 0; look++);
+    assert.deepEqual(faults, [])
     // A user who may read only.
     await redis.command('ACL', 'SETUSER', 'reader', 'on', '>hunter4', '~*', '&*', '+@read', '+@connection', '+eval_ro', '+time', '+info')
     const reader = world(t, redis.url.replace('redis://:hunter2', 'redis://reader:hunter4'))
