@@ -197,7 +197,7 @@ describe('signals', { skip }, () => {
 })
 
 test('at a terminal it says after a second for whom it waits, and elsewhere nothing', { skip: skip || (!hasTmux() && 'needs tmux') }, async (t) => {
-  const { hold, start, env } = world(t)
+  const { home, hold, start, env } = world(t)
   const holder = await hold('a', '--label', 'nightly')
   const piped = start(['a', '--', 'echo', 'in'])
   const screen = terminal(t, { env })
@@ -209,11 +209,13 @@ test('at a terminal it says after a second for whom it waits, and elsewhere noth
   assert.deepEqual(await piped.ended, { code: 0, signal: null, stdout: 'in\n', stderr: '' })
 
   // Ctrl-C goes to the command by the terminal, and only once.
-  await screen.run(['run', 'a', '--', process.execPath, '-e', `
+  const hears = path.join(home, 'hears.js')
+  fs.writeFileSync(hears, `
     let heard = 0
     process.on('SIGINT', () => { heard += 1; setTimeout(() => { console.log('heard', heard); process.exit(9) }, 500) })
     setInterval(() => {}, 1_000)
-    console.log('in')`])
+    console.log('in')`)
+  await screen.run(['run', 'a', '--', process.execPath, hears])
   await screen.shows(/^in$/m)
   screen.key('C-c')
   // The shell may well end its own line for the signal: what counts is what the command says.
