@@ -193,9 +193,9 @@ test(`SIGKILL at ${KILLS} random points: the state is always readable, nobody ke
 })
 
 test('a waiter gets the lock of a killed process without asking again', async (t) => {
-  const [LATEST_MS, SERIES] = [100, 5]
+  const [ROUNDS, LATEST_MS, SERIES] = [100, 100, 3]
   const world = hostWorld(t)
-  const one = await world.start({ cooldownMs: 0 })
+  const [one, other] = await Promise.all([1, 2].map(() => world.start({ cooldownMs: 0 })))
   await one.call(({ chainlock, heard }, layer) => {
     globalThis.waitOnce = async () => {
       const guard = await chainlock.acquireSendLock(layer)
@@ -203,29 +203,36 @@ test('a waiter gets the lock of a killed process without asking again', async (t
       guard.release()
     }
   }, LAYERS[0])
-  /** How long the grants take after so many kills: the 99 % and the longest. */
-  const series = async (rounds) => {
-    const times = []
-    for (let round = 0; round < rounds; round++) times.push(await takeover())
-    times.sort((a, b) => a - b)
-    return { p50: times[rounds >> 1], p99: times[rounds - 2], most: times[rounds - 1] }
-  }
-  const takeover = async () => {
-    const victim = await world.start({ cooldownMs: 0 })
-    await victim.call(acquire, LAYERS[1])
+  /** From the end of a hold to the grant of one who waits. */
+  const handOver = async (holder, end) => {
+    await holder.call(acquire, LAYERS[1])
     const waiting = one.call(() => waitOnce())
     while ((await one.call(status)).waiters === 0) await pause(1)
-    const killed = Date.now()
-    victim.signal('SIGKILL')
+    const ended = Date.now()
+    end(holder)
     await waiting
-    return (await one.call(({ heard }) => heard.shift())) - killed
+    return (await one.call(({ heard }) => heard.shift())) - ended
   }
-  // A busy machine may be late twice in a hundred times; the lock may not, and so not every time.
-  const seen = []
-  do seen.push(await series(100))
-  while (seen.at(-1).p99 > LATEST_MS && seen.length < SERIES)
-  t.diagnostic(`from SIGKILL to the waiter's grant: ${seen.map(({ p50, p99, most }) => `p50 ${p50} ms, p99 ${p99} ms, most ${most} ms`).join('; ')}`)
-  assert.ok(seen.at(-1).p99 <= LATEST_MS, 'late every time; the bar is 20 ms on a quiet machine')
+  const inShort = (times) => {
+    times.sort((a, b) => a - b)
+    return { p99: times[ROUNDS - 2], text: `p50 ${times[ROUNDS >> 1]} ms, p99 ${times[ROUNDS - 2]} ms` }
+  }
+  const series = async () => {
+    const [killed, released] = [[], []]
+    for (let round = 0; round < ROUNDS; round++) {
+      killed.push(await handOver(await world.start({ cooldownMs: 0 }), (victim) => victim.signal('SIGKILL')))
+      released.push(await handOver(other, () => void other.call(release)))
+    }
+    return [inShort(killed), inShort(released)]
+  }
+  // What a busy machine adds to everything it adds to this, too; and if to this alone, not every time.
+  let isLate = true
+  for (let count = 0; count < SERIES && isLate; count++) {
+    const [killed, released] = await series()
+    isLate = killed.p99 > LATEST_MS + 2 * released.p99
+    t.diagnostic(`from SIGKILL to the waiter's grant: ${killed.text}; from a release: ${released.text}`)
+  }
+  assert.equal(isLate, false, 'late every time; the bar is 20 ms on a quiet machine')
 })
 
 test('a process that is stopped at random points hangs nobody, and goes on', async (t) => {
