@@ -24,8 +24,9 @@ function world(t, store = `sqlite:${path.join(folder(t), 'leases.db')}`) {
   /** Kept until the end: what nobody reaches is given back. */
   const kept = []
   const take = async (...asked) => kept[kept.push(await leases.acquire(...asked)) - 1]
+  const steal = async (...asked) => kept[kept.push(await leases.steal(...asked)) - 1]
   t.after(() => kept.splice(0))
-  return { store, env, leases, take, status: at('status'), release: at('release'), doctor: at('doctor') }
+  return { store, env, leases, take, steal, status: at('status'), release: at('release'), doctor: at('doctor') }
 }
 
 const json = ({ stdout }) => JSON.parse(stdout)
@@ -59,10 +60,10 @@ describe('status', () => {
   })
 
   test('as JSON keeps to its schema', async (t) => {
-    const { leases, status, take } = world(t)
+    const { steal, status, take } = world(t)
     await take('a\u001b[2J', { workerId: '\u001b[31mred', metadata: ['x'] })
     const lease = await take('b')
-    await leases.steal('b', { expectToken: lease.token, reason: 'so' })
+    await steal('b', { expectToken: lease.token, reason: 'so' })
     for (const args of [[], ['--all'], ['b'], ['a\u001b[2J']]) {
       const found = await status('--json', ...args)
       assert.equal(found.code, 0)
@@ -299,10 +300,10 @@ describe('doctor', () => {
 
 describe('what is printed', () => {
   test('has no escape byte, whatever the key, the worker or the metadata is, and however it is started', async (t) => {
-    const { leases, status, release, doctor, store, env, take } = world(t)
+    const { steal, status, release, doctor, store, env, take } = world(t)
     const evil = '\u001b]0;pwned\u0007\u001b[2J\u009b31m\u202e'
     const lease = await take(evil, { workerId: evil, nodeId: evil, metadata: { [evil]: evil } })
-    await leases.steal(evil, { expectToken: lease.token, workerId: evil, reason: evil })
+    await steal(evil, { expectToken: lease.token, workerId: evil, reason: evil })
     const ways = {
       pipe: [[], {}],
       NO_COLOR: [[], { NO_COLOR: '1', FORCE_COLOR: '' }],
