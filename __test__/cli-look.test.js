@@ -38,9 +38,9 @@ async function busy({ chainlock: { locks, configureSendLock, acquireSendLock } }
   configureSendLock({ layers: 'any' })
   await acquireSendLock('agent')
   acquireSendLock('fallback').catch(() => {})
-  globalThis.kept = await locks.acquire('index', { label: 'rebuild' })
+  // What nobody reaches is given back.
+  globalThis.kept = [await locks.acquire('index', { label: 'rebuild' }), await locks.semaphore('pool', 3).acquire({ weight: 2 })]
   locks.acquire('index', { label: 'reader', timeoutMs: Infinity }).catch(() => {})
-  await locks.semaphore('pool', 3).acquire({ weight: 2 })
   console.log('ready')
   setInterval(() => {}, 1_000)
 }

@@ -80,6 +80,8 @@ describe('which hold is meant', () => {
 /** Holds what it is told to, and says when a hold is lost. */
 const holding = async ({ chainlock, data }) => {
   const { locks } = chainlock
+  // What nobody reaches is given back.
+  globalThis.kept = []
   for (const { name, kind = 'lock', mode } of data) {
     const take = {
       lock: () => locks.acquire(name, { mode, label: 'rebuild' }),
@@ -89,6 +91,7 @@ const holding = async ({ chainlock, data }) => {
     }
     if (kind === 'send') chainlock.configureSendLock({ cooldownMs: 0, layers: ['agent'] })
     const guard = await take[kind]()
+    globalThis.kept.push(guard)
     guard?.signal?.addEventListener('abort', () => console.log('lost', name, guard.signal.reason.message))
   }
   process.stdin.on('data', (text) => {
