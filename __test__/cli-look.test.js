@@ -38,9 +38,9 @@ async function busy({ chainlock: { locks, configureSendLock, acquireSendLock } }
   configureSendLock({ layers: 'any' })
   await acquireSendLock('agent')
   acquireSendLock('fallback').catch(() => {})
-  globalThis.kept = await locks.acquire('index', { label: 'rebuild' })
+  // What nobody reaches is given back.
+  globalThis.kept = [await locks.acquire('index', { label: 'rebuild' }), await locks.semaphore('pool', 3).acquire({ weight: 2 })]
   locks.acquire('index', { label: 'reader', timeoutMs: Infinity }).catch(() => {})
-  await locks.semaphore('pool', 3).acquire({ weight: 2 })
   console.log('ready')
   setInterval(() => {}, 1_000)
 }
@@ -239,7 +239,12 @@ describe('doctor', () => {
   test('finds this machine fit, line by line and as JSON', async () => {
     const { code, stdout } = await runCli(['doctor'])
     assert.match(stdout, /^✔ +ok +node /m)
-    const { schema: version, ok, checks } = JSON.parse((await runCli(['doctor', '--json'])).stdout)
+    const looks = async () => JSON.parse((await runCli(['doctor', '--json'])).stdout)
+    const isClockGood = ({ checks }) => checks.find((one) => one.id === 'clock').level === 'good'
+    // Two clocks are read one after the other: a busy machine may pause in between, but not every time.
+    let told = await looks()
+    for (let look = 0; look < 4 && !isClockGood(told); look++) told = await looks()
+    const { schema: version, ok, checks } = told
     assert.deepEqual([version, typeof ok], [1, 'boolean'])
     assert.ok([0, 1].includes(code))
     for (const id of ['node', 'native', 'sealing', 'folder', 'clock', 'limits'])

@@ -80,6 +80,8 @@ describe('which hold is meant', () => {
 /** Holds what it is told to, and says when a hold is lost. */
 const holding = async ({ chainlock, data }) => {
   const { locks } = chainlock
+  // What nobody reaches is given back.
+  globalThis.kept = []
   for (const { name, kind = 'lock', mode } of data) {
     const take = {
       lock: () => locks.acquire(name, { mode, label: 'rebuild' }),
@@ -89,10 +91,14 @@ const holding = async ({ chainlock, data }) => {
     }
     if (kind === 'send') chainlock.configureSendLock({ cooldownMs: 0, layers: ['agent'] })
     const guard = await take[kind]()
+    globalThis.kept.push(guard)
     guard?.signal?.addEventListener('abort', () => console.log('lost', name, guard.signal.reason.message))
   }
   process.stdin.on('data', (text) => {
-    if (String(text) === 'block\n') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600_000)
+    if (String(text) === 'block\n') {
+      require('node:fs').writeSync(1, 'blocked\n')
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600_000)
+    }
     console.log('alive')
   })
   console.log('ready')
@@ -177,6 +183,7 @@ describe('without a terminal', { skip }, () => {
     const names = [freshName(), freshName()]
     const { pid, child, said, output } = await hold([{ name: names[0] }, { name: names[1], mode: 'shared' }, { name: 'x', kind: 'send' }])
     child.stdin.write('block\n')
+    await said('blocked')
     const at = ['--pid', String(pid), '--yes']
     for (const name of [...names, 'send']) {
       const token = tokenIn((await release(name, ...SURE, '--pid', String(pid))).stderr)

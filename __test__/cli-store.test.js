@@ -24,8 +24,9 @@ function world(t, store = `sqlite:${path.join(folder(t), 'leases.db')}`) {
   /** Kept until the end: what nobody reaches is given back. */
   const kept = []
   const take = async (...asked) => kept[kept.push(await leases.acquire(...asked)) - 1]
+  const steal = async (...asked) => kept[kept.push(await leases.steal(...asked)) - 1]
   t.after(() => kept.splice(0))
-  return { store, env, leases, take, status: at('status'), release: at('release'), doctor: at('doctor') }
+  return { store, env, leases, take, steal, status: at('status'), release: at('release'), doctor: at('doctor') }
 }
 
 const json = ({ stdout }) => JSON.parse(stdout)
@@ -59,10 +60,10 @@ describe('status', () => {
   })
 
   test('as JSON keeps to its schema', async (t) => {
-    const { leases, status, take } = world(t)
+    const { steal, status, take } = world(t)
     await take('a\u001b[2J', { workerId: '\u001b[31mred', metadata: ['x'] })
     const lease = await take('b')
-    await leases.steal('b', { expectToken: lease.token, reason: 'so' })
+    await steal('b', { expectToken: lease.token, reason: 'so' })
     for (const args of [[], ['--all'], ['b'], ['a\u001b[2J']]) {
       const found = await status('--json', ...args)
       assert.equal(found.code, 0)
@@ -164,7 +165,8 @@ describe('the exit code', () => {
 describe('release', () => {
   test('takes the hold with that token, and says so to everybody', async (t) => {
     const { leases, release, status, take } = world(t)
-    const lease = await take('deploy', { ttlMs: 1_000 })
+    // Renewed, and so told, every three seconds.
+    const lease = await take('deploy', { ttlMs: 9_000 })
     const lost = new Promise((resolve) => lease.signal.addEventListener('abort', () => resolve(lease.signal.reason)))
     const asked = await release('deploy', '--force')
     const typed = asked.stderr.match(/next {2}chainlock release (.*)$/m)[1].split(' --store')[0]
@@ -262,7 +264,8 @@ describe('doctor', () => {
     const by = checks(found)
     assert.deepEqual([ok, Object.keys(by)], [true, ['node', 'native', 'store', 'promises', 'records', 'write', 'clock', 'push']])
     assert.match(by.records.sentence, /1 key is held/)
-    assert.match((await doctor()).stdout, /ok {3}push {6}a waiter had the key /)
+    // A waiter that has it late is a warning; on a busy machine that may be so for a while.
+    await until(async () => /ok {3}push {6}a waiter had the key /.test((await doctor()).stdout), 'in time', 120_000)
     assert.deepEqual((await leases.status('chainlock-doctor')).holders, [])
   })
 
@@ -277,7 +280,11 @@ describe('doctor', () => {
     const redis = await startRedis({ password: 'hunter2' })
     t.after(() => redis.stop())
     const { doctor } = world(t, redis.url)
-    assert.deepEqual(Object.values(checks(await doctor('--json'))).filter(({ level }) => level !== 'good'), [])
+    // What is slow is no good; on a busy machine that may be so for a while.
+    let faults
+    const looks = async () => (faults = Object.values(checks(await doctor('--json'))).filter(({ level }) => level !== 'good'))
+    for (let look = 0; look < 10 && (await looks()).length > 0; look++);
+    assert.deepEqual(faults, [])
     // A user who may read only.
     await redis.command('ACL', 'SETUSER', 'reader', 'on', '>hunter4', '~*', '&*', '+@read', '+@connection', '+eval_ro', '+time', '+info')
     const reader = world(t, redis.url.replace('redis://:hunter2', 'redis://reader:hunter4'))
@@ -293,10 +300,10 @@ describe('doctor', () => {
 
 describe('what is printed', () => {
   test('has no escape byte, whatever the key, the worker or the metadata is, and however it is started', async (t) => {
-    const { leases, status, release, doctor, store, env, take } = world(t)
+    const { steal, status, release, doctor, store, env, take } = world(t)
     const evil = '\u001b]0;pwned\u0007\u001b[2J\u009b31m\u202e'
     const lease = await take(evil, { workerId: evil, nodeId: evil, metadata: { [evil]: evil } })
-    await leases.steal(evil, { expectToken: lease.token, workerId: evil, reason: evil })
+    await steal(evil, { expectToken: lease.token, workerId: evil, reason: evil })
     const ways = {
       pipe: [[], {}],
       NO_COLOR: [[], { NO_COLOR: '1', FORCE_COLOR: '' }],

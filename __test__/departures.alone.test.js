@@ -120,7 +120,7 @@ async function oneDeath({ way, moment, worker, online, exited }) {
     blocker.release()
     assert.equal(chainlock.isSendLocked(), false, 'nobody is granted in place of the dead')
   }
-  const next = await chainlock.acquireSendLock('e2e-executor', { timeoutMs: 5_000 })
+  const next = await chainlock.acquireSendLock('e2e-executor', { timeoutMs: 30_000 })
   const asked = performance.now()
   const reclaimMs = asked - ended
   assert.equal(next.release(), true)
@@ -197,7 +197,7 @@ describe('F9: worker deaths', () => {
     await done
     await Promise.all(killers)
     figures.deaths += killed
-    const next = await chainlock.acquireSendLock('e2e-executor', { timeoutMs: 5_000 })
+    const next = await chainlock.acquireSendLock('e2e-executor', { timeoutMs: 30_000 })
     next.release()
     t.diagnostic(`${killed} deaths among ${2 * PER_WORKER} counted turns`)
     assert.equal(counter[0], 2 * PER_WORKER)

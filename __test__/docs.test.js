@@ -13,9 +13,11 @@ const ts = require('typescript')
 const chainlock = require('chainlock')
 
 const root = path.dirname(__dirname)
-/** Where the embedded store of leases lies: not the user's. */
+/** Where host locks and the embedded store of leases lie: not the user's. */
 const state = fs.mkdtempSync(path.join(os.tmpdir(), 'chainlock-docs-'))
 after(() => fs.rmSync(state, { recursive: true }))
+// Some write into it, also where nothing was ever built.
+fs.mkdirSync(path.join(root, 'target'), { recursive: true })
 const read = (name) => fs.readFileSync(path.join(root, name), 'utf8')
 const DOCUMENTS = [
   ...['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md'],
@@ -56,7 +58,8 @@ async function outputOf(code) {
   const { NODE_OPTIONS, NODE_TEST_CONTEXT, CHAINLOCK_LOG, CHAINLOCK_JOURNAL, ...env } = process.env
   const type = isModule(code) ? 'module' : 'commonjs'
   const args = [`--input-type=${type}`, '--eval', code]
-  const own = { ...env, XDG_STATE_HOME: fs.mkdtempSync(path.join(state, 'block-')) }
+  const home = fs.mkdtempSync(path.join(state, 'block-'))
+  const own = { ...env, XDG_STATE_HOME: home, XDG_RUNTIME_DIR: home }
   return promisify(execFile)(process.execPath, args, { cwd: root, env: own, timeout: 120_000 })
 }
 

@@ -12,7 +12,7 @@ const { root } = require('./helpers/package')
 async function outputOf(name) {
   const { NODE_OPTIONS, NODE_TEST_CONTEXT, CHAINLOCK_LOG, ...env } = process.env
   const file = join(root, 'examples', 'locks', name)
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, [file], { cwd: root, env, timeout: 120_000 })
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [file], { cwd: root, env, timeout: 300_000 })
   assert.equal(stderr, '')
   return stdout
 }

@@ -12,6 +12,7 @@ const { chainlock } = require('./helpers/package')
 const { folder, read, permissions } = require('./helpers/folders')
 const { startNode, runNode, said } = require('./helpers/processes')
 const { startWorker, message, exited } = require('./helpers/threads')
+const { until } = require('./helpers/waiting')
 
 const { writeFileAtomic, writeFileAtomicSync, appendFileAtomic, appendFileAtomicSync } = chainlock
 
@@ -260,7 +261,8 @@ describe('writing', () => {
     const dir = folder(t)
     const worker = startWorker(async ({ chainlock, data, port, require }) => {
       const { Readable } = require('node:stream')
-      const source = new Readable({ read() {} })
+      // A source that nobody reaches any more, and the write of it, would be gone by themselves.
+      const source = (globalThis.kept = new Readable({ read() {} }))
       source.push(Buffer.alloc(2_000_000))
       chainlock.writeFileAtomic(data, source).catch(() => {})
       const { readdirSync } = require('node:fs')
@@ -281,8 +283,10 @@ describe('writing', () => {
     const dir = folder(t)
     const node = startNode(({ chainlock, data }) => {
       const { Readable } = require('node:stream')
+      globalThis.kept = []
       const begin = () => {
         const source = new Readable({ read() {} })
+        globalThis.kept.push(source)
         source.push(Buffer.alloc(1_100_000))
         chainlock.writeFileAtomic(data, source)
       }
@@ -291,7 +295,7 @@ describe('writing', () => {
     }, path.join(dir, 'a'))
     t.after(() => node.child.kill('SIGKILL'))
     const begun = () => fs.readdirSync(dir).filter((name) => /^\.a\.\d+\.chainlock-tmp$/.test(name)).length
-    while (begun() < 20) await new Promise(setImmediate)
+    await until(() => begun() === 20, 'all have begun')
     await writeFileAtomic(path.join(dir, 'a'), 'of a living one')
     assert.equal(begun(), 20, 'nobody removes what a living process writes')
     node.child.kill('SIGKILL')

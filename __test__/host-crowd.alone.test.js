@@ -127,7 +127,7 @@ describe('F16', { skip: process.platform === 'linux' ? false : 'there is no /pro
     const name = freshName('orphans')
     const lock = hostLock(name)
     const parent = startNode(({ chainlock, data }) => {
-      chainlock.hostLock(data).tryAcquire()
+      globalThis.kept = chainlock.hostLock(data).tryAcquire()
       const child = require('node:child_process').spawn('sleep', ['60'], { stdio: 'ignore', detached: true })
       console.log(`child ${child.pid}`)
       setInterval(() => {}, 1_000)

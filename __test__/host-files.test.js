@@ -102,7 +102,9 @@ describe('S1: planted in the place of a lock file', () => {
     }, { path, victim })
     await said(swapper, 'swapping')
     const seen = new Map()
-    for (let attempt = 0; attempt < 1_000; attempt++) {
+    // Where there is one processor, the two take turns at it.
+    const end = performance.now() + 30_000
+    for (let attempt = 0; attempt < 1_000 || (seen.size < 2 && performance.now() < end); attempt++) {
       let outcome = 'opened'
       try {
         hostLock(path).close()

@@ -6,6 +6,7 @@ const { test, describe, before, after } = require('node:test')
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const { folder, hostLock, freshName, startOther } = require('./helpers/host')
+const { stop } = require('./helpers/host-kernel')
 const { failure } = require('./helpers/locks')
 const { startWorker, message } = require('./helpers/threads')
 const { until } = require('./helpers/waiting')
@@ -25,13 +26,6 @@ const tries = ({ chainlock }, name, options) => {
   return guard !== null
 }
 
-/** Stops a process, and waits until it stands: all of its threads, or one could still take a lock. */
-async function stop(pid) {
-  process.kill(pid, 'SIGSTOP')
-  const stands = (task) => /\) [Tt] /.test(fs.readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8'))
-  await until(() => fs.readdirSync(`/proc/${pid}/task`).every(stands), 'it stands')
-}
-
 /** Writes over words of the lock file, by their documented offsets. */
 function garble(path, words) {
   const file = fs.openSync(path, 'r+')
@@ -49,10 +43,15 @@ describe('a wait that was given up', () => {
       const lock = hostLock(freshName())
       assert.equal(await other.run(hold, lock.name, { mode: 'shared' }), true)
       const controller = new AbortController()
-      const wait = lock.acquire(how === 'timeout' ? { timeoutMs: 20 } : { signal: controller.signal })
-      await until(() => lock.status().waiters === 1, 'it waits')
-      controller.abort()
-      await failure(wait)
+      // One whose time is over before anybody has seen it wait is no such wait: then the next has longer.
+      for (let [hasWaited, timeoutMs] = [false, 20]; !hasWaited; timeoutMs *= 5) {
+        let isOver = false
+        const wait = failure(lock.acquire(how === 'timeout' ? { timeoutMs } : { signal: controller.signal }))
+        wait.then(() => (isOver = true))
+        await until(() => (hasWaited = lock.status().waiters === 1) || isOver, 'it waits')
+        controller.abort()
+        await wait
+      }
       await until(() => lock.tryAcquire({ mode: 'shared' })?.release() === true, 'a reader gets in beside the other')
       assert.equal(await other.run(tries, lock.name, { mode: 'shared' }), true)
       await other.run(give, lock.name)

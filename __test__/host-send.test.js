@@ -15,7 +15,7 @@ const C = 'chain-loop-monitor'
 /** Looks until it is so: for what another process brings about. */
 async function until(isSo) {
   for (let look = 0; !(await isSo()); look++) {
-    if (look > 500) throw new Error(`never: ${isSo}`)
+    if (look > 3_000) throw new Error(`never: ${isSo}`)
     await pause(10)
   }
 }
@@ -336,7 +336,7 @@ test('a process that shares the lock ends when it has nothing to do', async (t) 
   const { code, hung } = await runNode(({ chainlock }) => {
     chainlock.configureSendLock({ scope: 'host', cooldownMs: 0 })
     chainlock.tryAcquireSendLock('e2e-executor')
-  }, null, { env: { XDG_RUNTIME_DIR: world.directory }, limitMs: 20_000 })
+  }, null, { env: { XDG_RUNTIME_DIR: world.directory }, limitMs: 60_000 })
   assert.deepEqual({ code, hung }, { code: 0, hung: false })
   const next = await world.start({})
   assert.equal((await next.call(attempt, B)).acquired, true, 'and what it held is free')

@@ -10,7 +10,7 @@ const { once } = require('node:events')
 const { hostLock, freshName, freshPath, startOther } = require('./helpers/host')
 const { failure } = require('./helpers/locks')
 const { percentile, random } = require('./helpers/figures')
-const { waitersFor, stateOf } = require('./helpers/host-kernel')
+const { waitersFor, stop } = require('./helpers/host-kernel')
 const { clockLibrary } = require('./helpers/faketime')
 const { deep } = require('./helpers/package')
 const { startNode, said } = require('./helpers/processes')
@@ -157,10 +157,9 @@ describe('F8: pauses', () => {
     holder.child.kill('SIGCONT')
     const waiting = waiter.acquire(name)
     await until(() => waitersFor(lock.path) > 0, 'it waits')
-    waiter.child.kill('SIGSTOP')
-    await until(() => stateOf(waiter.pid) === 'T', 'it is stopped')
+    await stop(waiter.pid)
     await holder.release(name)
-    for (let round = 0; round < 20; round++) (await lock.acquire({ timeoutMs: 5_000 })).release()
+    for (let round = 0; round < 20; round++) (await lock.acquire({ timeoutMs: 30_000 })).release()
     waiter.child.kill('SIGCONT')
     await waiting
     assert.equal(lock.tryAcquire(), null)
@@ -175,8 +174,7 @@ describe('F8: pauses', () => {
     t.after(() => waiter.kill())
     waiter.acquire(name).catch(() => {})
     await until(() => waitersFor(lock.path) > 0, 'it waits')
-    waiter.child.kill('SIGSTOP')
-    await until(() => stateOf(waiter.pid) === 'T', 'it is stopped')
+    await stop(waiter.pid)
     guard.release()
     let taken
     await until(() => (taken = lock.tryAcquire()), 'the lock is free, and nobody can take it who does not wait', 30_000)
@@ -216,34 +214,43 @@ function pidWord(pid) {
 describe('F14: the wall clock', { skip: process.platform === 'linux' ? false : 'libfaketime is for Linux' }, () => {
   for (const jump of ['+1h', '-1h', '+10y']) {
     test(`jumps by ${jump} in the middle: no timeout is early or late, nothing is given back`, async () => {
-      const name = freshName('clock')
-      const clock = freshPath('clock')
-      fs.writeFileSync(clock, '+0\n')
       const library = clockLibrary()
       assert.ok(library, 'libfaketime is missing: install the package faketime')
-      const guard = hostLock(name).tryAcquire()
-      const env = { LD_PRELOAD: library, FAKETIME_TIMESTAMP_FILE: clock, FAKETIME_NO_CACHE: '1', DONT_FAKE_MONOTONIC: '1' }
-      const waiter = startNode(async ({ chainlock, data }) => {
-        const begun = process.hrtime.bigint()
-        const waiting = chainlock.hostLock(data).acquire({ timeoutMs: 600 }).catch(({ code, waitedMs, holders }) => ({ code, waitedMs, holders }))
-        console.log(`waiting ${Date.now()}`)
-        const { code, waitedMs, holders } = await waiting
-        const ms = Number(process.hrtime.bigint() - begun) / 1e6
-        console.log(JSON.stringify({ code, waitedMs, ms, heldMs: holders[0].heldMs, wall: Date.now() }))
-      }, name, { env })
-      const wallBefore = Number(/waiting (\d+)/.exec(await said(waiter, '\n'))[1])
-      await pause(100)
-      fs.writeFileSync(clock, `${jump}\n`)
-      const { stdout, stderr } = await waiter.ended
-      assert.ok(stdout.includes('{'), stderr)
-      const { code, waitedMs, ms, heldMs, wall } = JSON.parse(stdout.split('\n')[1])
-      assert.ok(Math.abs(wall - wallBefore) > 3_000_000, 'the clock did jump')
-      assert.equal(code, 'ERR_LOCK_TIMEOUT')
-      assert.ok(ms >= 600 && waitedMs >= 599 && waitedMs < 30_000, `${ms} ms, ${waitedMs} ms`)
-      assert.ok(heldMs < 60_000, 'ages do not jump')
-      assert.equal(guard.check(), true)
-      guard.release()
+      // On a busy machine the wait may be over before the clock has jumped.
+      const LOOKS = 10
+      let look = 0
+      while (!(await hasJumpedInTime(jump, library)) && look < LOOKS) look++
+      assert.ok(look < LOOKS, 'the clock did jump')
     })
+  }
+
+  /** Lets another process's clock jump while that waits; answers whether it still did. */
+  async function hasJumpedInTime(jump, library) {
+    const name = freshName('clock')
+    const clock = freshPath('clock')
+    fs.writeFileSync(clock, '+0\n')
+    const guard = hostLock(name).tryAcquire()
+    const env = { LD_PRELOAD: library, FAKETIME_TIMESTAMP_FILE: clock, FAKETIME_NO_CACHE: '1', DONT_FAKE_MONOTONIC: '1' }
+    const waiter = startNode(async ({ chainlock, data }) => {
+      const begun = process.hrtime.bigint()
+      const waiting = chainlock.hostLock(data).acquire({ timeoutMs: 600 }).catch(({ code, waitedMs, holders }) => ({ code, waitedMs, holders }))
+      console.log(`waiting ${Date.now()}`)
+      const { code, waitedMs, holders } = await waiting
+      const ms = Number(process.hrtime.bigint() - begun) / 1e6
+      console.log(JSON.stringify({ code, waitedMs, ms, heldMs: holders[0].heldMs, wall: Date.now() }))
+    }, name, { env })
+    const wallBefore = Number(/waiting (\d+)/.exec(await said(waiter, '\n'))[1])
+    await pause(100)
+    fs.writeFileSync(clock, `${jump}\n`)
+    const { stdout, stderr } = await waiter.ended
+    assert.ok(stdout.includes('{'), stderr)
+    const { code, waitedMs, ms, heldMs, wall } = JSON.parse(stdout.split('\n')[1])
+    assert.equal(code, 'ERR_LOCK_TIMEOUT')
+    assert.ok(ms >= 600 && waitedMs >= 599 && waitedMs < 30_000, `${ms} ms, ${waitedMs} ms`)
+    assert.ok(heldMs < 60_000, 'ages do not jump')
+    assert.equal(guard.check(), true)
+    guard.release()
+    return Math.abs(wall - wallBefore) > 3_000_000
   }
 })
 

@@ -7,7 +7,11 @@ const path = require('node:path')
 const { folder } = require('./folders')
 const { startNode, said } = require('./processes')
 const { until } = require('./waiting')
-const { request, ControlError } = require('../../lib/control/client')
+const client = require('../../lib/control/client')
+
+const { ControlError } = client
+/** Patient: the machine may be busy. */
+const request = (pid, frame, options) => client.request(pid, frame, { timeoutMs: 30_000, ...options })
 
 /** The sockets of one test: every process that it starts has this private folder. */
 function controlWorld(t) {

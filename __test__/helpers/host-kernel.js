@@ -2,6 +2,7 @@
 'use strict'
 
 const fs = require('node:fs')
+const { until } = require('./waiting')
 
 /** `/proc/locks` lists every whole-file lock by its inode, and behind it who waits for it. */
 function linesOf(path) {
@@ -31,4 +32,20 @@ function cpuMs(pid) {
 /** The letter for a process's state. */
 const stateOf = (pid) => fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1][0]
 
-module.exports = { isLocked, waitersFor, filesOf, cpuMs, stateOf }
+/** Whether a stopped process stands: all of its threads, or one could still take a lock. */
+function stands(pid) {
+  try {
+    return fs.readdirSync(`/proc/${pid}/task`).every((task) => /\) [Tt] /.test(fs.readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8')))
+  } catch {
+    // A thread has ended since.
+    return false
+  }
+}
+
+/** Stops a process, and waits until it stands. */
+async function stop(pid) {
+  process.kill(pid, 'SIGSTOP')
+  await until(() => stands(pid), 'it stands')
+}
+
+module.exports = { isLocked, waitersFor, filesOf, cpuMs, stateOf, stop }

@@ -6,10 +6,10 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Looks every turn until `condition` is true; for what no event tells. */
+/** Looks every turn until `condition`, which may be a promise's, is true; for what no event tells. */
 async function until(condition, what = String(condition), limitMs = 60_000) {
   const started = performance.now()
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() - started > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`)
     await turn()
   }

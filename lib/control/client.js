@@ -10,6 +10,8 @@ const { native } = require('../native')
 
 /** How long to wait for an answer. The thread that answers has nothing else to do, so this is long. */
 const DEFAULT_TIMEOUT_MS = 2_000
+/** In so many parts: a machine that stands still takes one of them from an answer, and not all. */
+const PARTS = 4
 /** No answer is longer; who sends more is not chainlock. */
 const LONGEST_ANSWER = 1024 * 1024
 /** What the address of a socket has room for, in bytes. */
@@ -110,16 +112,19 @@ function exchange(pid, socket, line, timeoutMs) {
     let text = ''
     /** @type {(settle: () => void) => void} */
     const end = (settle) => {
-      clearTimeout(timer)
+      clearInterval(timer)
       address.close()
       connection.destroy()
       settle()
     }
     const fail = (/** @type {Error} */ error) => end(() => reject(error))
-    const timer = setTimeout(() => {
+    let left = PARTS
+    const timer = setInterval(() => {
+      left -= 1
+      if (left > 0) return
       const { state } = processStat(pid)
       fail(state === 'T' || state === 't' ? stopped(pid) : late(pid, timeoutMs))
-    }, timeoutMs)
+    }, timeoutMs / PARTS)
     connection.setEncoding('utf8')
     connection.on('connect', () => connection.write(line))
     connection.on('data', (/** @type {string} */ piece) => {
