@@ -19,6 +19,7 @@ const { Member } = require('./crew')
 const { ENGINES } = require('./engines')
 const { Nemesis } = require('./nemesis')
 const { linesOf } = require('./lines')
+const { Witness } = require('./witness')
 
 /** How many of the crew have a wall clock of their own, where that can be had. */
 const CLOCKS = 2
@@ -53,6 +54,8 @@ class World {
     for (let place = 0; place < engine.workers; place++) this.crew.push(await this.#member(place, clocks))
     t.after(() => Promise.all(this.crew.map((member) => member.end(0))))
     for (const member of this.crew) member.start()
+    this.witness = new Witness(this.place.optionsFor(), engine.ttlMs)
+    t.after(() => this.witness.stop())
   }
 
   async #member(place, clocks) {
@@ -122,7 +125,7 @@ class World {
   /** Ends the crew; how many did not end by themselves. */
   async close() {
     const ended = await Promise.all(this.crew.map((member) => member.end(LIMIT_MS)))
-    await this.rescuer?.destroy()
+    await Promise.all([this.witness.stop(), this.rescuer?.destroy()])
     return ended.filter((hasEnded) => !hasEnded).length
   }
 }
@@ -163,7 +166,7 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
   const history = await register.history()
   const report = analyse(history)
   const alone = analyse(history.filter(({ type, at }) => type !== 'kill' || at > calm)).recovery
-  const lostWhileBlocked = world.blocks.filter(({ wasAlone, lost }) => wasAlone && lost.length > 0)
+  const lostWhileBlocked = world.blocks.filter(({ wasAlone, lost, from, until }) => wasAlone && lost.length > 0 && world.witness.sawNothing(from - engine.ttlMs, until))
   const outcome = {
     engine: name,
     ttlMs: engine.ttlMs,
@@ -174,6 +177,7 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
     healedMs,
     faults: nemesis.counts,
     blocks: world.blocks.length,
+    slow: world.witness.slow.length,
     lostWhileBlocked,
     wrongFlags: world.blocks.reduce((sum, { wrong }) => sum + wrong, 0),
     drift: world.ends.reduce((sum, end) => sum + driftOf(end), 0),

@@ -158,8 +158,9 @@ function block(ms) {
   const before = [...holds].filter((hold) => !hold.lease.lost)
   while (nowMs() - from < ms) for (const hold of before) hold.look()
   const lost = before.filter((hold) => hold.lease.lost)
-  // In the first instruction after it: who is not said to have lost has time left, by its own last look.
-  const wrong = before.filter((hold) => !hold.lease.lost && nowMs() > hold.deadline + 1 && hold.lease.remainingMs === 0)
+  // In the first instruction after it: who is not said to have lost has time left, by its own last look. The word is
+  // asked last: the time may run out between two of these looks.
+  const wrong = before.filter((hold) => nowMs() > hold.deadline + 1 && hold.lease.remainingMs === 0 && !hold.lease.lost)
   process.send({ blocked: { from, until: nowMs(), held: before.length, lost: lost.map(({ key }) => key), wrong: wrong.length } })
 }
 
