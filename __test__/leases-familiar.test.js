@@ -6,7 +6,7 @@ const { test } = require('node:test')
 const { ChainlockError } = require('chainlock')
 const { ConflictStrategy, LeaseManager, LockManager } = require('chainlock/leases')
 const { STEADY_MS, managerFor, pairFor, storeFor, failure } = require('./helpers/leases')
-const { until } = require('./helpers/waiting')
+const { pause, until } = require('./helpers/waiting')
 
 const QUICK = { retryDelayMs: 1, maxRetryDelayMs: 2 }
 
@@ -117,8 +117,7 @@ test('STEAL_STALE takes what is over, leaves what is not, and counts it', async 
   assert.equal(refused.success, false, 'it lives')
   await dead.destroy({ release: false })
   let result
-  do result = await two.acquireLock('k', { conflictStrategy: ConflictStrategy.STEAL_STALE })
-  while (!result.success)
+  while (!(result = await two.acquireLock('k', { conflictStrategy: ConflictStrategy.STEAL_STALE })).success) await pause(20)
   assert.ok(result.token > held.token)
   assert.equal(result.lease.claimedStale, true)
   assert.equal(two.getMetrics().staleLocksClaimed, 1)
