@@ -166,7 +166,8 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
   const history = await register.history()
   const report = analyse(history)
   const alone = analyse(history.filter(({ type, at }) => type !== 'kill' || at > calm)).recovery
-  const lostWhileBlocked = world.blocks.filter(({ wasAlone, lost, from, until }) => wasAlone && lost.length > 0 && world.witness.sawNothing(from - engine.ttlMs, until))
+  const wasUndisturbed = ({ wasAlone, from, until }) => wasAlone && world.witness.sawNothing(from - engine.ttlMs, until)
+  const lostWhileBlocked = world.blocks.filter((block) => block.lost.length > 0 && wasUndisturbed(block))
   const outcome = {
     engine: name,
     ttlMs: engine.ttlMs,
