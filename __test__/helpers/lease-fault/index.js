@@ -109,15 +109,17 @@ class World {
       const lease = await asked.catch((error) => {
         if (error !== others.signal.reason) throw error
       })
-      if (lease) await this.#giveBack(key, lease)
+      if (lease) await this.#giveBack(key, lease, since)
     }))
   }
 
-  async #giveBack(key, lease) {
+  async #giveBack(key, lease, askedAt) {
     const { register, engine } = this
     const from = nowMs()
+    const left = lease.remainingMs
     const name = { key, token: lease.token, worker: 'rescuer', from }
-    await register.tell('grant', { ...name, asked: from + lease.remainingMs - engine.ttlMs, deadline: from + lease.remainingMs })
+    const asked = left > 0 ? from + left - engine.ttlMs : askedAt
+    await register.tell('grant', { ...name, asked, deadline: from + left })
     await register.tell('belief', { ...name, until: nowMs(), reason: 'release' })
     await lease.release()
   }

@@ -54,7 +54,8 @@ class Hold {
     this.from = nowMs()
     this.deadline = this.from
     this.look()
-    const asked = Math.max(askedAt, this.deadline - ttlMs)
+    // Of a lease that was over before anybody could look its deadline is not known, and so not when its request left.
+    const asked = this.deadline > this.from ? Math.max(askedAt, this.deadline - ttlMs) : askedAt
     keep(register.tell('grant', { ...this.name, asked, deadline: this.deadline }))
     this.ended = new Promise((resolve) => {
       lease.signal.addEventListener('abort', () => resolve(this.told()))
