@@ -70,10 +70,11 @@ class World {
     return new Member({ place, data, proxy, clockFile, heard: (member, message) => this.#heard(member, message) })
   }
 
-  #heard(member, { held, left, blocked, end, died }) {
+  #heard(member, { held, from, left, blocked, end, died }) {
     if (held !== undefined) {
       member.held.add(held)
-      this.grantedAt.set(held, nowMs())
+      // As the register has it: what is heard now may have been before the last fault was over.
+      this.grantedAt.set(held, Math.max(from, this.grantedAt.get(held) ?? 0))
     }
     if (left !== undefined) member.held.delete(left)
     if (blocked) this.blocks.push({ ...blocked, wasAlone: member.wasLeftAlone(blocked.from - this.engine.ttlMs, blocked.until) })

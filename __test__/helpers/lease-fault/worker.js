@@ -1,7 +1,7 @@
 // A worker of the fault test, in a process of its own: takes leases on keys of its choice, writes to the register while
 // it believes to hold, once more without looking when it has stopped, and tells the register what it believed and when.
 //
-// Hears `{ block: ms }`, `{ linger: true }` (what is held is kept until it is lost) and `{ stop: true }` from the test; says `{ held, key }`, `{ left, key }`, `{ blocked }` and, at
+// Hears `{ block: ms }`, `{ linger: true }` (what is held is kept until it is lost) and `{ stop: true }` from the test; says `{ held, token, from }`, `{ left, token }`, `{ blocked }` and, at
 // its end, `{ end }`.
 'use strict'
 
@@ -63,7 +63,7 @@ class Hold {
       if (lease.signal.aborted) resolve(this.told())
     })
     holds.add(this)
-    process.send({ held: key, token: lease.token })
+    process.send({ held: key, token: lease.token, from: this.from })
   }
 
   get name() {
