@@ -89,7 +89,8 @@ describe('O4: a staged failure is named', { ...onLinux, concurrency: 4 }, () => 
         // A process that cannot be looked at does not tell since when.
         if (tells.rule !== 'UNSEEN') {
           const since = Date.parse(verdict.since)
-          assert.ok(since >= began - 100 && since <= snapshot.takenAtMs, `since ${verdict.since}`)
+          // What goes on may have been seen again while the snapshot was being taken.
+          assert.ok(since >= began - 100 && since <= Date.now() + 100, `since ${verdict.since}, begun at ${began}`)
         }
         const [first, ...rest] = verdict.next.split(' ')
         if (first === 'chainlock') assert.ok([0, 1].includes((await runCli(rest)).code), `${verdict.next} can be typed`)
