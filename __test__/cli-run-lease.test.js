@@ -8,13 +8,14 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { command, startCommand } = require('./helpers/command')
 const { folder } = require('./helpers/folders')
-const { managerFor } = require('./helpers/leases')
+const { STEADY_MS, managerFor } = require('./helpers/leases')
 const { engineTest, startRedis } = require('./helpers/servers')
 const { until } = require('./helpers/waiting')
 
 const skip = process.platform === 'win32' ? 'signals' : false
 /** A command that nobody ends would hang. */
 const LIMIT_MS = 180_000
+const HANGS_MS = 60_000
 /** Whatever the command is given, it says that it is there, and what it hears. */
 const PATIENT = `
   process.on('SIGTERM', () => { console.log('heard SIGTERM'); if (process.argv[1] !== 'deaf') process.exit(0) })
@@ -46,7 +47,7 @@ function world(t, store = `sqlite:${path.join(folder(t), 'leases.db')}`) {
     async hold(...args) {
       const split = args.indexOf('--') < 0 ? args.length : args.indexOf('--')
       const one = start(...args.slice(0, split), '--', process.execPath, '-e', PATIENT, ...args.slice(split + 1))
-      await until(() => one.output.stdout.includes('in') || one.child.exitCode !== null)
+      await until(() => /in \d+\n/.test(one.output.stdout) || one.child.exitCode !== null, 'the command', HANGS_MS)
       return { ...one, token: Number(one.output.stdout.split(' ')[1]), end: () => (one.child.stdin.write('x\n'), one.ended) }
     },
   }
@@ -94,7 +95,7 @@ describe('the exit code', { skip }, () => {
   test('is 75 when the wait ends first, with who is in the way', async (t) => {
     const { run, hold } = world(t)
     const holder = await hold('a', '--label', 'nightly')
-    for (const wait of ['0', '100ms']) {
+    for (const wait of ['0', '4s']) {
       const { code, stderr, stdout } = await run('a', '--wait', wait, '--', 'echo', 'in')
       assert.deepEqual([code, stdout], [75, ''])
       assert.match(stderr, new RegExp(`held by worker .* ${holder.pid}\\), token ${holder.token}`))
@@ -142,8 +143,7 @@ describe('the lease', { skip }, () => {
 })
 
 describe('a lease that is lost', { skip, timeout: LIMIT_MS }, () => {
-  // A machine that stands still for a moment must not lose it before it is taken away.
-  const LOST = ['--ttl', '9s']
+  const LOST = ['--ttl', `${STEADY_MS}ms`]
 
   test('ends the command by SIGTERM, and the code says so', async (t) => {
     const { steal, hold } = world(t)
@@ -156,10 +156,9 @@ describe('a lease that is lost', { skip, timeout: LIMIT_MS }, () => {
   })
 
   test('ends a command that hears nothing by SIGKILL, after the grace time', async (t) => {
-    const { steal, hold } = world(t)
-    // Time enough to say that it has heard.
+    const { leases, hold } = world(t)
     const { ended, token } = await hold('a', ...LOST, '--grace', '5s', '--', 'deaf')
-    await steal('a', { expectToken: token })
+    await leases.steal('a', { expectToken: token })
     const { code, stdout } = await ended
     assert.equal(code, 76)
     assert.match(stdout, /heard SIGTERM/)
@@ -168,12 +167,13 @@ describe('a lease that is lost', { skip, timeout: LIMIT_MS }, () => {
   test('ends what the command has started, too', { skip: process.platform !== 'linux' && 'needs /proc' }, async (t) => {
     const { steal, start } = world(t)
     const { ended, output } = start('a', ...LOST, '--grace', '300ms', '-c', `sh -c 'trap "" TERM; echo pid $$; sleep 600 & wait; sleep 600' & echo shell; wait; sleep 600`)
-    await until(() => /pid \d+/.test(output.stdout))
+    await until(() => /pid \d+\n/.test(output.stdout), 'the command of the command', HANGS_MS)
     const pid = Number(output.stdout.match(/pid (\d+)/)[1])
     assert.ok(isAlive(pid))
     await steal('a', { expectToken: 1 })
     assert.equal((await ended).code, 76)
-    await until(() => !isAlive(pid), 'it is gone, too')
+    // What is killed takes a moment to go.
+    await until(() => !isAlive(pid), 'its end', HANGS_MS)
   })
 
   test('in the time of a command that ends well makes it no success', async (t) => {
@@ -194,7 +194,7 @@ describe('with Redis', { skip, timeout: LIMIT_MS }, () => {
     t.after(() => redis.stop())
     const { hold, run, leases } = world(t, redis.url)
     assert.equal((await run('a', '--', 'true')).code, 0)
-    const { ended, output } = await hold('a', '--ttl', '6s')
+    const { ended, output } = await hold('a', '--ttl', `${STEADY_MS}ms`)
     await leases.destroy()
     await redis.kill()
     const { code, stdout, stderr } = await ended
@@ -209,7 +209,7 @@ describe('with Redis', { skip, timeout: LIMIT_MS }, () => {
     t.after(() => redis.stop())
     const { start } = world(t, redis.url)
     const { child, output, ended } = start('a', '-c', 'echo in; env; read line')
-    await until(() => output.stdout.includes('in\n'))
+    await until(() => output.stdout.includes('in\n'), 'the command', HANGS_MS)
     if (process.platform === 'linux') assert.ok(!fs.readFileSync(`/proc/${child.pid}/cmdline`, 'latin1').includes('hunter2'))
     child.stdin.write('\n')
     const { stdout, stderr, code } = await ended

@@ -8,12 +8,13 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { command, startCommand, terminal, hasTmux } = require('./helpers/command')
 const { folder } = require('./helpers/folders')
-const { managerFor } = require('./helpers/leases')
+const { STEADY_MS, managerFor } = require('./helpers/leases')
 const { startNode, said } = require('./helpers/processes')
 const { faultsOf } = require('./helpers/schema')
 const { engineTest, startRedis } = require('./helpers/servers')
-const { until } = require('./helpers/waiting')
+const { turn, until } = require('./helpers/waiting')
 
+const HANGS_MS = 60_000
 const SCHEMA = JSON.parse(fs.readFileSync(path.join(__dirname, '../docs/formats/store-status.schema.json'), 'utf8'))
 
 /** A store of the test's own, and commands about it. */
@@ -36,7 +37,7 @@ describe('status', () => {
     const { leases, status, store, take } = world(t)
     const lease = await take('deploy', { workerId: 'ci-7', nodeId: 'eu-1', metadata: { step: 'build' } })
     const waiting = leases.acquire('deploy')
-    await until(async () => (await leases.status('deploy')).waiters === 1)
+    while ((await leases.status('deploy')).waiters < 1) await turn()
     await take('report', { shared: true })
     await take('report', { shared: true })
     await (await take('free')).release()
@@ -103,9 +104,9 @@ describe('status', () => {
     const { store, env, take } = world(t)
     const lease = await take('first')
     const { child, output, ended } = startCommand(['status', '--watch', '100', '--json', '--store', store], { env })
-    await until(() => output.stdout.includes('"first"'))
+    await until(() => output.stdout.includes('"first"'), 'the first', HANGS_MS)
     await take('second')
-    await until(() => output.stdout.includes('"second"'))
+    await until(() => output.stdout.includes('"second"'), 'the second', HANGS_MS)
     child.kill('SIGTERM')
     await ended
     await lease.release()
@@ -165,8 +166,7 @@ describe('the exit code', () => {
 describe('release', () => {
   test('takes the hold with that token, and says so to everybody', async (t) => {
     const { leases, release, status, take } = world(t)
-    // Renewed, and so told, every three seconds.
-    const lease = await take('deploy', { ttlMs: 9_000 })
+    const lease = await take('deploy', { ttlMs: STEADY_MS })
     const lost = new Promise((resolve) => lease.signal.addEventListener('abort', () => resolve(lease.signal.reason)))
     const asked = await release('deploy', '--force')
     const typed = asked.stderr.match(/next {2}chainlock release (.*)$/m)[1].split(' --store')[0]
@@ -254,6 +254,13 @@ describe('release', () => {
 
 describe('doctor', () => {
   const checks = (found) => Object.fromEntries(json(found).checks.map(({ id, level, sentence }) => [id, { level, sentence }]))
+  /** What it measures may be slow when others have the machine; in some moment nothing is. */
+  const inAQuietMoment = async (ask, isWell) => {
+    for (const end = performance.now() + HANGS_MS; ; ) {
+      const found = await ask()
+      if (isWell(found) || performance.now() > end) return found
+    }
+  }
 
   test('looks whether the store is reached, written, in time, and tells waiters', async (t) => {
     const { leases, doctor, take } = world(t)
@@ -264,8 +271,8 @@ describe('doctor', () => {
     const by = checks(found)
     assert.deepEqual([ok, Object.keys(by)], [true, ['node', 'native', 'store', 'promises', 'records', 'write', 'clock', 'push']])
     assert.match(by.records.sentence, /1 key is held/)
-    // A waiter that has it late is a warning; on a busy machine that may be so for a while.
-    await until(async () => /ok {3}push {6}a waiter had the key /.test((await doctor()).stdout), 'in time', 120_000)
+    const pushed = /ok {3}push {6}a waiter had the key /
+    assert.match((await inAQuietMoment(() => doctor(), ({ stdout }) => pushed.test(stdout))).stdout, pushed)
     assert.deepEqual((await leases.status('chainlock-doctor')).holders, [])
   })
 
@@ -280,11 +287,8 @@ describe('doctor', () => {
     const redis = await startRedis({ password: 'hunter2' })
     t.after(() => redis.stop())
     const { doctor } = world(t, redis.url)
-    // What is slow is no good; on a busy machine that may be so for a while.
-    let faults
-    const looks = async () => (faults = Object.values(checks(await doctor('--json'))).filter(({ level }) => level !== 'good'))
-    for (let look = 0; look < 10 && (await looks()).length > 0; look++);
-    assert.deepEqual(faults, [])
+    const wrong = (found) => Object.values(checks(found)).filter(({ level }) => level !== 'good')
+    assert.deepEqual(wrong(await inAQuietMoment(() => doctor('--json'), (found) => wrong(found).length === 0)), [])
     // A user who may read only.
     await redis.command('ACL', 'SETUSER', 'reader', 'on', '>hunter4', '~*', '&*', '+@read', '+@connection', '+eval_ro', '+time', '+info')
     const reader = world(t, redis.url.replace('redis://:hunter2', 'redis://reader:hunter4'))

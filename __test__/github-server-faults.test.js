@@ -10,6 +10,7 @@ const { test } = require('node:test')
 const { startGitHub } = require('./helpers/github')
 const { clientOf } = require('./helpers/github/client')
 const { Faults } = require('./helpers/github/faults')
+const { gate } = require('./helpers/waiting')
 
 const ZERO = '0'.repeat(40)
 const MOVE = { operation: 'graphql/updateRefs' }
@@ -51,19 +52,23 @@ test('lost-after: it is done and the connection cut', async (t) => {
 
 test('late: the connection is cut, and it is done later', async (t) => {
   const { github, move, tip, first, second } = await prepared(t)
-  github.faults.next('late', MOVE, { ms: 1500 })
+  const { opened, open } = gate()
+  github.faults.next('late', MOVE, { until: opened })
   await assert.rejects(move)
   assert.equal(await tip(), first)
+  open()
   await github.idle()
   assert.equal(await tip(), second)
 })
 
 test('late: a move that has been overtaken is refused when it comes', async (t) => {
   const { github, client, move, tip, first } = await prepared(t)
-  github.faults.next('late', MOVE, { ms: 1500 })
+  const { opened, open } = gate()
+  github.faults.next('late', MOVE, { until: opened })
   await assert.rejects(move)
   const burn = await client.commit('burn', first)
   assert.equal((await client.moveRef('locks/x', burn, false)).status, 200)
+  open()
   await github.idle()
   assert.equal(await tip(), burn)
 })
@@ -103,7 +108,7 @@ test('stale-read: a GET answers what was there, of refs, lists, commits and in G
   const moved = performance.now()
   const third = await client.commit('third', second)
   await client.moveRef('locks/x', third)
-  github.faults.next('stale-read', {}, { ms: performance.now() - moved })
+  github.faults.next('stale-read', {}, { asOf: moved })
   assert.equal(await tip(), second)
 })
 

@@ -11,6 +11,8 @@ const { Worker } = require('node:worker_threads')
 const { freshProcessLock, root } = require('./helpers/package')
 const { folder } = require('./helpers/folders')
 const { runNode, startNode, said } = require('./helpers/processes')
+const { memoryFile } = require('./helpers/struct-pages')
+const { pause } = require('./helpers/waiting')
 const { request } = require('../lib/control/client')
 
 const chainlock = freshProcessLock({ cooldownMs: 0 })
@@ -89,7 +91,7 @@ test('reasons of holds that were taken away by force', async (t) => {
   }
   const guard = locks.tryAcquire('forced')
   const order = { op: 'release', kind: 'lock', name: 'forced', token: guard.token, reason: 'on call' }
-  if (process.platform === 'linux') assert.equal((await request(process.pid, order)).released, true)
+  if (process.platform === 'linux') assert.equal((await request(process.pid, order, { timeoutMs: 30_000 })).released, true)
   else locks.forceRelease('forced', 'operator: on call')
   assert.deepEqual(await told(journal, { lock: 'forced', kind: 'forced' }, 'label', 'other'), [
     'worker it hangs', 'worker ', 'worker \ufffd[2Jred', ' operator: on call',
@@ -185,12 +187,20 @@ test('who follows hears the events of all processes, from now or from before', {
   await journal.flush()
   const aborting = new AbortController()
   const heard = []
+  let isThere = false
   const following = (async () => {
     for await (const { kind, lock, pid } of journal.follow({ signal: aborting.signal })) {
-      heard.push(`${kind} ${lock} ${pid}`)
+      isThere = true
+      if (lock !== 'knock') heard.push(`${kind} ${lock} ${pid}`)
       if (heard.length === 4) aborting.abort()
     }
   })()
+  // From when on it hears is found out on another thread.
+  while (!isThere) {
+    locks.tryAcquire('knock').release()
+    await journal.flush()
+    await pause(10)
+  }
   locks.tryAcquire('here').release()
   const other = startNode(({ chainlock, data }) => {
     chainlock.openJournal({ path: data })
@@ -372,9 +382,7 @@ test('onlookers see in the lock table how far the journal is', { skip: process.p
   }
   const started = startNode(program, file)
   await said(started, 'ready')
-  const descriptors = fs.readdirSync(`/proc/${started.child.pid}/fd`).map((fd) => `/proc/${started.child.pid}/fd/${fd}`)
-  const table = descriptors.find((link) => fs.readlinkSync(link).startsWith('/memfd:chainlock-table'))
-  const bytes = fs.readFileSync(table)
+  const { bytes } = memoryFile('chainlock-table', started.child.pid)
   const format = fs.readFileSync(path.join(root, 'docs/formats/table.md'), 'utf8')
   const page = /\| (\d+) \| (\d+) \| `journal` \|/.exec(format)
   const [at, size] = [Number(page[1]), Number(page[2])]

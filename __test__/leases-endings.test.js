@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { storeFor, managerFor } = require('./helpers/leases')
+const { STEADY_MS, storeFor, managerFor } = require('./helpers/leases')
 const { startNode, runNode, said } = require('./helpers/processes')
 const { startWorker, message, exited } = require('./helpers/threads')
 const { until, turn } = require('./helpers/waiting')
@@ -164,7 +164,7 @@ async function forgetting({ data }) {
 }
 
 test('a lease of which somebody has but a listener is kept, and its loss is told', async (t) => {
-  const { code, stdout, stderr } = await runNode(leading, { store: storeFor(t), ttlMs: 900 }, { nodeArgs: ['--expose-gc'] })
+  const { code, stdout, stderr } = await runNode(leading, { store: storeFor(t), ttlMs: STEADY_MS }, { nodeArgs: ['--expose-gc'] })
   assert.deepEqual([code, stdout, stderr], [0, 'stolen\n', ''])
 })
 

@@ -11,6 +11,6 @@ for (const engine of /** @type {const} */ (['redis', 'postgres', 'etcd', 'github
     const places = placesOf(engine)
     before(() => places.open())
     after(() => places.close())
-    for (const [name, run] of Object.entries(CASES)) engineTest(name, engine, (t) => run(t, places.next(), places.leastMs))
+    for (const [name, run] of Object.entries(CASES)) engineTest(name, engine, (t) => run(t, places.next()))
   })
 }

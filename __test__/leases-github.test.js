@@ -56,7 +56,7 @@ for (const [name, server, options, code, advice] of /** @type {any[]} */ (REFUSA
 
 engineTest('while GitHub asks for silence nothing goes out, and who would not wait hears how long', 'github', async (t) => {
   const github = await serving(t)
-  const leases = managerFor(t, { ...onGitHub(github), requestTimeoutMs: 2_000 })
+  const leases = managerFor(t, { ...onGitHub(github), requestTimeoutMs: 20_000 })
   await (await leases.acquire(KEY)).release()
   github.faults.next('secondary-limit', {}, { seconds: HOUR_S })
   const told = await failure(leases.tryAcquire('other'))

@@ -4,14 +4,17 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { managerFor, pairFor, storeFor, failure } = require('./helpers/leases')
+const { STEADY_MS, managerFor, pairFor, storeFor, failure } = require('./helpers/leases')
 const { startNode, said } = require('./helpers/processes')
-const { block, until } = require('./helpers/waiting')
+const { block, pause, until } = require('./helpers/waiting')
+
+/** Nothing that is waited for takes so long. */
+const HANGS_MS = 60_000
 
 test('a blocked event loop keeps its lease', async (t) => {
-  const [one, two] = pairFor(t, { ttlMs: 600 })
+  const [one, two] = pairFor(t, { ttlMs: STEADY_MS })
   const lease = await one.acquire('busy')
-  block(2_000)
+  block(1.2 * STEADY_MS)
   assert.equal(lease.lost, false)
   assert.ok(lease.remainingMs > 0)
   lease.assertHeld()
@@ -42,21 +45,22 @@ test('with requireLoopAliveMs it loses it, and knows at once', async (t) => {
 })
 
 test('a loop that turns keeps it, though it must', async (t) => {
-  const leases = managerFor(t, { ttlMs: 300, requireLoopAliveMs: 5_000 })
+  const leases = managerFor(t, { ttlMs: STEADY_MS, requireLoopAliveMs: STEADY_MS })
   const lease = await leases.acquire('turning')
-  await until(() => leases.getMetrics().renewals >= 3)
+  await pause(1.2 * STEADY_MS)
   assert.equal(lease.lost, false)
   await lease.release()
 })
 
 test('taken away while the loop was blocked: known in the first instruction after the next renewal', async (t) => {
   const store = storeFor(t)
-  const leases = managerFor(t, { store, ttlMs: 600 })
+  const leases = managerFor(t, { store, ttlMs: STEADY_MS })
   const lease = await leases.acquire('robbed')
   const { signal } = lease
   const thief = startNode(robbing, { store, token: lease.token })
-  // The thief's word cannot be heard here while the loop is blocked; its own clock says when it is done.
-  block(4_000)
+  // The thief's word cannot be heard here while the loop is blocked. The next renewal comes in a third of the ttl.
+  const hangs = performance.now() + HANGS_MS
+  while (!lease.lost && performance.now() < hangs) block(10)
   assert.equal(lease.lost, true)
   assert.equal(signal.reason.cause, 'stolen')
   assert.equal(signal.reason.by.workerId, 'thief')
@@ -94,7 +98,7 @@ test('what is released while it is renewed is not renewed', async (t) => {
 })
 
 test('maxHoldMs ends a lease at its age, though it is renewed', async (t) => {
-  const leases = managerFor(t, { ttlMs: 400, maxHoldMs: 700 })
+  const leases = managerFor(t, { ttlMs: STEADY_MS, maxHoldMs: 1.2 * STEADY_MS })
   const lease = await leases.acquire('old')
   await new Promise((resolve) => lease.signal.addEventListener('abort', resolve))
   assert.equal(lease.signal.reason.cause, 'maxHold')
@@ -102,7 +106,7 @@ test('maxHoldMs ends a lease at its age, though it is renewed', async (t) => {
 })
 
 test('a listener that throws stops nothing', async (t) => {
-  const [one, two] = pairFor(t, { ttlMs: 300 })
+  const [one, two] = pairFor(t, { ttlMs: STEADY_MS })
   const lease = await one.acquire('loud')
   const mine = new Error('of the listener')
   const thrown = new Promise((resolve) => {

@@ -60,12 +60,16 @@ test('what the engine promises, and what has been done', async (t) => {
   await held.release()
 })
 
-test('after an expiry the lock delay keeps the key closed', async (t) => {
-  const leases = managerFor(t)
-  const held = await leases.acquire('delay', { ttlMs: 200, lockDelayMs: 60_000 })
+test('what is abandoned is lost at once, and after its expiry the lock delay keeps the key closed', async (t) => {
+  const [leases, other] = pairFor(t)
+  const left = await leases.acquire('left', { ttlMs: 60_000 })
+  await leases.acquire('delay', { ttlMs: 200, lockDelayMs: 60_000 })
   await leases.destroy({ release: false })
-  assert.equal(held.lost, true)
-  assert.equal((await held.release()).reason, 'closed')
+  assert.equal(left.lost, true)
+  assert.equal((await left.release()).reason, 'closed')
+  const holds = async () => (await other.status('delay')).holders.some(({ stale }) => !stale)
+  while (await holds()) await turn()
+  assert.equal(await other.tryAcquire('delay'), null)
 })
 
 test('the destroyed manager says so', async (t) => {

@@ -12,7 +12,7 @@ const { after } = require('node:test')
  */
 function folder(t) {
   const made = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'chainlock-test-')))
-  const remove = () => fs.rmSync(made, { recursive: true, force: true })
+  const remove = () => fs.rmSync(made, { recursive: true, force: true, maxRetries: 10 })
   if (t) t.after(remove)
   else after(remove)
   return made

@@ -1,5 +1,5 @@
 // What holds for leases over every engine: grants and tokens, waiting, modes, several keys, what others see, stealing.
-// Each case gets a test, the place of a store, and the shortest ttl there.
+// Each case gets a test, and the place of a store.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -8,9 +8,9 @@ const { managerFor, pairFor, failure } = require('./leases')
 const { stateOf, turn } = require('./waiting')
 
 const CASES = {
-  async 'a grant, its facts, and its release'(t, place, leastMs = 0) {
+  async 'a grant, its facts, and its release'(t, place) {
     const leases = managerFor(t, place)
-    const ttlMs = Math.max(5_000, leastMs)
+    const ttlMs = 60_000
     const lease = await leases.acquire('build', { ttlMs, metadata: { step: 1 } })
     assert.deepEqual([lease.key, lease.keys, lease.mode, lease.workerId, lease.ttlMs], ['build', ['build'], 'exclusive', 'test', ttlMs])
     assert.ok(lease.token >= 1 && Number.isSafeInteger(lease.token))
@@ -146,9 +146,9 @@ const CASES = {
     await lease.release()
   },
 
-  async 'a steal names what it takes; the holder learns by whom'(t, place, leastMs = 0) {
+  async 'a steal names what it takes; the holder learns by whom'(t, place) {
     const [one, two] = pairFor(t, place)
-    const held = await one.acquire('loot', { ttlMs: Math.max(3_000, leastMs) })
+    const held = await one.acquire('loot', { ttlMs: 60_000 })
     const told = new Promise((resolve) => one.once('lost', (lease, loss) => resolve({ lease, loss })))
     const aborted = new Promise((resolve) => held.signal.addEventListener('abort', resolve))
     const moved = await failure(two.steal('loot', { expectToken: held.token + 1 }))

@@ -5,6 +5,12 @@ const path = require('node:path')
 const { LeaseManager } = require('chainlock/leases')
 const { folder } = require('./folders')
 
+/**
+ * A ttl for leases that a test wants held until it says otherwise: a machine that stands still for seconds does not end
+ * them. What happens to them in the store is told by a renewal, a third of it later.
+ */
+const STEADY_MS = 6_000
+
 /** Where a store of one test lies. @param {import('node:test').TestContext} t */
 const storeFor = (t) => `sqlite:${path.join(folder(t), 'leases.db')}`
 
@@ -37,4 +43,4 @@ function assertFails() {
   throw new Error('it was to fail')
 }
 
-module.exports = { LeaseManager, storeFor, managerFor, pairFor, failure }
+module.exports = { STEADY_MS, LeaseManager, storeFor, managerFor, pairFor, failure }

@@ -3,12 +3,13 @@
 'use strict'
 
 const assert = require('node:assert/strict')
-const { managerFor, failure } = require('./leases')
+const { STEADY_MS, managerFor, failure } = require('./leases')
 const { startNode, said } = require('./processes')
 const { pause } = require('./waiting')
 
 const ANY = { layers: 'any' }
 const PATIENT = { timeoutMs: 60_000 }
+const MOST_TRIES = 20
 
 /** Ends with its test, whatever happens. */
 function childFor(t, program, data) {
@@ -49,6 +50,17 @@ async function sending({ data }) {
   await leases.destroy()
 }
 
+/** Takes the lock and asks again while its cooldown lasts: so long that a busy machine misses it only now and then. */
+async function seenCooling(lock, asked) {
+  for (let tries = 1; ; tries += 1) {
+    const guard = await lock.acquireSendLock('me', asked)
+    const { reason } = await lock.trySend('me')
+    if (reason === 'cooldown') return guard
+    assert.ok(tries < MOST_TRIES, `${reason}: not its own cooldown, though it came with another`)
+    await guard.release({ sent: false })
+  }
+}
+
 const CASES = {
   async 'each message once, by three processes, and with growing tokens'(t, options) {
     const messages = Array.from({ length: 8 }, (_, at) => `m${at}`)
@@ -81,8 +93,7 @@ const CASES = {
     holder.child.stdin.end()
     await holder.ended
     assert.equal((await lock.trySend('me', { messageKey: 'm1' })).reason, 'duplicate_message')
-    const guard = await lock.acquireSendLock('me', { ...PATIENT, messageKey: 'm2' })
-    assert.equal((await lock.trySend('me')).reason, 'cooldown', 'its own, though it came with another')
+    const guard = await seenCooling(lock, { ...PATIENT, messageKey: 'm2' })
     assert.equal(await guard.release({ sent: false }), true)
     assert.equal(await guard.release(), false)
     const again = await lock.acquireSendLock('me', { ...PATIENT, messageKey: 'm2' })
@@ -110,8 +121,8 @@ const CASES = {
     assert.equal((await lock.trySend('me', { messageKey: 'm1' })).reason, 'duplicate_message')
   },
 
-  async 'a force release ends the hold, tells its holder, and lets the next one in'(t, options, leastMs = 0) {
-    const settings = { ...ANY, cooldownMs: 0, ttlMs: Math.max(1_500, leastMs) }
+  async 'a force release ends the hold, tells its holder, and lets the next one in'(t, options) {
+    const settings = { ...ANY, cooldownMs: 0, ttlMs: STEADY_MS }
     const holder = childFor(t, holding, { options, settings })
     await said(holder, 'holds')
     const lock = managerFor(t, options).sendLock('team')
@@ -128,8 +139,8 @@ const CASES = {
     await holder.ended
   },
 
-  async 'a hold that lasts too long is taken away, though it is renewed'(t, options, leastMs = 0) {
-    const settings = { ...ANY, cooldownMs: 0, forceReleaseMs: 900, ttlMs: Math.max(600, leastMs) }
+  async 'a hold that lasts too long is taken away, though it is renewed'(t, options) {
+    const settings = { ...ANY, cooldownMs: 0, forceReleaseMs: 1.2 * STEADY_MS, ttlMs: STEADY_MS }
     const [one, two] = [managerFor(t, options), managerFor(t, { ...options, workerId: 'two' })]
     const { guard } = await one.sendLock('team', settings).trySend('slow')
     const lock = two.sendLock('team')

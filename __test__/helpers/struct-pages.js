@@ -57,14 +57,14 @@ function structPage(page, files) {
   return { documented, fieldsOf, sizeOf, at }
 }
 
-/** This process's memory file of that name: its bytes, and how they are read. */
-function memoryFile(name) {
-  for (const number of fs.readdirSync('/proc/self/fd')) {
+/** The memory file of that name of a process: its bytes, and how they are read. @param {string} name @param {number | 'self'} [pid] */
+function memoryFile(name, pid = 'self') {
+  for (const number of fs.readdirSync(`/proc/${pid}/fd`)) {
     try {
-      const link = `/proc/self/fd/${number}`
+      const link = `/proc/${pid}/fd/${number}`
       if (fs.readlinkSync(link).startsWith(`/memfd:${name}`)) return reading(link, fs.readFileSync(link))
     } catch {
-      // The descriptor that listed the folder is gone by now.
+      // A descriptor, such as the one that listed the folder, may be gone by now.
     }
   }
 }

@@ -5,9 +5,9 @@
  * What can happen to a request, and whether it happens to writes, to reads or to both.
  * - `delay`: it is served `ms` later (0–2500 by chance)
  * - `lost-before`: the connection is cut and nothing is done; `lost-after`: it is done and the connection cut
- * - `late`: the connection is cut now, and it is done `ms` later (200–3000 by chance)
+ * - `late`: the connection is cut now, and it is done `ms` later (200–3000 by chance), or when the promise `until` is kept
  * - `502-after`: it is done and answered 502
- * - `stale-read`: what was there `ms` before (200–2000 by chance) is answered
+ * - `stale-read`: what was there `ms` before (200–2000 by chance), or `asOf` an instant of performance.now(), is answered
  * - `secondary-limit`: 403 with `retry-after` (`seconds`, 1 unless told), nothing is done
  * - `rate-limit`: the primary limit is spent until `seconds` (1 unless told) from now, nothing is done
  */
@@ -42,7 +42,8 @@ class Faults {
    * Does it to the next request that fits, before any that was told later.
    * @param {string} kind
    * @param {Matcher} [matcher]
-   * @param {{ ms?: number, seconds?: number, times?: number }} [how] `times` requests instead of one
+   * @param {{ ms?: number, until?: Promise<unknown>, asOf?: number, seconds?: number, times?: number }} [how]
+   *   `times` requests instead of one
    */
   next(kind, matcher = {}, { times = 1, ...how } = {}) {
     if (!(kind in KINDS)) throw new TypeError(`no such fault: ${kind}; there are: ${Object.keys(KINDS).join(', ')}`)
@@ -60,7 +61,10 @@ class Faults {
     this.rate = {}
   }
 
-  /** What happens to this request. @returns {{ kind: string, ms: number, seconds: number } | null} */
+  /**
+   * What happens to this request.
+   * @returns {{ kind: string, ms: number, until?: Promise<unknown>, asOf?: number, seconds: number } | null}
+   */
   pick(request) {
     const at = this.#told.findIndex(({ kind, matcher }) => fits(kind, request) && matches(matcher, request))
     if (at >= 0) {

@@ -93,7 +93,7 @@ class GitHubServer {
 
   async #serveWith(fault, exchange) {
     const { request, response } = exchange
-    const wait = () => sleep(fault.ms, undefined, { signal: this.#stopped.signal })
+    const wait = () => fault.until ?? sleep(fault.ms, undefined, { signal: this.#stopped.signal })
     const cut = () => response.destroy()
     switch (fault?.kind) {
       case 'lost-before':
@@ -117,7 +117,7 @@ class GitHubServer {
         await wait()
         break
       case 'stale-read':
-        return this.#write(exchange, await this.#answer({ ...request, asOf: performance.now() - fault.ms }, exchange))
+        return this.#write(exchange, await this.#answer({ ...request, asOf: fault.asOf ?? performance.now() - fault.ms }, exchange))
     }
     this.#write(exchange, await this.#answer(request, exchange))
   }

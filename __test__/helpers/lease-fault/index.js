@@ -19,6 +19,7 @@ const { Member } = require('./crew')
 const { ENGINES } = require('./engines')
 const { Nemesis } = require('./nemesis')
 const { linesOf } = require('./lines')
+const { Witness } = require('./witness')
 
 /** How many of the crew have a wall clock of their own, where that can be had. */
 const CLOCKS = 2
@@ -53,6 +54,8 @@ class World {
     for (let place = 0; place < engine.workers; place++) this.crew.push(await this.#member(place, clocks))
     t.after(() => Promise.all(this.crew.map((member) => member.end(0))))
     for (const member of this.crew) member.start()
+    this.witness = new Witness(this.place.optionsFor(), engine.ttlMs)
+    t.after(() => this.witness.stop())
   }
 
   async #member(place, clocks) {
@@ -67,10 +70,11 @@ class World {
     return new Member({ place, data, proxy, clockFile, heard: (member, message) => this.#heard(member, message) })
   }
 
-  #heard(member, { held, left, blocked, end, died }) {
+  #heard(member, { held, from, left, blocked, end, died }) {
     if (held !== undefined) {
       member.held.add(held)
-      this.grantedAt.set(held, nowMs())
+      // As the register has it: what is heard now may have been before the last fault was over.
+      this.grantedAt.set(held, Math.max(from, this.grantedAt.get(held) ?? 0))
     }
     if (left !== undefined) member.held.delete(left)
     if (blocked) this.blocks.push({ ...blocked, wasAlone: member.wasLeftAlone(blocked.from - this.engine.ttlMs, blocked.until) })
@@ -106,15 +110,17 @@ class World {
       const lease = await asked.catch((error) => {
         if (error !== others.signal.reason) throw error
       })
-      if (lease) await this.#giveBack(key, lease)
+      if (lease) await this.#giveBack(key, lease, since)
     }))
   }
 
-  async #giveBack(key, lease) {
+  async #giveBack(key, lease, askedAt) {
     const { register, engine } = this
     const from = nowMs()
+    const left = lease.remainingMs
     const name = { key, token: lease.token, worker: 'rescuer', from }
-    await register.tell('grant', { ...name, asked: from + lease.remainingMs - engine.ttlMs, deadline: from + lease.remainingMs })
+    const asked = left > 0 ? from + left - engine.ttlMs : askedAt
+    await register.tell('grant', { ...name, asked, deadline: from + left })
     await register.tell('belief', { ...name, until: nowMs(), reason: 'release' })
     await lease.release()
   }
@@ -122,7 +128,7 @@ class World {
   /** Ends the crew; how many did not end by themselves. */
   async close() {
     const ended = await Promise.all(this.crew.map((member) => member.end(LIMIT_MS)))
-    await this.rescuer?.destroy()
+    await Promise.all([this.witness.stop(), this.rescuer?.destroy()])
     return ended.filter((hasEnded) => !hasEnded).length
   }
 }
@@ -163,7 +169,8 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
   const history = await register.history()
   const report = analyse(history)
   const alone = analyse(history.filter(({ type, at }) => type !== 'kill' || at > calm)).recovery
-  const lostWhileBlocked = world.blocks.filter(({ wasAlone, lost }) => wasAlone && lost.length > 0)
+  const wasUndisturbed = ({ wasAlone, from, until }) => wasAlone && world.witness.sawNothing(from - engine.ttlMs, until)
+  const lostWhileBlocked = world.blocks.filter((block) => block.lost.length > 0 && wasUndisturbed(block))
   const outcome = {
     engine: name,
     ttlMs: engine.ttlMs,
@@ -174,6 +181,7 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
     healedMs,
     faults: nemesis.counts,
     blocks: world.blocks.length,
+    slow: world.witness.slow.length,
     lostWhileBlocked,
     wrongFlags: world.blocks.reduce((sum, { wrong }) => sum + wrong, 0),
     drift: world.ends.reduce((sum, end) => sum + driftOf(end), 0),

@@ -1,7 +1,7 @@
 // A worker of the fault test, in a process of its own: takes leases on keys of its choice, writes to the register while
 // it believes to hold, once more without looking when it has stopped, and tells the register what it believed and when.
 //
-// Hears `{ block: ms }`, `{ linger: true }` (what is held is kept until it is lost) and `{ stop: true }` from the test; says `{ held, key }`, `{ left, key }`, `{ blocked }` and, at
+// Hears `{ block: ms }`, `{ linger: true }` (what is held is kept until it is lost) and `{ stop: true }` from the test; says `{ held, token, from }`, `{ left, token }`, `{ blocked }` and, at
 // its end, `{ end }`.
 'use strict'
 
@@ -54,7 +54,8 @@ class Hold {
     this.from = nowMs()
     this.deadline = this.from
     this.look()
-    const asked = Math.max(askedAt, this.deadline - ttlMs)
+    // Of a lease that was over before anybody could look its deadline is not known, and so not when its request left.
+    const asked = this.deadline > this.from ? Math.max(askedAt, this.deadline - ttlMs) : askedAt
     keep(register.tell('grant', { ...this.name, asked, deadline: this.deadline }))
     this.ended = new Promise((resolve) => {
       lease.signal.addEventListener('abort', () => resolve(this.told()))
@@ -62,7 +63,7 @@ class Hold {
       if (lease.signal.aborted) resolve(this.told())
     })
     holds.add(this)
-    process.send({ held: key, token: lease.token })
+    process.send({ held: key, token: lease.token, from: this.from })
   }
 
   get name() {
@@ -158,8 +159,9 @@ function block(ms) {
   const before = [...holds].filter((hold) => !hold.lease.lost)
   while (nowMs() - from < ms) for (const hold of before) hold.look()
   const lost = before.filter((hold) => hold.lease.lost)
-  // In the first instruction after it: who is not said to have lost has time left, by its own last look.
-  const wrong = before.filter((hold) => !hold.lease.lost && nowMs() > hold.deadline + 1 && hold.lease.remainingMs === 0)
+  // In the first instruction after it: who is not said to have lost has time left, by its own last look. The word is
+  // asked last: the time may run out between two of these looks.
+  const wrong = before.filter((hold) => nowMs() > hold.deadline + 1 && hold.lease.remainingMs === 0 && !hold.lease.lost)
   process.send({ blocked: { from, until: nowMs(), held: before.length, lost: lost.map(({ key }) => key), wrong: wrong.length } })
 }
 

@@ -14,10 +14,12 @@ const PROGRAM = `
   if [ "$group" != 0 ]; then
     kill -CONT "-$group" $frozen 2>/dev/null
     kill "-$2" "-$group" 2>/dev/null
-    for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "-$group" 2>/dev/null || break; sleep 0.1; done
+    tries=0
+    while [ $tries -lt 30 ] && kill -0 "-$group" 2>/dev/null; do sleep 0.1; tries=$((tries + 1)); done
     kill -KILL "-$group" 2>/dev/null
   fi
-  for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" 2>/dev/null && exit 0; sleep 0.1; done`
+  tries=0
+  while [ $tries -lt 100 ] && ! rm -rf "$1" 2>/dev/null; do sleep 0.1; tries=$((tries + 1)); done`
 
 class Caretaker {
   #shell

@@ -3,25 +3,26 @@
 
 const { join } = require('node:path')
 const { program } = require('./find')
-const { Server, freePort } = require('./server')
+const { Server } = require('./server')
+
+const ANSWER_LIMIT_MS = 20_000
 
 /** @type {import('./server').Kind} */
 const KIND = {
   name: 'etcd',
-  async prepare(server) {
-    /** @type {Etcd} */ (server).peerPort = await freePort()
-  },
   command(server) {
-    const { peerPort, extra } = /** @type {Etcd} */ (server)
+    const { extra } = /** @type {Etcd} */ (server)
     const own = `http://${server.address}`
-    const peer = `http://${server.host}:${peerPort}`
+    // It has no peers: any port will do to listen on, and its name is as good as another.
+    const peer = `http://${server.host}:1`
+    const anyPort = `http://${server.host}:0`
     const clients = ['--listen-client-urls', own, '--advertise-client-urls', own]
-    const peers = ['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', `test=${peer}`]
+    const peers = ['--listen-peer-urls', anyPort, '--initial-advertise-peer-urls', peer, '--initial-cluster', `test=${peer}`]
     const data = ['--name', 'test', '--data-dir', join(server.folder, 'data')]
     return { file: program('etcd'), args: [...data, ...clients, ...peers, '--log-level', 'error', ...extra] }
   },
   async answers(server) {
-    const response = await fetch(`http://${server.address}/health`, { signal: AbortSignal.timeout(2_000) })
+    const response = await fetch(`http://${server.address}/health`, { signal: AbortSignal.timeout(ANSWER_LIMIT_MS) })
     const { health } = /** @type {any} */ (await response.json())
     if (health !== 'true') throw new Error(`health ${health}`)
     // Healthy is not yet in order: after a restart the first read may still have to wait for the election.
@@ -34,7 +35,6 @@ class Etcd extends Server {
   constructor(extra) {
     super(KIND)
     this.extra = extra
-    this.peerPort = 0
   }
 
   get url() {
@@ -43,7 +43,7 @@ class Etcd extends Server {
 
   /** One request to the JSON gateway: keys and values in it are base64. @param {string} path @param {object} body */
   async call(path, body) {
-    const response = await fetch(`http://${this.address}${path}`, { method: 'POST', body: JSON.stringify(body), signal: AbortSignal.timeout(5_000) })
+    const response = await fetch(`http://${this.address}${path}`, { method: 'POST', body: JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_LIMIT_MS) })
     const answer = /** @type {any} */ (await response.json())
     if (!response.ok) throw new Error(`etcd answers ${response.status}: ${answer.error}`)
     return answer

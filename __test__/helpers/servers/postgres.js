@@ -13,7 +13,7 @@ const { Server } = require('./server')
 
 const USER = 'postgres'
 const PASSWORD = 'a password, only for tests: @/%'
-const ANSWER_LIMIT_MS = 5_000
+const ANSWER_LIMIT_MS = 20_000
 const PROTOCOL_3 = 196_608
 const run = promisify(execFile)
 
@@ -135,7 +135,7 @@ class Postgres extends Server {
     const name = database.includes('/') ? database.slice(database.lastIndexOf('/') + 1) : database
     const where = ['-h', this.host, '-p', String(this.port), '-U', USER, '-d', name, '-w']
     const shape = ['-X', '-q', '-A', '-t', '-F', '\t', '-v', 'ON_ERROR_STOP=1']
-    const env = { ...process.env, PGPASSWORD: this.password ?? '', PGCONNECT_TIMEOUT: '10' }
+    const env = { ...process.env, PGPASSWORD: this.password ?? '', PGCONNECT_TIMEOUT: '20' }
     const { stdout } = await run(program('psql'), [...where, ...shape, '-c', sql], { env })
     return stdout.split('\n').filter((line) => line !== '').map((line) => line.split('\t'))
   }

@@ -5,7 +5,7 @@ const net = require('node:net')
 const { program } = require('./find')
 const { Server } = require('./server')
 
-const ANSWER_LIMIT_MS = 5_000
+const ANSWER_LIMIT_MS = 20_000
 
 /** One answer in its wire form, and where it ends; undefined if it is not yet all there. @param {Buffer} bytes */
 function parse(bytes, start = 0) {

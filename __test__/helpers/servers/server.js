@@ -227,4 +227,4 @@ class Server {
   }
 }
 
-module.exports = { Server, freePort }
+module.exports = { Server }

@@ -18,7 +18,7 @@ async function works({ chainlock, data }) {
   const semaphore = locks.semaphore('pool', 1 + below(4))
   const host = chainlock.hostLock(`healthy-${data}`)
   const { LeaseManager } = require(`${process.env.ROOT}/lib/leases`)
-  const leases = new LeaseManager({ store: `sqlite:${process.env.XDG_RUNTIME_DIR}/healthy-${data}.db`, ttlMs: 1_000 })
+  const leases = new LeaseManager({ store: `sqlite:${process.env.XDG_RUNTIME_DIR}/healthy-${data}.db`, ttlMs: 60_000 })
   const turn = () => (below(2) === 0 ? new Promise(setImmediate) : new Promise((resolve) => setTimeout(resolve, below(4))))
   const name = () => `job ${below(6)}`
   const kinds = [

@@ -109,7 +109,9 @@ module.exports = {
       const [, path] = /^ready (.*)$/m.exec(output.stdout)
       const shell = spawn('flock', ['--no-fork', path, 'sleep', '1000'], { stdio: 'ignore' })
       t.after(() => shell.kill('SIGKILL'))
-      await until(() => isLocked(path))
+      // It locks, and then becomes the command.
+      const isTheCommand = () => fs.readFileSync(`/proc/${shell.pid}/cmdline`, 'latin1').startsWith('sleep')
+      await until(() => isLocked(path) && isTheCommand())
       child.stdin.write('try\n')
       return { everywhere: true, pid: shell.pid }
     },
