@@ -268,7 +268,7 @@ fn no_answer_is_unknown_for_a_write_and_nobody_there_is_not() {
         let Some(mut own) = Own::start(&[]).await else { return };
         let mut setup = own.setup("");
         let patient = store(&setup);
-        setup.request_timeout = Duration::from_millis(300);
+        setup.request_timeout = Duration::from_secs(3);
         let store = store(&setup);
         let (key, text): (Key, _) = ("stopped".into(), body("perhaps"));
         see(&store, &key).await;

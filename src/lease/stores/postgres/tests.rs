@@ -320,7 +320,7 @@ async fn forward(
 
 in_a_place!(an_answer_that_does_not_come_is_unknown_and_the_connection_is_replaced, place, {
     let (server, blocked) = proxy(&place.server).await;
-    let hasty = Setup { request_timeout: Duration::from_millis(400), ..setup(&server) };
+    let hasty = Setup { request_timeout: Duration::from_secs(3), ..setup(&server) };
     let (store, key): (_, Key) = (super::open(&hasty).unwrap(), "key".into());
     let first = won(store.swap(&[swap(&key, &Version::Absent, &body("first"))]).await);
     blocked.set(true);

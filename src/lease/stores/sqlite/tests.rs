@@ -208,7 +208,7 @@ fn whoever_waits_too_long_for_another_process_is_told_and_nothing_happens_later(
     make(&path);
     let other = Connection::open(&path).unwrap();
     on_a_runtime(async {
-        let hasty = Setup { request_timeout: Duration::from_millis(60), ..setup(&path) };
+        let hasty = Setup { request_timeout: Duration::from_secs(1), ..setup(&path) };
         let store = super::open(&hasty).unwrap();
         let key: Key = "key".into();
         see(&store, &key).await;
