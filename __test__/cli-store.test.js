@@ -12,7 +12,7 @@ const { STEADY_MS, managerFor } = require('./helpers/leases')
 const { startNode, said } = require('./helpers/processes')
 const { faultsOf } = require('./helpers/schema')
 const { engineTest, startRedis } = require('./helpers/servers')
-const { turn, until } = require('./helpers/waiting')
+const { until } = require('./helpers/waiting')
 
 const HANGS_MS = 60_000
 const SCHEMA = JSON.parse(fs.readFileSync(path.join(__dirname, '../docs/formats/store-status.schema.json'), 'utf8'))
@@ -37,7 +37,7 @@ describe('status', () => {
     const { leases, status, store, take } = world(t)
     const lease = await take('deploy', { workerId: 'ci-7', nodeId: 'eu-1', metadata: { step: 'build' } })
     const waiting = leases.acquire('deploy')
-    while ((await leases.status('deploy')).waiters < 1) await turn()
+    await until(async () => (await leases.status('deploy')).waiters === 1, 'it waits', HANGS_MS)
     await take('report', { shared: true })
     await take('report', { shared: true })
     await (await take('free')).release()

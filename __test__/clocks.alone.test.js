@@ -157,7 +157,7 @@ describe('F14: a process that is stopped', () => {
       const lines = await lifeTimes({}, async (child) => {
         await pause(300)
         child.kill('SIGSTOP')
-        await until(() => stateOf(child.pid) === 'T', 'it is stopped')
+        await until(() => child.exitCode !== null || child.signalCode !== null || stateOf(child.pid) === 'T', 'it is stopped')
         stopped = Number(process.hrtime.bigint()) / 1e6
         await pause(3_000)
         child.kill('SIGCONT')

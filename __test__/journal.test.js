@@ -12,7 +12,7 @@ const { freshProcessLock, root } = require('./helpers/package')
 const { folder } = require('./helpers/folders')
 const { runNode, startNode, said } = require('./helpers/processes')
 const { memoryFile } = require('./helpers/struct-pages')
-const { pause } = require('./helpers/waiting')
+const { pause, until } = require('./helpers/waiting')
 const { request } = require('../lib/control/client')
 
 const chainlock = freshProcessLock({ cooldownMs: 0 })
@@ -196,11 +196,12 @@ test('who follows hears the events of all processes, from now or from before', {
     }
   })()
   // From when on it hears is found out on another thread.
-  while (!isThere) {
+  await until(async () => {
     locks.tryAcquire('knock').release()
     await journal.flush()
     await pause(10)
-  }
+    return isThere
+  }, 'it follows', 30_000)
   locks.tryAcquire('here').release()
   const other = startNode(({ chainlock, data }) => {
     chainlock.openJournal({ path: data })

@@ -117,7 +117,10 @@ test('STEAL_STALE takes what is over, leaves what is not, and counts it', async 
   assert.equal(refused.success, false, 'it lives')
   await dead.destroy({ release: false })
   let result
-  while (!(result = await two.acquireLock('k', { conflictStrategy: ConflictStrategy.STEAL_STALE })).success) await pause(20)
+  await until(async () => {
+    result = await two.acquireLock('k', { conflictStrategy: ConflictStrategy.STEAL_STALE })
+    return result.success || pause(20)
+  }, 'it is stale')
   assert.ok(result.token > held.token)
   assert.equal(result.lease.claimedStale, true)
   assert.equal(two.getMetrics().staleLocksClaimed, 1)

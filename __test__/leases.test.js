@@ -68,7 +68,7 @@ test('what is abandoned is lost at once, and after its expiry the lock delay kee
   assert.equal(left.lost, true)
   assert.equal((await left.release()).reason, 'closed')
   const holds = async () => (await other.status('delay')).holders.some(({ stale }) => !stale)
-  while (await holds()) await turn()
+  await until(async () => !(await holds()), 'its expiry')
   assert.equal(await other.tryAcquire('delay'), null)
 })
 

@@ -64,11 +64,13 @@ const written = ({ child, output, ended }, text) => new Promise((resolve) => {
 async function logged(env) {
   const waits = ['info', 'warn'].includes(env.CHAINLOCK_LOG)
   const started = startNode(oneOfEach, { waits }, { env })
+  const hangs = setTimeout(() => started.child.kill('SIGKILL'), 120_000)
   if (waits) {
     await written(started, 'OVERDUE')
     started.child.stdin.end('go on')
   }
   const { code, stdout, stderr } = await started.ended
+  clearTimeout(hangs)
   assert.equal(code, 0, stderr)
   assert.equal(stdout, '')
   return stderr.split('\n').slice(0, -1).map((line) => {

@@ -81,6 +81,8 @@ struct Coming {
 
 impl Coming {
     async fn next(&mut self) -> Option<Job> {
+        // To look for a job costs no budget: many of them must not keep tasks and timers from their turn.
+        tokio::task::coop::consume_budget().await;
         let job = match self.soon().await {
             Err(TryRecvError::Empty) => self.jobs.recv().await,
             job => job.ok(),
@@ -107,6 +109,7 @@ impl Coming {
 mod tests {
     use super::*;
     use std::pin::pin;
+    use std::rc::Rc;
     use std::task::{Context, Waker};
 
     const APART: u64 = CLOSE.0 / 2;
@@ -150,6 +153,25 @@ mod tests {
         assert!(!is_awake(&mut coming), "no longer");
         serve(&sender, &mut coming, APART);
         assert!(!is_awake(&mut coming), "after one that came late");
+    }
+
+    #[test]
+    fn many_jobs_leave_tasks_their_turn() {
+        const MANY: usize = 10_000;
+        let (sender, mut coming) = coming(true);
+        for _ in 0..MANY {
+            assert!(sender.send(Box::new(|| ())).is_ok());
+        }
+        let (served, turn) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(MANY)));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let (before, seen) = (served.clone(), turn.clone());
+            tokio::task::spawn_local(async move { seen.set(before.get()) });
+            while served.get() < MANY && coming.next().await.is_some() {
+                served.set(served.get() + 1);
+            }
+        });
+        assert!(turn.get() < MANY, "the task had its turn before the last job");
     }
 
     #[test]

@@ -30,6 +30,7 @@ class GitHubServer {
   #http = http.createServer((request, response) => this.#track(this.#serve(request, response), response))
   #running = new Set()
   #stopped = new AbortController()
+  #stops = new Promise((resolve) => this.#stopped.signal.addEventListener('abort', resolve, { once: true }))
 
   constructor({ world, faults, token, ghes, handlers }) {
     this.#world = world
@@ -93,7 +94,7 @@ class GitHubServer {
 
   async #serveWith(fault, exchange) {
     const { request, response } = exchange
-    const wait = () => fault.until ?? sleep(fault.ms, undefined, { signal: this.#stopped.signal })
+    const wait = () => (fault.until ? Promise.race([fault.until, this.#stops]) : sleep(fault.ms, undefined, { signal: this.#stopped.signal }))
     const cut = () => response.destroy()
     switch (fault?.kind) {
       case 'lost-before':

@@ -181,6 +181,7 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
     healedMs,
     faults: nemesis.counts,
     blocks: world.blocks.length,
+    judged: world.blocks.filter(wasUndisturbed).length,
     slow: world.witness.slow.length,
     lostWhileBlocked,
     wrongFlags: world.blocks.reduce((sum, { wrong }) => sum + wrong, 0),

@@ -5,7 +5,7 @@ const ms = (value) => (value === undefined ? '–' : `${value < 10 ? value.toFix
 const spread = ({ count, p50, p99, max }) => `p50 ${ms(p50)}, p99 ${ms(p99)}, max ${ms(max)} ms of ${count}`
 
 /** @param {any} outcome */
-function linesOf({ engine, seed, ttlMs, recoveryMs, report, recoveryAlone, healedMs, faults, blocks, slow, lostWhileBlocked, drift, metrics, surprises, crashed }) {
+function linesOf({ engine, seed, ttlMs, recoveryMs, report, recoveryAlone, healedMs, faults, blocks, judged, slow, lostWhileBlocked, drift, metrics, surprises, crashed }) {
   const sum = (name) => metrics.reduce((total, each) => total + each[name], 0)
   return [
     `${engine}, ttl ${ttlMs} ms, seed ${seed}: ${Object.entries(faults).map(([name, count]) => `${name} ${count}`).join(', ')}`,
@@ -13,7 +13,7 @@ function linesOf({ engine, seed, ttlMs, recoveryMs, report, recoveryAlone, heale
     `writes ${report.writes}, fenced off ${report.fencedOff}; accepted stale ${report.staleAccepted.length}`,
     `overlapping beliefs ${report.overlaps.length}; stuck keys ${report.stuck.length}`,
     `notice of loss after the deadline: ${spread(report.notice)}`,
-    `loops blocked ${blocks}, leases lost by that ${lostWhileBlocked.length}; the store or the machine was slow ${slow} times`,
+    `loops blocked ${blocks}, of which ${judged} could be judged: leases lost by that ${lostWhileBlocked.length}; the store or the machine was slow ${slow} times`,
     `recovery after SIGKILL among faults: ${spread(report.recovery)}; alone: ${spread(recoveryAlone)}, where ${recoveryMs} ms are the bar; all keys granted ${ms(healedMs)} ms after the last fault`,
     `statistics of who lived to the end: lost ${sum('lost')}, failed renewals ${sum('failedRenewals')}, unknown answers ${sum('unknownAnswers')}, drift ${drift}`,
     ...surprises.map((text) => `unexpected: ${text}`),
