@@ -11,7 +11,7 @@ const { spawn } = require('node:child_process')
 const { controlWorld, refusal, raw, request } = require('./helpers/control')
 const { folder, permissions } = require('./helpers/folders')
 const { root } = require('./helpers/package')
-const { until } = require('./helpers/waiting')
+const { turn, until, block } = require('./helpers/waiting')
 
 const skip = process.platform === 'linux' ? false : 'control sockets are Linux only'
 
@@ -100,6 +100,17 @@ describe('the socket', { skip }, () => {
     child.kill('SIGCONT')
     await until(() => !fs.readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') T '))
     assert.equal((await request(pid, { op: 'ping' })).pid, pid)
+  })
+
+  test('is answered in time, though whoever asked stood still meanwhile', async (t) => {
+    const world = controlWorld(t)
+    const { pid } = await world.start(idle)
+    const timeoutMs = 1_000
+    const answer = request(pid, { op: 'ping' }, { timeoutMs })
+    await turn()
+    // The timers are served before what has come meanwhile.
+    block(1.5 * timeoutMs)
+    assert.equal((await answer).pid, pid)
   })
 
   test('does not obey what is meant for another process with its pid', async (t) => {

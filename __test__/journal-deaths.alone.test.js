@@ -13,6 +13,8 @@ const { startNode, runNode, said } = require('./helpers/processes')
 
 /** Who has not ended by then never will, however busy the machine is. */
 const HANGS_MS = 60_000
+/** What a death may take away, and how often it is looked again where it took more. */
+const [LOST_MS, MOST_ROUNDS] = [100, 5]
 
 /** What a process does: holds a lock, makes pairs without end, each told in a file of its own before; then the way. */
 function program({ chainlock, data: { journal, log, way } }) {
@@ -112,16 +114,18 @@ for (const name of Object.keys(END)) {
 for (const name of [...Object.keys(KILLED), ...SIGNALS]) {
   test(`${name} loses the last moment at most`, async (t) => {
     const lost = []
-    for (let round = 0; round < deep(20, 1); round++) {
+    // A machine that gave the writer no time may be late, but not every time.
+    for (let round = 0; round < deep(20, 1) || (round < MOST_ROUNDS && Math.min(...lost) > LOST_MS); round++) {
       const { lostMs, written } = await end(t, name)
       assert.ok(written > 0, 'it was written while it ran')
       lost.push(lostMs)
     }
     const worst = Math.max(...lost)
-    t.diagnostic(`journal, ${name}: ${worst} ms of events lost at most (bar: 100 ms on a machine with time)`)
-    if (lost.length > 1) assert.ok(lost.sort((a, b) => a - b)[lost.length >> 1] <= 100, `usually ${lost} ms`)
+    t.diagnostic(`journal, ${name}: ${worst} ms of events lost at most (bar: ${LOST_MS} ms on a machine with time)`)
+    assert.ok(Math.min(...lost) <= LOST_MS, `always ${lost} ms`)
+    if (deep(true, false)) assert.ok(lost.sort((a, b) => a - b)[lost.length >> 1] <= LOST_MS, `usually ${lost} ms`)
     // The bar is for a machine that lets the writer run; what does not depend on that is that it is a moment.
-    assert.ok(worst < 30_000, `${worst} ms`)
+    assert.ok(worst < 5_000, `${worst} ms`)
   })
 }
 

@@ -9,7 +9,7 @@ const { startGitHub } = require('./helpers/github')
 const { onGitHub } = require('./helpers/lease-places')
 const { managerFor, pairFor, failure } = require('./helpers/leases')
 const { engineTest } = require('./helpers/servers')
-const { until } = require('./helpers/until')
+const { until } = require('./helpers/waiting')
 
 const KEY = 'the-key'
 const HOUR_S = 3_600

@@ -15,8 +15,6 @@ const { percentile } = require('./helpers/figures')
 const ROUNDS = deep(680, 20)
 const DEATHS_AT_ONCE = 4
 const RECLAIM_P99_MS = 50
-/** Among fewer, the slowest hundredth are those few in whose midst the machine had something else to do. */
-const BAR = deep(0.99, 0.9)
 
 /**
  * The dying worker. `moment` says when it goes: holding guards, waiting in line, with a grant under way that no
@@ -244,12 +242,10 @@ describe('F9: worker deaths', () => {
   test('the bar', (t) => {
     const [p99, freeP99] = [figures.times, figures.free].map((times) => percentile(times, 0.99))
     // What a busy machine adds to everything it adds to this, too.
-    const most = RECLAIM_P99_MS + percentile(figures.free, BAR)
     t.diagnostic(`F9: ${figures.deaths} deaths, 0 orphans, reclaim p50 ${percentile(figures.times, 0.5).toFixed(2)} ms, ` +
       `p99 ${p99.toFixed(2)} ms, max ${Math.max(...figures.times).toFixed(2)} ms (bar: p99 ≤ ${RECLAIM_P99_MS} ms and the ${freeP99.toFixed(2)} ms of a free lock)`)
     assert.ok(figures.deaths >= deep(20_000, 600), `${figures.deaths} deaths`)
-    const reached = percentile(figures.times, BAR)
-    assert.ok(reached <= most, `${BAR * 100} % within ${reached} ms`)
+    assert.ok(p99 <= RECLAIM_P99_MS + freeP99)
   })
 
   test('a victim or a thief that dies in the middle of a steal leaves the lock to the next', async () => {

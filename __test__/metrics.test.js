@@ -5,6 +5,7 @@
 const { test, describe } = require('node:test')
 const assert = require('node:assert/strict')
 const { freshLock } = require('./helpers/package')
+const { assertSince } = require('./helpers/moments')
 const { block, until } = require('./helpers/waiting')
 
 const METRIC_FIELDS = [
@@ -18,13 +19,7 @@ const STATUS_FIELDS = [
   'cooldownRemaining', 'waiters', 'lastSendTime',
 ]
 const SUMMARY_FIELDS = ['count', 'avgMs', 'p50Ms', 'p90Ms', 'p99Ms', 'maxMs']
-const APART_MS = 50
 const sorted = (names) => [...names].sort()
-
-/** A moment since `before`. Two clocks tell it: what the machine does between their readings only moves them apart. */
-function assertBetween(moment, before) {
-  assert.ok(moment >= before - APART_MS && moment <= Date.now() + APART_MS, `${moment - before} ms after it began`)
-}
 
 function sendOnce(lock, layer = 'e2e-executor', ms = 0) {
   lock.tryAcquireSendLock(layer)
@@ -194,7 +189,7 @@ describe('getLockStatus', () => {
     assert.equal(status.waiters, 1)
     assert.ok(Number.isInteger(status.lockAge) && status.lockAge >= 3)
     assert.ok(Number.isInteger(status.cooldownRemaining) && status.cooldownRemaining > 0 && status.cooldownRemaining <= 60_000)
-    assertBetween(status.lockStartTime, before)
+    assertSince(status.lockStartTime, before)
     assert.equal(status.lastSendTime, status.lockStartTime)
     assert.equal(status.metrics.totalAcquisitions, 1)
     lock.configure({ cooldownMs: 0 })
@@ -233,7 +228,7 @@ describe('the history', () => {
     lock.tryAcquireSendLock('window-monitor')
     lock.forceReleaseLock('by hand')
     const entries = lock.lockHistory.map(({ timestamp, duration, ...entry }) => {
-      assertBetween(timestamp, before)
+      assertSince(timestamp, before)
       assert.ok(duration === null || Number.isInteger(duration))
       return { ...entry, ended: duration !== null }
     })

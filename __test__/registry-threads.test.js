@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const { registry } = require('chainlock')
-const { until } = require('./helpers/until')
+const { until } = require('./helpers/waiting')
 const { runNode } = require('./helpers/processes')
 const { startWorker, message, exited, runWorker } = require('./helpers/threads')
 

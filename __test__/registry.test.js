@@ -7,7 +7,8 @@ const { spawn } = require('node:child_process')
 const { once } = require('node:events')
 const { test, beforeEach } = require('node:test')
 const { registry, ChainlockError } = require('chainlock')
-const { until } = require('./helpers/until')
+const { assertSince } = require('./helpers/moments')
+const { until } = require('./helpers/waiting')
 const { native } = require('../lib/native')
 
 const forget = () => registry.list().forEach(({ id }) => registry.remove(id))
@@ -28,8 +29,8 @@ test('a process from its registration to its end', () => {
     id: 'build', name: 'the build', command: 'make', args: ['-j', '2', ''], dir: '/srv', kind: 'job', pid: null,
     status: 'pending', exitCode: null, signal: null, reason: null, startedAt: null, endedAt: null, threadId: 0, revision: 1,
   })
-  // Two clocks tell the moment: what the machine does between their readings only moves them apart.
-  assert.ok(registeredAt >= before - 50 && registeredAt <= Date.now() + 50 && updatedAt === registeredAt)
+  assertSince(registeredAt, before)
+  assert.equal(updatedAt, registeredAt)
   assert.ok(Object.isFrozen(made) && Object.isFrozen(made.args))
 
   const running = registry.setStatus('build', 'running')

@@ -7,7 +7,7 @@ const { once } = require('node:events')
 const net = require('node:net')
 const { afterEach, beforeEach, describe, test } = require('node:test')
 const { startProxy } = require('./helpers/tcp-proxy')
-const { until } = require('./helpers/until')
+const { until } = require('./helpers/waiting')
 
 let echo
 let proxy
