@@ -7,6 +7,7 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { test } = require('node:test')
 const { folder } = require('./helpers/folders')
+const { linkOf } = require('./helpers/host-kernel')
 const { runCli } = require('./helpers/cli')
 const { startNode, said } = require('./helpers/processes')
 
@@ -34,15 +35,6 @@ async function busy({ chainlock, data: { journal } }) {
   await written.flush()
   console.log('ready')
   setInterval(() => {}, 1_000)
-}
-
-/** Where a link leads; nowhere when it is gone. */
-function linkOf(file) {
-  try {
-    return fs.readlinkSync(file)
-  } catch {
-    return ''
-  }
 }
 
 test('what is in the environment and in arguments stays there', { timeout: 280_000 }, async (t) => {

@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const { test } = require('node:test')
+const { linkOf } = require('./helpers/host-kernel')
 const { startNode, runNode, said } = require('./helpers/processes')
 
 const skip = process.platform !== 'linux' && 'only Linux has sealed memory files'
@@ -25,14 +26,7 @@ async function shown(t) {
   await said(started, 'ready')
   const { pid } = started.child
   const files = fs.readdirSync(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`)
-  const nameOf = (file) => {
-    try {
-      return /^\/memfd:(chainlock-\w+)/.exec(fs.readlinkSync(file))?.[1]
-    } catch {
-      // It was closed meanwhile.
-      return undefined
-    }
-  }
+  const nameOf = (file) => /^\/memfd:(chainlock-\w+)/.exec(linkOf(file))?.[1]
   const found = Object.fromEntries(files.map((file) => [nameOf(file), file]).filter(([name]) => name))
   assert.deepEqual(Object.keys(found).sort(), ['chainlock-registry', 'chainlock-table'])
   return Object.values(found)

@@ -17,9 +17,18 @@ const waitersFor = (path) => linesOf(path).filter((line) => line.includes('->'))
 /** Where the open files of a process lie; none when it has ended. */
 function filesOf(pid) {
   try {
-    return fs.readdirSync(`/proc/${pid}/fd`).map((fd) => fs.readlinkSync(`/proc/${pid}/fd/${fd}`))
+    return fs.readdirSync(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`))
   } catch {
     return []
+  }
+}
+
+/** Where a link leads; nowhere when it is gone, as a descriptor may be that was just listed. */
+function linkOf(file) {
+  try {
+    return fs.readlinkSync(file)
+  } catch {
+    return ''
   }
 }
 
@@ -48,4 +57,4 @@ async function stop(pid) {
   await until(() => stands(pid), 'it stands')
 }
 
-module.exports = { isLocked, waitersFor, filesOf, cpuMs, stateOf, stop }
+module.exports = { isLocked, waitersFor, filesOf, linkOf, cpuMs, stateOf, stop }

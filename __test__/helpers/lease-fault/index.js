@@ -25,6 +25,8 @@ const { Witness } = require('./witness')
 const CLOCKS = 2
 /** How many holders are killed at once when nothing else happens. */
 const KILLED_AT_ONCE = 3
+/** How often loops are blocked when nothing else happens, until one of them held something the whole time. */
+const MOST_BLOCKS = 10
 /** What hangs is a failure; a busy machine is none. */
 const LIMIT_MS = 60_000
 const LOOK_MS = 10
@@ -151,6 +153,8 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
   await world.open()
   const { crew, register, place } = world
   const nemesis = new Nemesis({ crew, server: place.server, register, ttlMs: engine.ttlMs, chance: random(seed), faults: rest.faults ?? engine.faults })
+  /** Held something all the time, and neither the machine nor another fault was in its way. */
+  const isJudged = ({ held, wasAlone, from, until }) => held > 0 && wasAlone && world.witness.sawNothing(from - engine.ttlMs, until)
   await world.granted(0)
   await place.rage?.()
   await nemesis.rage(ms)
@@ -160,6 +164,9 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
   await register.tell('calm', { at: calm, keys: engine.keys })
   const isWell = await world.granted(calm)
   const healedMs = Math.max(...world.grantedAt.values()) - calm
+  for (let round = 0; round < MOST_BLOCKS && isWell && engine.isQuick && !world.blocks.some(isJudged); round++) {
+    await nemesis.blockHolders(engine.workers / 2)
+  }
   if (isWell && engine.isQuick) await nemesis.silenceHolders(engine.workers)
   for (let round = 0; round < engine.killRounds && isWell; round++) {
     await world.rescue(await nemesis.killHolders(KILLED_AT_ONCE))
@@ -169,8 +176,8 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
   const history = await register.history()
   const report = analyse(history)
   const alone = analyse(history.filter(({ type, at }) => type !== 'kill' || at > calm)).recovery
-  const wasUndisturbed = ({ wasAlone, from, until }) => wasAlone && world.witness.sawNothing(from - engine.ttlMs, until)
-  const lostWhileBlocked = world.blocks.filter((block) => block.lost.length > 0 && wasUndisturbed(block))
+  const judged = world.blocks.filter(isJudged)
+  const lostWhileBlocked = judged.filter(({ lost }) => lost.length > 0)
   const outcome = {
     engine: name,
     ttlMs: engine.ttlMs,
@@ -181,7 +188,7 @@ async function faultRun(t, name, { ms, seed = Date.now() % 1e9, ...rest }) {
     healedMs,
     faults: nemesis.counts,
     blocks: world.blocks.length,
-    judged: world.blocks.filter(wasUndisturbed).length,
+    judged: judged.length,
     slow: world.witness.slow.length,
     lostWhileBlocked,
     wrongFlags: world.blocks.reduce((sum, { wrong }) => sum + wrong, 0),

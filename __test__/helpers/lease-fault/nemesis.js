@@ -146,6 +146,12 @@ class Nemesis {
     }))
   }
 
+  /** The loops of some that hold stand still for longer than a lease lasts, and nothing else happens. @param {number} most */
+  async blockHolders(most) {
+    const holders = this.crew.filter(({ held }) => held.size > 0).slice(0, most)
+    await Promise.all(holders.map((member) => this.#hit(FAULTS.block, member)))
+  }
+
   /** Kills some that hold at this moment, all at once, and nothing else; answers the keys they had. @param {number} most */
   async killHolders(most) {
     const holders = this.crew.filter(({ held }) => held.size > 0).slice(0, most)

@@ -36,6 +36,8 @@ function faultTest(engine) {
     // GitHub's leases are few and long: in a short run nobody may be overtaken.
     if (engine !== 'github' || RAGE_MS > 60_000) assert.ok(report.fencedOff > 0, 'the faults bite')
     assert.deepEqual(outcome.lostWhileBlocked, [], 'a blocked loop loses nothing')
+    // GitHub has few leases, and one may not be held for so long.
+    if (engine !== 'github') assert.ok(outcome.judged > 0, 'some were blocked with nothing else in their way')
     assert.equal(outcome.wrongFlags, 0, 'what is lost is known in the first instruction after a blocked loop')
     assert.equal(outcome.drift, 0, 'every grant was released, lost, or is held')
     assert.deepEqual(outcome.surprises, [], 'nobody was told anything else than that the store is not to be reached')
